@@ -236,7 +236,8 @@ pub struct LikelyCause {
 }
 
 /// Why a phase failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[error("{message}")]
 pub struct Failure {
     /// The kind of failure, which determines class and permanence.
     pub symptom: Symptom,
@@ -299,14 +300,6 @@ impl Failure {
         self.symptom.class()
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 #[cfg(test)]
 mod tests {

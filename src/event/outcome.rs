@@ -108,26 +108,17 @@ impl CellVerdict {
     }
 }
 
-/// What ended a run early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Termination {
-    /// SIGINT, Ctrl-C.
-    Interrupt,
-    /// SIGTERM, or a closed terminal.
-    Terminate,
-    /// The run's time limit (`--run-timeout`) was reached.
-    RunTimeout,
-}
-
-impl Termination {
-    /// The name of the signal or of the option.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-            Self::RunTimeout => "--run-timeout",
-        }
+named! {
+    /// What ended a run early.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Termination {
+        /// SIGINT, Ctrl-C.
+        Interrupt = "SIGINT",
+        /// SIGTERM, or a closed terminal.
+        Terminate = "SIGTERM",
+        /// The run's time limit (`--run-timeout`) was reached.
+        RunTimeout = "--run-timeout",
     }
 }
 

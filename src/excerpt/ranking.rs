@@ -1,6 +1,10 @@
 //! Ranks the lines of a log by how well they say what went wrong. The criteria are log levels, words, and the formats
 //! of panics and exceptions in Go, Rust, Python and the JVM.
 
+use std::sync::LazyLock;
+
+use regex::{Match, Regex};
+
 use super::select::Line;
 
 /// How well a line says what went wrong.
@@ -27,29 +31,6 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    const fn new(line: usize, rank: Rank) -> Self {
-        Self {
-            line,
-            rank,
-            context: Vec::new(),
-        }
-    }
-
-    const fn fatal(line: usize, context: Vec<usize>) -> Self {
-        Self {
-            line,
-            rank: Rank::Fatal,
-            context,
-        }
-    }
-
-    /// The same finding with all indexes increased by `by`.
-    pub(super) fn shifted(mut self, by: usize) -> Self {
-        self.line += by;
-        self.context.iter_mut().for_each(|index| *index += by);
-        self
-    }
-
     /// The text of the line, followed by the next line if that contains the message.
     pub(super) fn sentence(&self, lines: &[Line<'_>]) -> String {
         let line = lines[self.line].plain.trim();
@@ -61,35 +42,40 @@ impl Finding {
     }
 }
 
-/// The lines of one process that say what went wrong.
-pub(super) fn find(lines: &[Line<'_>]) -> Vec<Finding> {
+/// The lines of the last process, whose first line is at `start`, that say what went wrong.
+pub(super) fn find(lines: &[Line<'_>], start: usize) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut at = 0;
+    let mut at = start;
     while at < lines.len() {
-        let finding = crash_at(lines, at).or_else(|| Some(Finding::new(at, rank_of(&lines[at])?)));
-        at += 1;
-        if let Some(finding) = finding {
-            let last = finding.context.iter().copied().max();
-            at = at.max(finding.line.max(last.unwrap_or_default()) + 1);
-            found.push(finding);
-        }
+        let (line, rank, context) = match crash_at(lines, at) {
+            Some((line, context)) => (line, Some(Rank::Fatal), context),
+            None => (at, rank_of(&lines[at]), Vec::new()),
+        };
+        let last = context.iter().copied().max();
+        at = line.max(last.unwrap_or_default()).max(at) + 1;
+        found.extend(rank.map(|rank| Finding {
+            line,
+            rank,
+            context,
+        }));
     }
     found
 }
 
-/// The panic or exception that begins at `at` in one of the formats of Go, Rust, Python and the JVM.
-fn crash_at(lines: &[Line<'_>], at: usize) -> Option<Finding> {
+/// The panic or exception that begins at `at` in one of the formats of Go, Rust, Python and the JVM: the index of its
+/// line, and those of the lines that belong to it.
+fn crash_at(lines: &[Line<'_>], at: usize) -> Option<(usize, Vec<usize>)> {
     let line = lines[at].plain.trim_end();
     let has = |index: &usize| lines.get(*index).is_some_and(|line| !line.is_blank());
     if line.starts_with("panic: ") || line.starts_with("fatal error: ") {
         let mut near = (at + 1..lines.len()).take(6);
         let stack = near.find(|index| lines[*index].plain.starts_with("goroutine "));
         let stack = stack.map(|first| (first..first + 3).filter(has).collect());
-        return Some(Finding::fatal(at, stack.unwrap_or_default()));
+        return Some((at, stack.unwrap_or_default()));
     }
     if line.contains("panicked at ") {
         let message = Some(at + 1).filter(|next| is_split_panic(line) && has(next));
-        return Some(Finding::fatal(at, message.into_iter().collect()));
+        return Some((at, message.into_iter().collect()));
     }
     if line.starts_with("Traceback (most recent call last):") {
         let is_last =
@@ -98,15 +84,12 @@ fn crash_at(lines: &[Line<'_>], at: usize) -> Option<Finding> {
             .take(LONGEST_TRACEBACK)
             .find(is_last)?;
         let frame = (last.saturating_sub(2)..last).filter(|index| *index > at);
-        return Some(Finding::fatal(
-            last,
-            std::iter::once(at).chain(frame).collect(),
-        ));
+        return Some((last, std::iter::once(at).chain(frame).collect()));
     }
     if is_exception(line) {
         let is_frame = |index: &usize| lines.get(*index).is_some_and(|line| is_frame(&line.plain));
         let frame = Some(at + 1).filter(is_frame);
-        return Some(Finding::fatal(at, frame.into_iter().collect()));
+        return Some((at, frame.into_iter().collect()));
     }
     None
 }
@@ -183,45 +166,17 @@ pub(super) enum Level {
     Fatal,
 }
 
-/// The names of levels in common logging libraries.
-const LEVELS: [(&str, Level); 29] = [
-    ("trace", Level::Quiet),
-    ("trc", Level::Quiet),
-    ("debug", Level::Quiet),
-    ("debu", Level::Quiet),
-    ("dbg", Level::Quiet),
-    ("fine", Level::Quiet),
-    ("info", Level::Quiet),
-    ("inf", Level::Quiet),
-    ("information", Level::Quiet),
-    ("notice", Level::Quiet),
-    ("note", Level::Quiet),
-    ("warning", Level::Warning),
-    ("warn", Level::Warning),
-    ("wrn", Level::Warning),
-    ("error", Level::Error),
-    ("err", Level::Error),
-    ("erro", Level::Error),
-    ("eror", Level::Error),
-    ("severe", Level::Error),
-    ("fatal", Level::Fatal),
-    ("fata", Level::Fatal),
-    ("ftl", Level::Fatal),
-    ("panic", Level::Fatal),
-    ("pani", Level::Fatal),
-    ("dpanic", Level::Fatal),
-    ("critical", Level::Fatal),
-    ("crit", Level::Fatal),
-    ("alert", Level::Fatal),
-    ("emerg", Level::Fatal),
-];
-
+/// The level with this name in common logging libraries.
 fn level_named(word: &str) -> Option<Level> {
-    let known = |name: &&str| name.eq_ignore_ascii_case(word);
-    LEVELS
-        .iter()
-        .find(|(name, _)| known(name))
-        .map(|(_, level)| *level)
+    match &*word.to_ascii_lowercase() {
+        "trace" | "trc" | "debug" | "debu" | "dbg" | "fine" | "info" | "inf" | "information"
+        | "notice" | "note" => Some(Level::Quiet),
+        "warning" | "warn" | "wrn" => Some(Level::Warning),
+        "error" | "err" | "erro" | "eror" | "severe" => Some(Level::Error),
+        "fatal" | "fata" | "ftl" | "panic" | "pani" | "dpanic" | "critical" | "crit" | "alert"
+        | "emerg" => Some(Level::Fatal),
+        _ => None,
+    }
 }
 
 /// The log level of `line`: under a key, in klog's format, or as a word at the start.
@@ -247,10 +202,9 @@ fn klog_level(line: &str) -> Option<Level> {
 }
 
 /// The level under a key: `level=error`, `"severity": "ERROR"`, or the numbers of pino and bunyan.
-fn level_under_key(line: &str, word: &Word<'_>) -> Option<Level> {
+fn level_under_key(line: &str, word: &Match<'_>) -> Option<Level> {
     let keys = ["level", "lvl", "severity", "levelname"];
-    let is_key = keys.iter().any(|key| key.eq_ignore_ascii_case(word.text));
-    let value = value_after(line, word).filter(|_| is_key)?;
+    let value = value_after(line, word).filter(|_| is_in(&keys, word.as_str()))?;
     let value = value.trim_start_matches(['"', '\'', '\\']);
     let end = value.find(|c: char| !c.is_ascii_alphanumeric());
     let value = &value[..end.unwrap_or(value.len())];
@@ -268,13 +222,13 @@ fn level_under_key(line: &str, word: &Word<'_>) -> Option<Level> {
 const WORDS_BEFORE_LEVEL: usize = 10;
 
 /// The level at the start: `… ERROR …`, `[error]`, `Error: …`, `plexd: error: …`, with or without tabs.
-fn level_at_start(line: &str, words: &[Word<'_>]) -> Option<Level> {
+fn level_at_start(line: &str, words: &[Match<'_>]) -> Option<Level> {
     let mut near = words.iter().take(WORDS_BEFORE_LEVEL).enumerate();
     near.find_map(|(index, word)| {
-        let level = level_named(word.text)?;
-        let before = line[..word.start].chars().next_back();
-        let after = line[word.end..].chars().next();
-        let is_upper = word.text.chars().all(|c| c.is_ascii_uppercase());
+        let level = level_named(word.as_str())?;
+        let before = line[..word.start()].chars().next_back();
+        let after = line[word.end()..].chars().next();
+        let is_upper = word.as_str().chars().all(|c| c.is_ascii_uppercase());
         let is_apart = before.is_none_or(|c| " \t[<(|".contains(c));
         let is_framed = matches!(
             (before, after),
@@ -287,38 +241,22 @@ fn level_at_start(line: &str, words: &[Word<'_>]) -> Option<Level> {
 }
 
 /// A word of a line: letters, digits and `_`.
-struct Word<'l> {
-    text: &'l str,
-    start: usize,
-    end: usize,
+static WORD: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[\p{Alphabetic}\p{N}_]+").expect("the pattern is valid"));
+
+fn words(line: &str) -> Vec<Match<'_>> {
+    WORD.find_iter(line).collect()
 }
 
-fn words(line: &str) -> Vec<Word<'_>> {
-    let mut words = Vec::new();
-    let mut start = None;
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    for (index, character) in line.char_indices().chain([(line.len(), ' ')]) {
-        match (start, is_word(character)) {
-            (None, true) => start = Some(index),
-            (Some(from), false) => {
-                words.push(Word {
-                    text: &line[from..index],
-                    start: from,
-                    end: index,
-                });
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    words
+/// Whether `word` is in `list`, regardless of case.
+fn is_in(list: &[&str], word: &str) -> bool {
+    list.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 fn mentions_problem(line: &str) -> bool {
     let words = words(line);
-    let is_problem_word =
-        |index: &usize| is_problem_word(line, &words[*index]) && !is_negated(line, &words, *index);
-    (0..words.len()).any(|index| is_problem_word(&index))
+    let mut all = words.iter().enumerate();
+    all.any(|(index, word)| is_problem_word(line, word) && !is_negated(line, &words, index))
 }
 
 /// Words that indicate a problem.
@@ -341,24 +279,23 @@ const NEUTRAL_PARTS: [&str; 9] = [
     "count", "counts", "total", "rate", "ratio", "budget", "log", "level", "handler",
 ];
 
-fn is_problem_word(line: &str, word: &Word<'_>) -> bool {
-    let is_in = |list: &[&str], part: &str| list.iter().any(|word| word.eq_ignore_ascii_case(part));
-    if word.text.contains('_') {
-        let mut parts = word.text.split('_');
+fn is_problem_word(line: &str, word: &Match<'_>) -> bool {
+    if word.as_str().contains('_') {
+        let mut parts = word.as_str().split('_');
         return parts.clone().any(|part| is_in(&PROBLEM_WORDS, part))
             && !parts.any(|part| is_in(&NEUTRAL_PARTS, part));
     }
     let is_class = ["Error", "Exception", "REFUSED"]
         .iter()
-        .any(|end| word.text.ends_with(end));
+        .any(|end| word.as_str().ends_with(end));
     // `err="…"`, a common format in Go.
-    let is_key = word.text == "err" && value_after(line, word).is_some();
-    is_class || is_key || is_in(&PROBLEM_WORDS, word.text)
+    let is_key = word.as_str() == "err" && value_after(line, word).is_some();
+    is_class || is_key || is_in(&PROBLEM_WORDS, word.as_str())
 }
 
 /// The value of the key `word` after `=` or `:`; `None` if `word` isn't a key.
-fn value_after<'l>(line: &'l str, word: &Word<'_>) -> Option<&'l str> {
-    let rest = line[word.end..].trim_start_matches(['"', '\'', '\\', ']']);
+fn value_after<'l>(line: &'l str, word: &Match<'_>) -> Option<&'l str> {
+    let rest = line[word.end()..].trim_start_matches(['"', '\'', '\\', ']']);
     let rest = rest.trim_start();
     let value = rest.strip_prefix(['=', ':'])?.trim_start();
     // A colon may also end a line that is continued on the next one.
@@ -366,13 +303,10 @@ fn value_after<'l>(line: &'l str, word: &Word<'_>) -> Option<&'l str> {
 }
 
 /// Whether the line negates the word at `index`: `no errors`, `error=<nil>`, `errors: 0`, `as required`.
-fn is_negated(line: &str, words: &[Word<'_>], index: usize) -> bool {
+fn is_negated(line: &str, words: &[Match<'_>], index: usize) -> bool {
     let word = &words[index];
-    let near = |other: Option<&Word<'_>>, list: &[&str]| {
-        other.is_some_and(|other| {
-            list.iter()
-                .any(|word| word.eq_ignore_ascii_case(other.text))
-        })
+    let near = |other: Option<&Match<'_>>, list: &[&str]| {
+        other.is_some_and(|other| is_in(list, other.as_str()))
     };
     let before = index.checked_sub(1).and_then(|index| words.get(index));
     let negations = ["no", "not", "without", "zero", "0", "never", "non"];
@@ -380,12 +314,12 @@ fn is_negated(line: &str, words: &[Word<'_>], index: usize) -> bool {
         return true;
     }
     let conditions = ["as", "if", "when", "where"];
-    if word.text.eq_ignore_ascii_case("required") && near(before, &conditions) {
+    if word.as_str().eq_ignore_ascii_case("required") && near(before, &conditions) {
         return true;
     }
     let after = words
         .get(index + 1)
-        .filter(|next| next.start <= word.end + 1);
+        .filter(|next| next.start() <= word.end() + 1);
     let nouns = [
         "handling",
         "handler",
@@ -398,7 +332,7 @@ fn is_negated(line: &str, words: &[Word<'_>], index: usize) -> bool {
         "log",
         "logs",
     ];
-    let is_attribute = near(after, &nouns) && !line[word.end..].starts_with([':', '=']);
+    let is_attribute = near(after, &nouns) && !line[word.end()..].starts_with([':', '=']);
     is_attribute || value_after(line, word).is_some_and(is_empty_value)
 }
 

@@ -55,8 +55,30 @@ pub fn shortened(lines: &[String], budget: usize) -> Vec<String> {
     Candidates::of_excerpt(lines).fit(budget)
 }
 
+/// The line that best says what went wrong, without colors: the last of the most severe lines.
+pub fn reason(log: &Log) -> Option<String> {
+    let candidates = Candidates::of(log);
+    let findings = candidates.findings.iter();
+    let worst = findings.filter(|one| one.rank > Rank::Weak);
+    let worst = worst.max_by_key(|one| (one.rank, one.line))?;
+    Some(worst.sentence(&candidates.lines))
+}
+
+/// The lines of `log` without colors and usage texts.
+pub fn plain_lines(log: &Log) -> Vec<String> {
+    let candidates = Candidates::of(log);
+    let lines = candidates.lines.iter().filter(|line| line.is_quotable());
+    lines.map(|line| line.plain.trim().to_owned()).collect()
+}
+
+/// The last line of `log` that isn't part of a usage text, without colors.
+pub fn last_line(log: &Log) -> Option<String> {
+    plain_lines(log).pop()
+}
+
 /// The lines of a log that can be quoted.
-pub(super) struct Candidates<'l> {
+#[derive(Default)]
+struct Candidates<'l> {
     lines: Vec<Line<'l>>,
     /// How many lines the log has.
     total: usize,
@@ -67,8 +89,8 @@ pub(super) struct Candidates<'l> {
 
 impl<'l> Candidates<'l> {
     /// The lines of `log`.
-    pub(super) fn of(log: &'l Log) -> Self {
-        let mut candidates = Self::empty();
+    fn of(log: &'l Log) -> Self {
+        let mut candidates = Self::default();
         let mut beginnings = Vec::new();
         for process in &log.processes {
             let index = candidates.lines.len();
@@ -86,70 +108,42 @@ impl<'l> Candidates<'l> {
 
     /// The lines of an excerpt. Its gaps are kept.
     fn of_excerpt(lines: &'l [String]) -> Self {
-        let mut candidates = Self::empty();
+        let mut candidates = Self::default();
         for text in lines {
             match gap_size(text) {
                 Some(size) => candidates.total = candidates.total.saturating_add(size),
-                None => candidates.push(text, false),
+                None => candidates.push(text),
             }
         }
-        candidates.findings = ranking::find(&candidates.lines);
+        candidates.findings = ranking::find(&candidates.lines, 0);
         candidates
     }
 
-    const fn empty() -> Self {
-        Self {
-            lines: Vec::new(),
-            total: 0,
-            findings: Vec::new(),
-            beginnings: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, text: &'l str, is_usage: bool) {
+    fn push(&mut self, text: &'l str) {
         self.lines.push(Line {
             text,
             plain: COLOR.replace_all(text, ""),
             number: self.total,
-            is_usage,
+            is_usage: false,
         });
         self.total += 1;
     }
 
     fn add(&mut self, process: &'l ProcessOutput) {
         let index = self.lines.len();
-        let plain = process.lines().map(|line| COLOR.replace_all(line, ""));
-        let plain: Vec<Cow<'_, str>> = plain.collect();
-        let plain: Vec<&str> = plain.iter().map(AsRef::as_ref).collect();
-        let usage = usage::find(&plain);
-        for (number, (text, is_usage)) in process.lines().zip(usage).enumerate() {
+        for (number, text) in process.lines().enumerate() {
             if number == process.head.len() {
                 self.total += process.skipped;
             }
-            self.push(text, is_usage);
+            self.push(text);
         }
-        let found = ranking::find(&self.lines[index..]);
-        self.findings
-            .extend(found.into_iter().map(|one| one.shifted(index)));
-    }
-
-    /// The line that best says what went wrong: the last of the most severe lines.
-    pub(super) fn reason(&self) -> Option<String> {
-        let worst = self.findings.iter().filter(|one| one.rank > Rank::Weak);
-        let worst = worst.max_by_key(|one| (one.rank, one.line))?;
-        Some(worst.sentence(&self.lines))
-    }
-
-    /// The lines that aren't part of a usage text, without colors.
-    pub(super) fn plain_lines(&self) -> Vec<String> {
-        let lines = self.lines.iter().filter(|line| line.is_quotable());
-        lines.map(|line| line.plain.trim().to_owned()).collect()
-    }
-
-    /// The last line that isn't part of a usage text.
-    pub(super) fn last_line(&self) -> Option<&str> {
-        let line = self.lines.iter().rev().find(|line| line.is_quotable())?;
-        Some(line.plain.trim())
+        let new = &mut self.lines[index..];
+        let plain: Vec<&str> = new.iter().map(|line| &*line.plain).collect();
+        let usage = usage::find(&plain);
+        for (line, is_usage) in new.iter_mut().zip(usage) {
+            line.is_usage = is_usage;
+        }
+        self.findings.extend(ranking::find(&self.lines, index));
     }
 
     /// The lines that say what went wrong, the most severe first. Lines that differ from an earlier one only in digits
@@ -169,7 +163,11 @@ impl<'l> Candidates<'l> {
     }
 
     fn fit(&self, budget: usize) -> Vec<String> {
-        let mut chosen = Chosen::new(self, budget);
+        let mut chosen = Chosen {
+            candidates: self,
+            budget,
+            indexes: BTreeSet::new(),
+        };
         let important = self.by_importance();
         let (first, others) = important.split_at(important.len().min(1));
         for one in first {
@@ -201,15 +199,7 @@ struct Chosen<'q> {
     indexes: BTreeSet<usize>,
 }
 
-impl<'q> Chosen<'q> {
-    const fn new(candidates: &'q Candidates<'q>, budget: usize) -> Self {
-        Self {
-            candidates,
-            budget,
-            indexes: BTreeSet::new(),
-        }
-    }
-
+impl Chosen<'_> {
     fn add_all(&mut self, finding: &Finding) {
         self.add(finding.line);
         finding.context.iter().for_each(|index| self.add(*index));

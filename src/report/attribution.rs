@@ -4,39 +4,12 @@
 //! single one explains nothing, and at least one other cell. If several values qualify, the first one is named in the order
 //! Kubernetes version, node count, config, further axes. Cells without a result (skipped or interrupted) don't count.
 
-use std::fmt;
-
 use crate::event::CellVerdict;
 use crate::record::model::{CellModel, RunModel};
 
-/// The value, and its counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Attribution {
-    /// The value as in cell ids: `agent-1.4`.
-    value: String,
-    /// How many cells have the value, all of which failed.
-    failed: usize,
-    /// How many cells don't have it, none of which failed.
-    others: usize,
-}
-
-/// `3 of 3 cells with agent-1.4 failed, 0 of 9 others`.
-impl fmt::Display for Attribution {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            value,
-            failed,
-            others,
-        } = self;
-        write!(
-            formatter,
-            "{failed} of {failed} cells with {value} failed, 0 of {others} others"
-        )
-    }
-}
-
-/// The value that explains the failures of `run`, if any.
-pub(super) fn attribution(run: &RunModel) -> Option<Attribution> {
+/// The value that explains the failures of `run`, if any, with its counts: `3 of 3 cells with agent-1.4 failed, 0 of 9
+/// others`.
+pub(super) fn attribution(run: &RunModel) -> Option<String> {
     let cells = run.cells.iter();
     let results = cells.filter_map(|cell| Some((has_failed(cell)?, values(cell))));
     explanation(&results.collect::<Vec<_>>())
@@ -68,24 +41,20 @@ fn values(cell: &CellModel) -> Vec<String> {
 
 /// The first value that all failed cells and no other cells have. Each cell consists of whether it failed and its value
 /// on each axis.
-fn explanation(cells: &[(bool, Vec<String>)]) -> Option<Attribution> {
+fn explanation(cells: &[(bool, Vec<String>)]) -> Option<String> {
     let (failed, others): (Vec<_>, Vec<_>) = cells.iter().partition(|(failed, _)| *failed);
-    let (first, rest) = failed.split_first()?;
-    if rest.is_empty() || others.is_empty() {
+    let (counted, others) = (failed.len(), others.len());
+    if counted < 2 || others == 0 {
         return None;
     }
-    let has =
-        |cell: &&(bool, Vec<String>), axis: usize, value: &String| cell.1.get(axis) == Some(value);
-    let mut values = first.1.iter().enumerate();
+    let mut values = failed[0].1.iter().enumerate();
     let (_, value) = values.find(|(axis, value)| {
-        rest.iter().all(|cell| has(cell, *axis, value))
-            && !others.iter().any(|cell| has(cell, *axis, value))
+        let mut cells = cells.iter();
+        cells.all(|(failed, values)| *failed == (values.get(*axis) == Some(*value)))
     })?;
-    Some(Attribution {
-        value: value.clone(),
-        failed: failed.len(),
-        others: others.len(),
-    })
+    Some(format!(
+        "{counted} of {counted} cells with {value} failed, 0 of {others} others"
+    ))
 }
 
 #[cfg(test)]
@@ -108,7 +77,7 @@ mod tests {
             }
         }
         assert_eq!(
-            explanation(&cells).unwrap().to_string(),
+            explanation(&cells).unwrap(),
             "3 of 3 cells with agent-1.4 failed, 0 of 9 others"
         );
         let last = cells.len() - 1;
@@ -149,8 +118,9 @@ mod tests {
             match explanation(&cells) {
                 Some(found) => {
                     prop_assert!(counts);
-                    prop_assert_eq!(Some(found.value), simplest);
-                    prop_assert_eq!((found.failed, found.failed + found.others), (failures, cells.len()));
+                    let (value, others) = (simplest.unwrap(), cells.len() - failures);
+                    let text = format!("{failures} of {failures} cells with {value} failed, 0 of {others} others");
+                    prop_assert_eq!(found, text);
                 }
                 None => prop_assert!(!counts || simplest.is_none()),
             }

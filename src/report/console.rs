@@ -31,7 +31,7 @@ pub struct Console<W> {
 
 impl<W: Write + Send> Console<W> {
     /// A console that writes to `out`.
-    pub const fn new(out: W, color: bool, detail: Detail) -> Self {
+    pub fn new(out: W, color: bool, detail: Detail) -> Self {
         let lines = Lines::new(color, detail);
         Self { out, lines }
     }

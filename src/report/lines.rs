@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::marks::{Mark, Tone};
+use super::marks::{self, Mark, Tone};
 use super::paint::Paint;
 use super::text::{self, push};
 use crate::event::{
-    CellSummary, CellVerdict, Event, Failure, FailureClass, PhaseResult, PhaseStatus, Record,
-    RunFacts, SessionFacts, Severity,
+    CellSummary, CellVerdict, Event, PhaseResult, PhaseStatus, Record, RunFacts, SessionFacts,
+    Severity,
 };
 use crate::matrix::CellId;
 use crate::record::xml_text::clean;
@@ -25,7 +25,7 @@ pub enum Detail {
 }
 
 /// Converts events to lines, one after another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lines {
     paint: Paint,
     detail: Detail,
@@ -38,7 +38,7 @@ pub(super) struct Lines {
 }
 
 /// The time of a run, without the time between its sessions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Clock {
     before_ms: u64,
     started: Option<Timestamp>,
@@ -60,20 +60,11 @@ impl Clock {
 }
 
 impl Lines {
-    pub(super) const fn new(color: bool, detail: Detail) -> Self {
+    pub(super) fn new(color: bool, detail: Detail) -> Self {
         Self {
             paint: Paint::new(color),
             detail,
-            clock: Clock {
-                before_ms: 0,
-                started: None,
-                last_ms: 0,
-            },
-            id_width: 0,
-            cells: 0,
-            finished: BTreeMap::new(),
-            allowed: BTreeSet::new(),
-            kept: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -117,15 +108,21 @@ impl Lines {
                 };
                 Some(self.cell(Tone::Quiet, "start", cell, &text))
             }
+            // Its failure has its own line.
             Event::CellRetried {
                 cell,
                 attempt,
                 verdict,
-                reason: _,
                 duration_ms,
-                load: _,
                 wait_ms,
-            } => Some(self.retry(cell, *attempt, *verdict, *duration_ms, *wait_ms)),
+                ..
+            } => {
+                let (took, wait) = (text::duration(*duration_ms), text::duration(*wait_ms));
+                let text = format!(
+                    "attempt {attempt} {verdict} in {took}; the next attempt starts in {wait}"
+                );
+                Some(self.cell(Tone::Warning, "retry", cell, &text))
+            }
             Event::PhaseFinished { cell, result } => self.phase(cell, result),
             Event::Diagnostics { cell, files, .. } => match self.detail {
                 Detail::Cells => None,
@@ -139,13 +136,17 @@ impl Lines {
                 verdict,
                 reason,
                 duration_ms,
-                load: _,
+                ..
             } => Some(self.verdict(cell, *verdict, reason.as_deref(), *duration_ms)),
             Event::Interrupted { by } => {
                 let text = format!("{}: ending the run and cleaning up its cells", by.name());
                 Some(self.paint.tone(Tone::Warning, &text))
             }
-            Event::RunFailed { failure } => Some(self.failure("the run", failure)),
+            Event::RunFailed { failure } => {
+                let mark = Mark::of_failure(failure);
+                let word = self.word(mark.tone(), &mark.narrow(0));
+                Some(format!("{word} the run: {}", one_line(&failure.message)))
+            }
             // These are shown by other means: in the progress lines, and in the tables at the end.
             Event::CellWaiting { .. }
             | Event::CellFacts { .. }
@@ -210,8 +211,8 @@ impl Lines {
         match (&result.status, self.detail) {
             (PhaseStatus::Failed { failure }, _) => {
                 let text = format!("{phase}: {}", failure.message);
-                let (tone, word) = failure_word(failure);
-                Some(self.cell(tone, &word, cell, &text))
+                let mark = Mark::of_failure(failure);
+                Some(self.cell(mark.tone(), &mark.narrow(0), cell, &text))
             }
             (PhaseStatus::Passed | PhaseStatus::Skipped { .. }, Detail::Cells) => None,
             (PhaseStatus::Passed, Detail::Phases) => {
@@ -224,21 +225,6 @@ impl Lines {
         }
     }
 
-    /// An attempt that is followed by a retry. Its failure has its own line.
-    fn retry(
-        &self,
-        cell: &CellId,
-        attempt: u32,
-        verdict: CellVerdict,
-        duration_ms: u64,
-        wait_ms: u64,
-    ) -> String {
-        let (took, wait) = (text::duration(duration_ms), text::duration(wait_ms));
-        let text =
-            format!("attempt {attempt} {verdict} in {took}; the next attempt starts in {wait}");
-        self.cell(Tone::Warning, "retry", cell, &text)
-    }
-
     fn verdict(
         &mut self,
         cell: &CellId,
@@ -247,53 +233,31 @@ impl Lines {
         duration_ms: u64,
     ) -> String {
         self.finished.insert(cell.clone(), verdict);
-        let (tone, word) = match verdict {
-            CellVerdict::Passed => (Tone::Good, "passed"),
-            CellVerdict::Flaky => (Tone::Warning, "flaky"),
-            CellVerdict::Failed => (Tone::Bad, "FAILED"),
-            CellVerdict::Error => (Tone::Warning, "ERROR"),
-            CellVerdict::Skipped => (Tone::Quiet, "skipped"),
-            CellVerdict::Interrupted => (Tone::Warning, "INTERRUPTED"),
-        };
         let text = match reason {
             Some(reason) if verdict == CellVerdict::Skipped => reason.to_owned(),
             Some(_) | None => format!("in {}", text::duration(duration_ms)),
         };
-        let allowed = match verdict {
-            CellVerdict::Failed | CellVerdict::Error if self.allowed.contains(cell) => {
-                ", allowed to fail"
-            }
-            CellVerdict::Failed
-            | CellVerdict::Error
-            | CellVerdict::Passed
-            | CellVerdict::Flaky
-            | CellVerdict::Skipped
-            | CellVerdict::Interrupted => "",
+        let has_failed = matches!(verdict, CellVerdict::Failed | CellVerdict::Error);
+        let allowed = if has_failed && self.allowed.contains(cell) {
+            ", allowed to fail"
+        } else {
+            ""
         };
         let text = format!("{text}{allowed} ({})", self.progress());
-        self.cell(tone, word, cell, &text)
-    }
-
-    fn failure(&self, place: &str, failure: &Failure) -> String {
-        let (tone, word) = failure_word(failure);
-        let word = self.paint.tone(tone, &format!("{word:<11}"));
-        format!("{word} {place}: {}", one_line(&failure.message))
+        let (tone, word) = (marks::verdict_tone(verdict), marks::verdict_word(verdict));
+        self.cell(tone, &word, cell, &text)
     }
 
     fn cell(&self, tone: Tone, word: &str, cell: &CellId, text: &str) -> String {
-        let word = self.paint.tone(tone, &format!("{word:<11}"));
+        let word = self.word(tone, word);
         let width = self.id_width;
         format!("{word} {cell:<width$}  {}", one_line(text))
     }
-}
 
-/// The same word as in the tables.
-fn failure_word(failure: &Failure) -> (Tone, String) {
-    let mark = match failure.class() {
-        FailureClass::Product => Mark::Failed,
-        FailureClass::Configuration | FailureClass::Infrastructure => Mark::Error,
-    };
-    (mark.tone(), mark.narrow(0))
+    /// The word at the start of a line, in its column.
+    fn word(&self, tone: Tone, word: &str) -> String {
+        self.paint.tone(tone, &format!("{word:<11}"))
+    }
 }
 
 /// Foreign text, cleaned and on one line.

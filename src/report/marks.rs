@@ -3,7 +3,7 @@
 //! All marks can be distinguished without color.
 
 use super::text;
-use crate::event::{CellVerdict, Execution, FailureClass, RunVerdict};
+use crate::event::{CellVerdict, Execution, Failure, FailureClass, RunVerdict};
 use crate::matrix::{Counter, Phase};
 use crate::record::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
 
@@ -58,12 +58,16 @@ impl Mark {
                 Execution::Run => Self::Passed,
                 Execution::Simulated => Self::Simulated,
             },
-            PhaseOutcome::Failed(failure) => match failure.class() {
-                FailureClass::Product => Self::Failed,
-                FailureClass::Configuration | FailureClass::Infrastructure => Self::Error,
-            },
+            PhaseOutcome::Failed(failure) => Self::of_failure(failure),
             PhaseOutcome::Interrupted(_) => Self::Interrupted,
             PhaseOutcome::Skipped(_) => Self::Skipped,
+        }
+    }
+
+    pub(crate) const fn of_failure(failure: &Failure) -> Self {
+        match failure.class() {
+            FailureClass::Product => Self::Failed,
+            FailureClass::Configuration | FailureClass::Infrastructure => Self::Error,
         }
     }
 
@@ -113,24 +117,41 @@ impl Mark {
     }
 }
 
-/// A cell's verdict: in capitals if it needs attention, with a star if it doesn't count.
-pub(crate) fn verdict(cell: &CellModel) -> String {
-    let word = cell.verdict.name();
-    match (cell.is_failure(), cell.summary.allow_failure) {
-        (true, true) => format!("{word}*"),
-        (true, false) => word.to_uppercase(),
-        (false, _) => word.to_owned(),
+/// A verdict: in capitals if it needs attention.
+pub(crate) fn verdict_word(verdict: CellVerdict) -> String {
+    match verdict {
+        CellVerdict::Failed | CellVerdict::Error | CellVerdict::Interrupted => {
+            verdict.name().to_uppercase()
+        }
+        CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Skipped => verdict.to_string(),
     }
 }
 
-pub(crate) const fn verdict_tone(cell: &CellModel) -> Tone {
-    match cell.verdict {
+pub(crate) const fn verdict_tone(verdict: CellVerdict) -> Tone {
+    match verdict {
         CellVerdict::Passed => Tone::Good,
         CellVerdict::Skipped => Tone::Quiet,
-        CellVerdict::Failed if cell.summary.allow_failure => Tone::Warning,
         CellVerdict::Failed => Tone::Bad,
         CellVerdict::Flaky | CellVerdict::Error | CellVerdict::Interrupted => Tone::Warning,
     }
+}
+
+/// Whether the cell failed, but doesn't count.
+fn is_starred(cell: &CellModel) -> bool {
+    cell.is_failure() && cell.summary.allow_failure
+}
+
+/// Whether a verdict in `run` has a star.
+pub(crate) fn has_star(run: &RunModel) -> bool {
+    run.cells.iter().any(is_starred)
+}
+
+/// A cell's verdict, and its tone: with a star, and as a warning at most, if it doesn't count.
+pub(crate) fn verdict(cell: &CellModel) -> (String, Tone) {
+    if is_starred(cell) {
+        return (format!("{}*", cell.verdict), Tone::Warning);
+    }
+    (verdict_word(cell.verdict), verdict_tone(cell.verdict))
 }
 
 pub(crate) const fn run_tone(run: &RunModel) -> Tone {

@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use super::marks::Tone;
 
 /// Whether to use colors.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Paint {
     color: bool,
 }

@@ -89,12 +89,8 @@ impl Progress {
     }
 
     fn finish_run(&mut self) -> io::Result<()> {
-        for bar in self
-            .running
-            .drain()
-            .map(|(_, bar)| bar)
-            .chain(self.total.take())
-        {
+        let running = self.running.drain().map(|(_, bar)| bar);
+        for bar in running.chain(self.total.take()) {
             bar.finish_and_clear();
         }
         self.screen.clear()
@@ -103,9 +99,8 @@ impl Progress {
 
 impl Sink for Progress {
     fn on(&mut self, record: &Record) -> io::Result<()> {
-        let line = self.lines.of(record);
+        let mut line = self.lines.of(record);
         let mut ended = Ok(());
-        let mut prints_line = true;
         match &record.event {
             Event::RunStarted { .. } => self.start_run(),
             Event::RunResumed { .. } => {
@@ -122,7 +117,7 @@ impl Sink for Progress {
             Event::CellStarted { cell, .. } => {
                 self.start_cell(cell);
                 // The drawn line shows this already.
-                prints_line = false;
+                line = None;
             }
             Event::PhaseStarted {
                 cell,
@@ -147,13 +142,11 @@ impl Sink for Progress {
             | Event::Interrupted { .. }
             | Event::RunFailed { .. } => {}
         }
-        match line {
-            Some(line) if prints_line => {
-                let line = wrapped(&line, (self.width)());
-                self.screen.println(line).and(ended)
-            }
-            Some(_) | None => ended,
-        }
+        let Some(line) = line else {
+            return ended;
+        };
+        let line = wrapped(&line, (self.width)());
+        self.screen.println(line).and(ended)
     }
 
     fn recall(&mut self, record: &Record) {

@@ -8,8 +8,8 @@ use crate::report::marks::{self, Mark, QUICK_MS};
 /// The columns of the table: a phase, or a command after it, per column. Columns without information are left out.
 pub(crate) struct Stages<'r> {
     shown: Vec<Stage<'r>>,
-    quick: Vec<&'r str>,
-    simulated: Vec<&'r str>,
+    /// The names of the other stages, each with the reason.
+    omitted: Vec<(&'r str, &'static str)>,
 }
 
 /// One column.
@@ -20,21 +20,12 @@ pub(crate) struct Stage<'r> {
 }
 
 /// Why a stage has no column.
-#[derive(PartialEq, Eq)]
-enum Omission {
-    /// It passed in less than 0.1 s in each cell that ran.
-    Quick,
-    /// It was simulated in each cell that ran.
-    Simulated,
-}
+const QUICK: &str = "under 0.1 s in every cell";
+const SIMULATED: &str = "simulated in every cell";
 
 impl<'r> Stages<'r> {
     pub(crate) fn of(run: &'r RunModel) -> Self {
-        let mut stages = Self {
-            shown: Vec::new(),
-            quick: Vec::new(),
-            simulated: Vec::new(),
-        };
+        let (mut shown, mut omitted) = (Vec::new(), Vec::new());
         for (index, (phase, command)) in run.stages().into_iter().enumerate() {
             let stage = Stage {
                 index,
@@ -42,12 +33,11 @@ impl<'r> Stages<'r> {
                 command,
             };
             match omission(run, &stage) {
-                Some(Omission::Quick) => stages.quick.push(stage.name()),
-                Some(Omission::Simulated) => stages.simulated.push(stage.name()),
-                None => stages.shown.push(stage),
+                Some(reason) => omitted.push((stage.name(), reason)),
+                None => shown.push(stage),
             }
         }
-        stages
+        Self { shown, omitted }
     }
 
     /// The columns, in order.
@@ -62,14 +52,12 @@ impl<'r> Stages<'r> {
 
     /// The stages without a column, with the reasons.
     pub(crate) fn omitted(&self) -> Option<String> {
-        let reasons = [
-            (&self.quick, "under 0.1 s in every cell"),
-            (&self.simulated, "simulated in every cell"),
-        ];
-        let reasons = reasons.into_iter().filter(|(names, _)| !names.is_empty());
-        let reasons: Vec<_> = reasons
-            .map(|(names, why)| format!("{} ({why})", names.join(", ")))
-            .collect();
+        let with = |reason: &&str| {
+            let omitted = self.omitted.iter().filter(|(_, why)| why == reason);
+            let names: Vec<_> = omitted.map(|(name, _)| *name).collect();
+            (!names.is_empty()).then(|| format!("{} ({reason})", names.join(", ")))
+        };
+        let reasons: Vec<_> = [QUICK, SIMULATED].iter().filter_map(with).collect();
         (!reasons.is_empty()).then(|| format!("not shown: {}", reasons.join(", ")))
     }
 }
@@ -91,18 +79,17 @@ impl<'r> Stage<'r> {
     }
 }
 
-fn omission(run: &RunModel, stage: &Stage<'_>) -> Option<Omission> {
+/// Why `stage` has no column, if that applies to each cell that ran.
+fn omission(run: &RunModel, stage: &Stage<'_>) -> Option<&'static str> {
     let ran = |cell: &&CellModel| cell.verdict != CellVerdict::Skipped;
-    let mut omissions = run.cells.iter().filter(ran).map(|cell| {
+    let mut reasons = run.cells.iter().filter(ran).map(|cell| {
         let phase = stage.of(cell)?;
         match Mark::of(phase) {
-            Mark::Passed if phase.duration_ms < QUICK_MS => Some(Omission::Quick),
-            Mark::Simulated => Some(Omission::Simulated),
+            Mark::Passed if phase.duration_ms < QUICK_MS => Some(QUICK),
+            Mark::Simulated => Some(SIMULATED),
             Mark::Passed | Mark::Failed | Mark::Error | Mark::Interrupted | Mark::Skipped => None,
         }
     });
-    let first = omissions.next()??;
-    omissions
-        .all(|other| other.as_ref() == Some(&first))
-        .then_some(first)
+    let first = reasons.next()??;
+    reasons.all(|other| other == Some(first)).then_some(first)
 }

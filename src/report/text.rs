@@ -6,7 +6,7 @@ use comfy_table::{Table, TableStyle};
 
 use crate::event::{
     Evidence, Failure, HostFacts, LogExcerpt, MachineLoad, PartFacts, RunFacts, RunVerdict,
-    Severity, Termination,
+    Severity, ShardFacts, Termination,
 };
 use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
@@ -74,20 +74,17 @@ pub(super) const fn notice_mark(severity: Severity) -> &'static str {
     }
 }
 
-/// Divides before it multiplies, because a record may contain any number of bytes.
-const fn tenths_of_gib(bytes: u64) -> u64 {
-    bytes / (1 << 20) * 10 / (1 << 10)
+/// `31.2 GiB`. Divides before it multiplies, because a record may contain any number of bytes.
+fn gib(bytes: u64) -> String {
+    let tenths = bytes / (1 << 20) * 10 / (1 << 10);
+    format!("{}.{} GiB", tenths / 10, tenths % 10)
 }
 
 /// `linux x86_64, 8 CPUs, 31.2 GiB`.
 pub(super) fn machine(host: &HostFacts) -> String {
     let mut text = format!("{}, {}", host.platform, counted(host.cpus, "CPU"));
     if host.memory_bytes > 0 {
-        let tenths = tenths_of_gib(host.memory_bytes);
-        push(
-            &mut text,
-            format_args!(", {}.{} GiB", tenths / 10, tenths % 10),
-        );
+        push(&mut text, format_args!(", {}", gib(host.memory_bytes)));
     }
     text
 }
@@ -99,17 +96,9 @@ pub(super) fn load(load: &MachineLoad) -> String {
     if let Some(percent) = load.cpu_pressure_percent {
         push(&mut text, format_args!(", CPU pressure {percent}%"));
     }
-    let tenths = tenths_of_gib(load.memory_available_bytes);
+    let memory = gib(load.memory_available_bytes);
     let cells = counted(load.cells, "cell");
-    push(
-        &mut text,
-        format_args!(
-            ", {}.{} GiB of memory free, {cells} at once",
-            tenths / 10,
-            tenths % 10
-        ),
-    );
-    text
+    text + &format!(", {memory} of memory free, {cells} at once")
 }
 
 /// An attempt before the last one: `attempt 1: failed in readiness (product: agent-not-ready), 12.3s`.
@@ -124,13 +113,12 @@ pub(super) fn attempt(fault: &Fault<'_>) -> String {
 pub(super) fn repetitions(run: &RunModel) -> Vec<String> {
     let line = |(id, tally): (&str, Tally)| {
         let (passed, all) = (tally.passed, tally.total());
-        let others = tally_words(Tally { passed: 0, ..tally });
-        let others = if others.is_empty() {
-            others
-        } else {
-            format!(", {others}")
-        };
-        format!("{id}: {passed} of {all} passed{others}")
+        let mut line = format!("{id}: {passed} of {all} passed");
+        let others = self::tally(Tally { passed: 0, ..tally });
+        if !others.is_empty() {
+            push(&mut line, format_args!(", {others}"));
+        }
+        line
     };
     run.repeated().into_iter().map(line).collect()
 }
@@ -139,35 +127,33 @@ pub(super) fn repetitions(run: &RunModel) -> Vec<String> {
 pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(facts) = &run.facts {
-        let shard = facts.shard.as_ref();
-        lines.extend(shard.map(|shard| ("shard", format!("{} of {}", shard.index, shard.count))));
-        let rerun = facts.rerun_of.clone();
-        lines.extend(rerun.map(|run| ("reruns", format!("the cells that did not pass in {run}"))));
-        lines.extend(
-            facts
-                .parts
-                .iter()
-                .map(|part| ("merged from", self::part(part))),
-        );
+        if let Some(shard) = &facts.shard {
+            lines.push(("shard", shard_of(shard)));
+        }
+        if let Some(run) = &facts.rerun_of {
+            lines.push(("reruns", format!("the cells that did not pass in {run}")));
+        }
+        let parts = facts.parts.iter();
+        lines.extend(parts.map(|part| ("merged from", self::part(part))));
     }
-    let resumed = run.resumed.iter();
-    lines.extend(resumed.map(|session| {
+    for session in &run.resumed {
         let text = format!("{:.0} on {}", session.at, session.facts.host.name);
-        ("resumed", text)
-    }));
+        lines.push(("resumed", text));
+    }
     lines
+}
+
+/// `1 of 2`.
+fn shard_of(shard: &ShardFacts) -> String {
+    format!("{} of {}", shard.index, shard.count)
 }
 
 /// `20260102T030405Z-x7k2p on builder: shard 1 of 2, 7 cells, 3m 04s`.
 fn part(part: &PartFacts) -> String {
-    let shard = part.shard.as_ref();
-    let shard = shard.map_or(String::new(), |shard| {
-        format!("shard {} of {}, ", shard.index, shard.count)
-    });
-    let (cells, took) = (
-        counted(part.cells.len(), "cell"),
-        duration(part.duration_ms),
-    );
+    let shard = part.shard.as_ref().map(shard_of);
+    let shard = shard.map_or(String::new(), |shard| format!("shard {shard}, "));
+    let cells = counted(part.cells.len(), "cell");
+    let took = duration(part.duration_ms);
     format!("{} on {}: {shard}{cells}, {took}", part.run, part.host)
 }
 
@@ -180,11 +166,8 @@ pub(super) fn wrapping<'a>(width: usize) -> textwrap::Options<'a> {
 
 /// The command that shows the usual causes of a failure, unless its own cause is known.
 pub(super) fn usual_causes(failure: &Failure) -> Option<String> {
-    let symptom = failure.symptom;
-    failure
-        .likely_cause
-        .is_none()
-        .then(|| format!("e2e-matrix explain {symptom}"))
+    let is_unknown = failure.likely_cause.is_none();
+    is_unknown.then(|| format!("e2e-matrix explain {}", failure.symptom))
 }
 
 /// The verdict on the run, in a few words.
@@ -211,19 +194,13 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
 }
 
 /// `9 passed, 1 failed, 1 allowed to fail`; zero counts are left out.
-pub(super) fn tally(run: &RunModel) -> String {
-    tally_words(run.tally())
-}
-
-fn tally_words(tally: Tally) -> String {
+pub(super) fn tally(tally: Tally) -> String {
+    let errors = if tally.errors == 1 { "error" } else { "errors" };
     let counts = [
         (tally.passed, "passed"),
         (tally.flaky, "flaky"),
         (tally.failed, "failed"),
-        (
-            tally.errors,
-            if tally.errors == 1 { "error" } else { "errors" },
-        ),
+        (tally.errors, errors),
         (tally.allowed, "allowed to fail"),
         (tally.interrupted, "interrupted"),
         (tally.skipped, "skipped"),
@@ -240,14 +217,9 @@ pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
     if run.is_local() {
         return format!("{} (not exercised)", cell.summary.kubernetes);
     }
-    match cell
-        .facts
-        .as_ref()
-        .and_then(|facts| facts.server_version.as_ref())
-    {
-        Some(server) => server.clone(),
-        None => format!("{} (server version unknown)", cell.summary.kubernetes),
-    }
+    let facts = cell.facts.as_ref();
+    let server = facts.and_then(|facts| facts.server_version.clone());
+    server.unwrap_or_else(|| format!("{} (server version unknown)", cell.summary.kubernetes))
 }
 
 /// A sentence that states which parts a local run doesn't cover.
@@ -271,12 +243,8 @@ pub(super) fn local_mark(run: &RunModel) -> &'static str {
 }
 
 /// The heading of the column of cells.
-pub(super) fn cell_column(run: &RunModel) -> &'static str {
-    if run.is_local() {
-        "cell (local)"
-    } else {
-        "cell"
-    }
+pub(super) fn cell_column(run: &RunModel) -> String {
+    format!("cell{}", local_mark(run))
 }
 
 /// An aligned table with a header; two spaces between columns, and none at the ends of lines.
@@ -291,33 +259,43 @@ pub(crate) fn aligned(header: &[&str], rows: &[impl AsRef<[String]>]) -> String 
     table.trim_fmt()
 }
 
-/// Evidence as an aligned table, with failed checks first.
-pub(super) fn evidence_table(cell: &CellModel, evidence: &[&Evidence]) -> String {
-    let mut sorted = evidence.to_vec();
+/// At most `limit` rows of evidence as an aligned table, with failed checks first; `None` if there is no evidence.
+pub(super) fn evidence_table<'a>(
+    cell: &CellModel,
+    evidence: impl IntoIterator<Item = &'a Evidence>,
+    limit: usize,
+) -> Option<String> {
+    let mut sorted: Vec<_> = evidence.into_iter().collect();
     sorted.sort_by_key(|one| one.holds);
-    let rows: Vec<_> = sorted.iter().map(|one| evidence_row(cell, one)).collect();
-    aligned(&["", "node", "subject", "expected", "seen"], &rows)
-}
-
-fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5] {
-    [
-        evidence_mark(evidence).to_owned(),
-        node_name(cell, evidence.node.as_deref()),
-        evidence.subject.clone(),
-        evidence.expected.clone(),
-        evidence.seen.clone(),
-    ]
-}
-
-/// The result of a check.
-pub(super) fn evidence_mark(evidence: &Evidence) -> &'static str {
-    if !evidence.holds {
-        "NOT MET"
-    } else if evidence.is_checked() {
-        "ok"
-    } else {
-        "-"
+    let shown = sorted.iter().take(limit);
+    let rows: Vec<_> = shown.map(|one| evidence_row(cell, one)).collect();
+    let mut table = aligned(&["", "node", "subject", "expected", "seen"], &rows);
+    if sorted.len() > limit {
+        push(
+            &mut table,
+            format_args!("\nand {} more", sorted.len() - limit),
+        );
     }
+    (!rows.is_empty()).then_some(table)
+}
+
+/// The result of a check, where, of what, what was expected, and what was seen.
+pub(super) fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5] {
+    let mark = match (evidence.holds, evidence.is_checked()) {
+        (false, _) => "NOT MET",
+        (true, true) => "ok",
+        (true, false) => "-",
+    };
+    let node = evidence.node.as_deref();
+    let node = node.map_or("all", |node| cell.short_node(node));
+    [
+        mark,
+        node,
+        &evidence.subject,
+        &evidence.expected,
+        &evidence.seen,
+    ]
+    .map(str::to_owned)
 }
 
 /// The source of a log, and the file with the whole log.
@@ -326,11 +304,6 @@ pub(super) fn log_title(log: &LogExcerpt) -> String {
         Some(file) => format!("{} (full log: {file})", log.source),
         None => log.source.clone(),
     }
-}
-
-/// A node's short name; `all` if the check concerns the whole cell.
-pub(super) fn node_name(cell: &CellModel, node: Option<&str>) -> String {
-    node.map_or("all", |node| cell.short_node(node)).to_owned()
 }
 
 #[cfg(test)]

@@ -7,35 +7,25 @@ use rayon::prelude::*;
 
 use super::{html, junit, summary, timings};
 use crate::machine::replace;
+use crate::matrix::named;
 use crate::record::model::RunModel;
 
-/// A report that is written when a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// For CI servers.
-    Junit,
-    /// For a pull request or a job's page.
-    Summary,
-    /// For a browser.
-    Html,
-    /// For splitting the next run into shards.
-    Timings,
+named! {
+    /// A report that is written when a run ends, with the name of its file in the run's folder.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Report {
+        /// For CI servers.
+        Junit = "junit.xml",
+        /// For a pull request or a job's page.
+        Summary = "summary.md",
+        /// For a browser.
+        Html = "report.html",
+        /// For splitting the next run into shards.
+        Timings = "timings.json",
+    }
 }
 
 impl Report {
-    /// All reports.
-    pub const ALL: [Self; 4] = [Self::Junit, Self::Summary, Self::Html, Self::Timings];
-
-    /// The file name in a run's folder.
-    pub const fn file_name(self) -> &'static str {
-        match self {
-            Self::Junit => "junit.xml",
-            Self::Summary => "summary.md",
-            Self::Html => "report.html",
-            Self::Timings => "timings.json",
-        }
-    }
-
     /// Writes the content.
     fn write(self, run: &RunModel, out: &mut impl Write) -> io::Result<()> {
         let text = match self {
@@ -78,14 +68,13 @@ pub struct WriteError {
 /// Writes all reports of `run` to `folder`, and the copies. Returns the errors.
 pub fn write_all(folder: &Path, copies: &Copies, run: &RunModel) -> Vec<WriteError> {
     let failures = Report::ALL.par_iter().flat_map_iter(|report| {
-        let copy = copies.of(*report).map(Path::to_owned);
-        let places = std::iter::once(folder.join(report.file_name())).chain(copy);
-        places.filter_map(
-            move |path| match replace(&path, |out| report.write(run, out)) {
-                Ok(()) => None,
-                Err(source) => Some(WriteError { path, source }),
-            },
-        )
+        let copy = copies.of(*report).cloned();
+        let paths = std::iter::once(folder.join(report.name())).chain(copy);
+        paths.filter_map(move |path| {
+            let written = replace(&path, |out| report.write(run, out));
+            let source = written.err()?;
+            Some(WriteError { path, source })
+        })
     });
     failures.collect()
 }
@@ -97,10 +86,10 @@ impl Copies {
         paths.cloned().collect()
     }
 
-    fn of(&self, report: Report) -> Option<&Path> {
+    const fn of(&self, report: Report) -> Option<&PathBuf> {
         match report {
-            Report::Junit => self.junit.as_deref(),
-            Report::Summary => self.summary.as_deref(),
+            Report::Junit => self.junit.as_ref(),
+            Report::Summary => self.summary.as_ref(),
             Report::Html | Report::Timings => None,
         }
     }
@@ -151,8 +140,8 @@ mod tests {
         for report in [Report::Junit, Report::Summary, Report::Html] {
             let text = report.render(&run);
             let lines = text.lines().filter(|quoted| quoted.contains(&line)).count();
-            assert!(lines >= 2, "{}: {text}", report.file_name());
-            assert!(text.contains(fixture::LOG_FILE), "{}", report.file_name());
+            assert!(lines >= 2, "{}: {text}", report.name());
+            assert!(text.contains(fixture::LOG_FILE), "{}", report.name());
         }
     }
 

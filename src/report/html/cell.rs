@@ -1,7 +1,6 @@
 //! One cell on the page.
 
-use super::view::FailureView;
-use crate::event::{Evidence, LogExcerpt};
+use crate::event::Evidence;
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::report::marks::{self, Mark, Tone};
 use crate::report::summary::counters::{self, CounterRow};
@@ -25,46 +24,29 @@ pub(super) struct CellView<'a> {
 pub(super) struct AttemptView<'a> {
     /// The prefix of the anchors of its phases.
     pub(super) anchor: String,
-    pub(super) number: u32,
+    pub(super) cell: &'a CellModel,
     pub(super) verdict: String,
     pub(super) tone: &'static str,
     pub(super) duration: String,
-    pub(super) reason: Option<&'a str>,
     pub(super) facts: Vec<(&'static str, String)>,
     pub(super) phases: Vec<PhaseView<'a>>,
-    pub(super) counters: Vec<RowView>,
+    pub(super) counters: Vec<CounterRow>,
     pub(super) expected: Option<Vec<String>>,
     pub(super) more_nodes: usize,
     pub(super) bars: Vec<BarView<'a>>,
-    pub(super) diagnostics: &'a [String],
-    pub(super) quotes: &'a [LogExcerpt],
-    pub(super) kept: &'a [String],
 }
 
 pub(super) struct PhaseView<'a> {
-    pub(super) name: &'a str,
+    pub(super) model: &'a PhaseModel,
     pub(super) mark: String,
     pub(super) meaning: &'static str,
     pub(super) tone: &'static str,
     pub(super) open: bool,
     pub(super) duration: String,
     pub(super) note: Option<String>,
-    pub(super) failure: Option<FailureView<'a>>,
-    pub(super) warnings: &'a [String],
-    pub(super) logs: &'a [LogExcerpt],
-    pub(super) evidence: Vec<EvidenceView<'a>>,
+    /// Each check, with its row of the table.
+    pub(super) evidence: Vec<(&'a Evidence, [String; 5])>,
     pub(super) more_evidence: usize,
-}
-
-pub(super) struct EvidenceView<'a> {
-    pub(super) mark: &'static str,
-    pub(super) node: String,
-    pub(super) evidence: &'a Evidence,
-}
-
-pub(super) struct RowView {
-    pub(super) label: String,
-    pub(super) values: Vec<(String, bool)>,
 }
 
 /// A bar of the waterfall, in percent of the cell's duration.
@@ -96,35 +78,29 @@ impl<'a> CellView<'a> {
 impl<'a> AttemptView<'a> {
     fn new(cell: &'a CellModel, anchor: String, columns: &[&str]) -> Self {
         let nodes = counters::nodes(cell, columns);
-        let rows = counters::total(cell, columns).into_iter();
+        let more_nodes = nodes.len().saturating_sub(NODES_SHOWN);
+        let nodes = nodes.into_iter().take(NODES_SHOWN);
+        let total = counters::total(cell, columns).into_iter();
+        let phases = cell.phases.iter();
+        let (verdict, tone) = marks::verdict(cell);
         Self {
             anchor,
-            number: cell.attempt,
-            verdict: marks::verdict(cell),
-            tone: marks::verdict_tone(cell).name(),
+            cell,
+            verdict,
+            tone: tone.name(),
             duration: text::cell_duration(cell),
-            reason: cell.reason.as_deref(),
             facts: cell_facts(cell),
-            phases: cell
-                .phases
-                .iter()
-                .map(|phase| PhaseView::new(cell, phase))
-                .collect(),
-            counters: rows
-                .chain(nodes.iter().take(NODES_SHOWN).cloned())
-                .map(|row| RowView::new(&row))
-                .collect(),
+            phases: phases.map(|phase| PhaseView::new(cell, phase)).collect(),
+            counters: total.chain(nodes).collect(),
             expected: counters::expected_of_a_node(cell, columns),
-            more_nodes: nodes.len().saturating_sub(NODES_SHOWN),
+            more_nodes,
             bars: bars(cell),
-            diagnostics: &cell.diagnostics,
-            quotes: &cell.quotes,
-            kept: &cell.kept,
         }
     }
 }
 
 fn cell_facts(cell: &CellModel) -> Vec<(&'static str, String)> {
+    let load = cell.load.as_ref().map(text::load);
     let mut list = vec![
         ("nodes", cell.summary.nodes.to_string()),
         ("config", cell.summary.config.clone()),
@@ -132,10 +108,7 @@ fn cell_facts(cell: &CellModel) -> Vec<(&'static str, String)> {
         ("tags", cell.summary.tags.join(", ")),
         ("cluster", cell.cluster.clone().unwrap_or_default()),
         ("host", cell.host.clone().unwrap_or_default()),
-        (
-            "machine at the end",
-            cell.load.as_ref().map(text::load).unwrap_or_default(),
-        ),
+        ("machine at the end", load.unwrap_or_default()),
     ];
     if let Some(facts) = &cell.facts {
         list.extend([
@@ -146,10 +119,8 @@ fn cell_facts(cell: &CellModel) -> Vec<(&'static str, String)> {
         ]);
     }
     if cell.summary.allow_failure {
-        list.push((
-            "allowed to fail",
-            "its result does not change the exit code".into(),
-        ));
+        let meaning = "its result does not change the exit code";
+        list.push(("allowed to fail", meaning.to_owned()));
     }
     list.retain(|(_, value)| !value.is_empty());
     list
@@ -160,23 +131,16 @@ impl<'a> PhaseView<'a> {
         let mark = Mark::of(phase);
         let mut evidence: Vec<_> = phase.all_evidence().collect();
         evidence.sort_by_key(|one| one.holds);
-        let view = |evidence: &&'a Evidence| EvidenceView {
-            mark: text::evidence_mark(evidence),
-            node: text::node_name(cell, evidence.node.as_deref()),
-            evidence,
-        };
+        let row = |one: &&'a Evidence| (*one, text::evidence_row(cell, one));
         Self {
-            name: phase.name(),
+            model: phase,
             mark: mark.narrow(phase.duration_ms),
             meaning: mark.meaning(),
             tone: mark.tone().name(),
             open: matches!(mark.tone(), Tone::Bad | Tone::Warning),
             duration: text::duration(phase.duration_ms),
             note: note(cell, phase),
-            failure: phase.failure().map(FailureView::new),
-            warnings: &phase.warnings,
-            logs: &phase.logs,
-            evidence: evidence.iter().take(EVIDENCE_SHOWN).map(view).collect(),
+            evidence: evidence.iter().take(EVIDENCE_SHOWN).map(row).collect(),
             more_evidence: evidence.len().saturating_sub(EVIDENCE_SHOWN),
         }
     }
@@ -194,38 +158,20 @@ fn note(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
     }
 }
 
-impl RowView {
-    fn new(row: &CounterRow) -> Self {
-        let values = row.values.iter();
-        Self {
-            label: row.label.clone(),
-            values: values
-                .map(|value| (value.text(), value.unmet.is_some()))
-                .collect(),
-        }
-    }
-}
-
 /// The phases in sequence, followed by the steps at their times.
 fn bars(cell: &CellModel) -> Vec<BarView<'_>> {
     let mut spans = Vec::new();
     let mut at = 0;
     for phase in cell.phases.iter().filter(|phase| phase.duration_ms > 0) {
-        spans.push((
-            phase.name(),
-            phase.start_ms.unwrap_or(at),
-            phase.duration_ms,
-            false,
-        ));
+        let start = phase.start_ms.unwrap_or(at);
+        spans.push((phase.name(), start, phase.duration_ms, false));
         at = at.saturating_add(phase.duration_ms);
     }
     let steps = cell.steps.iter();
     spans.extend(steps.map(|step| (step.name.as_str(), step.start_ms, step.duration_ms, true)));
-    let end = spans
-        .iter()
-        .map(|(_, start, duration, _)| start.saturating_add(*duration))
-        .max();
-    let scale = percent_scale(end.unwrap_or(0).max(cell.duration_ms));
+    let ends = spans.iter();
+    let ends = ends.map(|(_, start, duration, _)| start.saturating_add(*duration));
+    let scale = percent_scale(ends.max().unwrap_or(0).max(cell.duration_ms));
     let bar = |(name, start, duration, is_step)| BarView {
         name,
         start: scale(start),

@@ -3,8 +3,7 @@
 use askama::Template;
 
 use super::cell::CellView;
-use crate::event::{Failure, LikelyCause, LogExcerpt};
-use crate::record::model::{CellModel, Fault, RunModel, failure_kind};
+use crate::record::model::{CellModel, Fault, RunModel};
 use crate::report::attribution::attribution;
 use crate::report::marks::{self, Mark};
 use crate::report::summary::counters;
@@ -21,8 +20,7 @@ pub(super) struct Page<'a> {
     duration: String,
     facts: Vec<(&'static str, String)>,
     notices: Vec<(&'static str, String)>,
-    failures: Vec<FailureView<'a>>,
-    cell_column: &'static str,
+    cell_column: String,
     local: &'static str,
     phase_names: Vec<&'a str>,
     legend: Vec<(String, &'static str)>,
@@ -30,8 +28,8 @@ pub(super) struct Page<'a> {
     reasons: Vec<ReasonView>,
     run: &'a RunModel,
     columns: Vec<&'a str>,
-    phase_times: Vec<TimeView<'a>>,
-    step_times: Vec<TimeView<'a>>,
+    phase_times: Vec<TimeRow<'a>>,
+    step_times: Vec<TimeRow<'a>>,
 }
 
 /// A failed phase, in one line.
@@ -43,56 +41,32 @@ struct ReasonView {
     text: String,
 }
 
-pub(super) struct FailureView<'a> {
-    kind: String,
-    message: &'a str,
-    remedy: Option<&'a str>,
-    cause: Option<&'a LikelyCause>,
-    usual_causes: Option<String>,
-    logs: &'a [LogExcerpt],
-}
-
-struct TimeView<'a> {
-    name: &'a str,
-    cells: usize,
-    median: String,
-    slowest: String,
-    slowest_in: &'a str,
-}
-
 impl<'a> Page<'a> {
     pub(super) fn new(run: &'a RunModel) -> Self {
         let columns = counters::columns(run);
+        let stages = run.stages().into_iter();
+        let names = stages.map(|(phase, command)| command.unwrap_or(phase.name()));
+        let short = columns.iter().map(|name| marks::short_counter(name));
         Self {
             verdict: text::run_verdict(run),
             tone: marks::run_tone(run).name(),
-            tally: text::tally(run),
+            tally: text::tally(run.tally()),
             duration: text::duration(run.duration_ms),
             facts: run_facts(run),
             notices: notices(run),
-            failures: run.failures.iter().map(FailureView::new).collect(),
             cell_column: text::cell_column(run),
             local: text::local_mark(run),
-            phase_names: run
-                .stages()
-                .into_iter()
-                .map(|(phase, command)| command.unwrap_or(phase.name()))
-                .collect(),
+            phase_names: names.collect(),
             legend: legend(),
-            counter_names: columns
-                .iter()
-                .map(|name| marks::short_counter(name))
-                .collect(),
+            counter_names: short.collect(),
             reasons: run.cells.iter().flat_map(ReasonView::of_cell).collect(),
             run,
             columns,
-            phase_times: times::phases(run).iter().map(TimeView::new).collect(),
-            step_times: times::steps(run).iter().map(TimeView::new).collect(),
+            phase_times: times::phases(run),
+            step_times: times::steps(run),
         }
     }
-}
 
-impl<'a> Page<'a> {
     /// The cells, one at a time, so that a page of many cells doesn't have to fit in memory.
     fn cells(&self) -> impl Iterator<Item = CellView<'a>> {
         let cells = self.run.cells.iter();
@@ -119,6 +93,8 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
     let Some(facts) = &run.facts else {
         return Vec::new();
     };
+    let host = &facts.host;
+    let started = run.started.map(|at| at.to_string());
     let mut list = vec![
         ("run", facts.run.clone()),
         ("matrix", facts.matrix.clone()),
@@ -126,24 +102,15 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
         ("provider", facts.provider.clone()),
         ("because", facts.provider_reason.clone().unwrap_or_default()),
         ("cells at once", facts.jobs.to_string()),
-        (
-            "host",
-            format!("{} ({})", facts.host.name, text::machine(&facts.host)),
-        ),
-        ("tools", facts.host.tools.join(", ")),
+        ("host", format!("{} ({})", host.name, text::machine(host))),
+        ("tools", host.tools.join(", ")),
         ("runner", facts.runner.clone()),
-        (
-            "started",
-            run.started.map(|at| at.to_string()).unwrap_or_default(),
-        ),
+        ("started", started.unwrap_or_default()),
     ];
-    list.extend(attribution(run).map(|text| ("explained by", text.to_string())));
+    list.extend(attribution(run).map(|text| ("explained by", text)));
     list.extend(text::lineage(run));
-    list.extend(
-        text::repetitions(run)
-            .into_iter()
-            .map(|text| ("repeated", text)),
-    );
+    let repetitions = text::repetitions(run).into_iter();
+    list.extend(repetitions.map(|text| ("repeated", text)));
     list.retain(|(_, value)| !value.is_empty());
     list
 }
@@ -152,59 +119,28 @@ impl ReasonView {
     /// One per failed phase, those of earlier attempts first.
     fn of_cell(cell: &CellModel) -> Vec<Self> {
         let earlier = cell.earlier.iter().flat_map(CellModel::faults);
-        let last = cell.faults().into_iter().map(Self::new);
-        earlier.map(Self::of_attempt).chain(last).collect()
+        let earlier = earlier.map(|fault| {
+            let attempt = fault.cell.attempt;
+            let place = format!("{}, attempt {attempt}", fault.place());
+            Self::new(fault, &format!(".attempt-{attempt}"), place)
+        });
+        let last = cell.faults().into_iter();
+        let last = last.map(|fault| Self::new(fault, "", fault.place()));
+        earlier.chain(last).collect()
     }
 
-    fn of_attempt(fault: Fault<'_>) -> Self {
-        let (id, attempt) = (&fault.cell.summary.id, fault.cell.attempt);
-        let reason = Self::new(fault);
+    fn new(fault: Fault<'_>, attempt: &str, place: String) -> Self {
+        let id = &fault.cell.summary.id;
+        let (verdict, tone) = marks::verdict(fault.cell);
         Self {
             anchor: match fault.phase {
-                Some(phase) => format!("{id}.attempt-{attempt}.{}", phase.name()),
+                Some(phase) => format!("{id}{attempt}.{}", phase.name()),
                 None => id.to_string(),
             },
-            place: format!("{}, attempt {attempt}", reason.place),
-            ..reason
-        }
-    }
-
-    fn new(fault: Fault<'_>) -> Self {
-        let id = fault.cell.summary.id.as_str();
-        Self {
-            anchor: match fault.phase {
-                Some(phase) => format!("{id}.{}", phase.name()),
-                None => id.to_owned(),
-            },
-            place: fault.place(),
-            verdict: marks::verdict(fault.cell),
-            tone: marks::verdict_tone(fault.cell).name(),
+            place,
+            verdict,
+            tone: tone.name(),
             text: fault.sentence(),
-        }
-    }
-}
-
-impl<'a> FailureView<'a> {
-    pub(super) fn new(failure: &'a Failure) -> Self {
-        Self {
-            kind: failure_kind(failure),
-            message: &failure.message,
-            remedy: failure.remedy.as_deref(),
-            cause: failure.likely_cause.as_deref(),
-            usual_causes: text::usual_causes(failure),
-            logs: &failure.logs,
-        }
-    }
-}
-
-impl<'a> TimeView<'a> {
-    fn new(row: &TimeRow<'a>) -> Self {
-        Self {
-            name: row.name,
-            cells: row.cells,
-            median: text::duration(row.median_ms),
-            slowest: text::duration(row.slowest_ms),
-            slowest_in: row.slowest_in.as_str(),
         }
     }
 }

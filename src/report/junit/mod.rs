@@ -35,7 +35,7 @@ const TAB: &str = "    ";
 /// The whole file.
 #[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
 pub fn render(run: &RunModel) -> String {
-    let explained = attribution(run).map(|attribution| attribution.to_string());
+    let explained = attribution(run);
     let cells: Vec<_> = run
         .cells
         .par_iter()
@@ -91,8 +91,11 @@ fn run_suite(run: &RunModel) -> Option<TestSuite> {
         case
     });
     let mut cases: Vec<_> = cases.collect();
+    // A run that was killed before its first cell must not look like a passed file.
     if cases.is_empty() && run.cells.is_empty() && run.verdict.is_none() {
-        cases.push(lost_run());
+        let message = "the run ended before its first cell";
+        let status = non_success(NonSuccessKind::Error, "interrupted", message);
+        cases.push(case("run", CLASS_NAME, status));
     }
     (!cases.is_empty()).then(|| suite("run".into(), run.started, host_name(run), cases))
 }
@@ -119,19 +122,12 @@ fn suite(
     suite
 }
 
-/// A run that was killed before its first cell must not look like a passed file.
-fn lost_run() -> TestCase {
-    let message = "the run ended before its first cell";
-    case("run", CLASS_NAME, error("interrupted", message))
-}
-
 fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
     let status = match &phase.outcome {
         PhaseOutcome::Passed => TestCaseStatus::success(),
-        PhaseOutcome::Skipped(reason) => skipped("skipped", reason),
+        PhaseOutcome::Skipped(reason) => because(TestCaseStatus::skipped(), "skipped", reason),
         PhaseOutcome::Failed(failure) if cell.summary.allow_failure => {
-            let reason = format!("allowed to fail: {}", failure.message);
-            skipped(failure.symptom.name(), &reason)
+            allowed(failure.symptom.name(), &failure.message)
         }
         PhaseOutcome::Failed(failure) => red(failure),
         PhaseOutcome::Interrupted(_) => unexplained(Fault {
@@ -155,18 +151,19 @@ fn case(name: &str, class_name: &str, status: TestCaseStatus) -> TestCase {
     case
 }
 
-fn skipped(kind: &str, reason: &str) -> TestCaseStatus {
-    because(TestCaseStatus::skipped(), kind, reason)
+/// A failure that doesn't count.
+fn allowed(name: &str, message: &str) -> TestCaseStatus {
+    let message = format!("allowed to fail: {message}");
+    because(TestCaseStatus::skipped(), name, &message)
 }
 
-fn error(kind: &str, message: &str) -> TestCaseStatus {
-    let status = TestCaseStatus::non_success(NonSuccessKind::Error);
-    because(status, kind, message)
+fn non_success(kind: NonSuccessKind, name: &str, message: &str) -> TestCaseStatus {
+    because(TestCaseStatus::non_success(kind), name, message)
 }
 
-fn because(mut status: TestCaseStatus, kind: &str, message: &str) -> TestCaseStatus {
+fn because(mut status: TestCaseStatus, name: &str, message: &str) -> TestCaseStatus {
     status
-        .set_type(attribute(kind))
+        .set_type(attribute(name))
         .set_message(attribute(message));
     status
 }
@@ -176,8 +173,7 @@ fn red(failure: &Failure) -> TestCaseStatus {
         FailureClass::Product => NonSuccessKind::Failure,
         FailureClass::Configuration | FailureClass::Infrastructure => NonSuccessKind::Error,
     };
-    let status = TestCaseStatus::non_success(kind);
-    let mut status = because(status, failure.symptom.name(), &failure.message);
+    let mut status = non_success(kind, failure.symptom.name(), &failure.message);
     status.set_description(block(&output::cause(failure)));
     status
 }
@@ -186,9 +182,9 @@ fn red(failure: &Failure) -> TestCaseStatus {
 fn unexplained(fault: Fault<'_>) -> TestCaseStatus {
     let (kind, sentence) = (fault.kind(), fault.sentence());
     if fault.cell.summary.allow_failure {
-        return skipped(&kind, &format!("allowed to fail: {sentence}"));
+        return allowed(&kind, &sentence);
     }
-    error(&kind, &sentence)
+    non_success(NonSuccessKind::Error, &kind, &sentence)
 }
 
 /// A cell that failed without a failed phase must not look like a passed one.
@@ -205,16 +201,12 @@ fn flaky_case(run: &RunModel, cell: &CellModel) -> Option<TestCase> {
         return None;
     }
     let fault = cell.earlier.iter().flat_map(CellModel::faults).next()?;
-    let message = format!(
-        "passed on attempt {}; {}",
-        cell.attempt,
-        text::attempt(&fault)
-    );
+    let (number, failed) = (cell.attempt, text::attempt(&fault));
+    let message = format!("passed on attempt {number}; {failed}");
     let status = if cell.summary.allow_failure {
-        skipped("flaky", &format!("allowed to fail: {message}"))
+        allowed("flaky", &message)
     } else {
-        let status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        because(status, "flaky", &message)
+        non_success(NonSuccessKind::Failure, "flaky", &message)
     };
     let mut case = case("flaky", &class_name(cell), status);
     if let Some(failure) = fault.failure() {

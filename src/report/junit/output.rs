@@ -1,28 +1,20 @@
 //! The content of `system-out` in the JUnit file: facts of a cell, evidence, logs, attachments. Plain text.
 
-use crate::event::{Execution, Failure, LikelyCause, LogExcerpt};
+use crate::event::{Execution, Failure, LogExcerpt};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
 
 /// The text of a `failure` or `error` element: the most important facts.
 pub(super) fn cause(failure: &Failure) -> String {
-    let mut out = format!(
-        "{} ({}): {}\n",
-        failure.symptom,
-        failure.class(),
-        failure.message
-    );
-    if let Some(remedy) = &failure.remedy {
-        push(&mut out, format_args!("what to do: {remedy}\n"));
+    let (symptom, class) = (failure.symptom, failure.class());
+    let mut lines = Lines(format!("{symptom} ({class}): {}\n", failure.message));
+    lines.optional("what to do", failure.remedy.as_deref());
+    if let Some(cause) = &failure.likely_cause {
+        lines.fact("likely cause", &cause.message);
+        lines.fact("evidence", &cause.line);
+        push(&mut lines.0, format_args!("to fix it:\n{}\n", cause.fix));
     }
-    if let Some(LikelyCause {
-        message, line, fix, ..
-    }) = failure.likely_cause.as_deref()
-    {
-        let text = format_args!("likely cause: {message}\nevidence: {line}\nto fix it:\n{fix}\n");
-        push(&mut out, text);
-    }
-    out
+    lines.0
 }
 
 /// The facts of all cases of a cell, including the attribution of the run's failures.
@@ -56,10 +48,8 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
         lines.fact("runner", &facts.runner);
         lines.fact("run", &facts.run);
     }
-    lines.optional(
-        "machine at the end",
-        cell.load.as_ref().map(text::load).as_deref(),
-    );
+    let load = cell.load.as_ref().map(text::load);
+    lines.optional("machine at the end", load.as_deref());
     if !cell.earlier.is_empty() {
         lines.fact("attempts", &cell.attempt.to_string());
     }
@@ -114,22 +104,12 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     if let Some(failure) = phase.failure() {
         sections.push(cause(failure));
     }
-    sections.extend(
-        phase
-            .warnings
-            .iter()
-            .map(|warning| format!("warning: {warning}\n")),
-    );
-    let evidence: Vec<_> = phase.all_evidence().collect();
-    if !evidence.is_empty() {
-        sections.push(text::evidence_table(cell, &evidence) + "\n");
-    }
-    sections.extend(
-        phase
-            .failure()
-            .into_iter()
-            .flat_map(|failure| logs(&failure.logs)),
-    );
+    let warnings = phase.warnings.iter();
+    sections.extend(warnings.map(|warning| format!("warning: {warning}\n")));
+    let table = text::evidence_table(cell, phase.all_evidence(), usize::MAX);
+    sections.extend(table.map(|table| table + "\n"));
+    let of_failure = phase.failure().map(|failure| logs(&failure.logs));
+    sections.extend(of_failure.into_iter().flatten());
     sections.extend(logs(&phase.logs));
     if owns_diagnostics(cell, phase) {
         sections.extend(logs(&cell.quotes));

@@ -27,7 +27,6 @@ fn is_counter(cell: &CellModel, subject: &str) -> bool {
 }
 
 /// A row of a table of counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::report) struct CounterRow {
     /// `total`, or the node's short name.
     pub(in crate::report) label: String,
@@ -36,48 +35,33 @@ pub(in crate::report) struct CounterRow {
 }
 
 /// A counter in a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::report) struct CounterValue {
-    /// The value; `None` if the mock didn't report it.
-    pub(in crate::report) value: Option<u64>,
-    /// The expectation, if the value doesn't meet it.
-    pub(in crate::report) unmet: Option<String>,
-    /// Whether there was an expectation, according to the evidence.
-    pub(in crate::report) is_checked: bool,
+    /// `3`, `0 (>= 1)` if it should be more, `0 (any)` if it was not checked, or `-` if the mock didn't report it.
+    pub(in crate::report) text: String,
+    /// Whether the value doesn't meet its expectation.
+    pub(in crate::report) is_unmet: bool,
 }
 
 impl CounterRow {
     /// Whether all values meet their expectations.
     pub(in crate::report) fn holds(&self) -> bool {
-        self.values.iter().all(|value| value.unmet.is_none())
-    }
-}
-
-impl CounterValue {
-    /// `3`, `0 (>= 1)` if it should be more, or `0 (any)` if it was not checked.
-    pub(in crate::report) fn text(&self) -> String {
-        let value = self.value.map_or("-".to_owned(), |value| value.to_string());
-        match &self.unmet {
-            Some(expected) => format!("{value} ({expected})"),
-            None if self.is_checked => value,
-            None => format!("{value} (any)"),
-        }
+        !self.values.iter().any(|value| value.is_unmet)
     }
 }
 
 /// The row with the sums over all nodes.
 pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let counters = cell.counters.as_ref()?;
-    let unmet = Unmet::of(cell);
-    let mut total = row(
-        "total".to_owned(),
-        columns,
-        Some(&counters.total),
-        Some(&unmet.total),
-    );
+    let unmet = unmet(cell);
+    let total = Some(&counters.total);
+    let mut total = row("total".to_owned(), columns, total, |counter| {
+        unmet.get(&(None, counter)).copied()
+    });
     for (counter, value) in columns.iter().zip(&mut total.values) {
-        let mut evidence = cell.evidence();
-        value.is_checked = evidence.all(|one| one.is_checked() || one.subject != *counter);
+        let mut about = cell.evidence().filter(|one| one.subject == *counter);
+        if !value.is_unmet && !about.all(Evidence::is_checked) {
+            value.text += " (any)";
+        }
     }
     Some(total)
 }
@@ -88,22 +72,15 @@ pub(in crate::report) fn minimum(cell: &CellModel, columns: &[&str]) -> Option<C
     if nodes.len() < 2 {
         return None;
     }
-    let mut least: Option<CounterTable> = None;
-    for table in nodes.values() {
-        least = Some(match least {
-            None => table.clone(),
-            Some(so_far) => lesser(&so_far, table),
-        });
+    let mut tables = nodes.values();
+    let mut least = tables.next()?.clone();
+    for table in tables {
+        for (name, value) in &mut least {
+            *value = (*value).min(table.get(name).copied().unwrap_or(0));
+        }
     }
     let label = format!("min of {} nodes", nodes.len());
-    Some(row(label, columns, least.as_ref(), None))
-}
-
-fn lesser(one: &CounterTable, other: &CounterTable) -> CounterTable {
-    let least = |name: &String, value: u64| value.min(other.get(name).copied().unwrap_or(0));
-    one.iter()
-        .map(|(name, value)| (name.clone(), least(name, *value)))
-        .collect()
+    Some(row(label, columns, Some(&least), |_| None))
 }
 
 /// One row per node: those with failed checks first, then the others by name.
@@ -111,21 +88,16 @@ pub(in crate::report) fn nodes(cell: &CellModel, columns: &[&str]) -> Vec<Counte
     let Some(counters) = &cell.counters else {
         return Vec::new();
     };
-    let unmet = Unmet::of(cell);
-    let names: BTreeSet<&str> = counters
-        .nodes
-        .keys()
-        .map(String::as_str)
-        .chain(unmet.nodes.keys().copied())
-        .collect();
-    let mut rows: Vec<_> = names
-        .into_iter()
-        .map(|node| {
-            let label = cell.short_node(node).to_owned();
-            let (seen, unmet) = (counters.nodes.get(node), unmet.nodes.get(node));
-            row(label, columns, seen, unmet)
+    let unmet = unmet(cell);
+    let mut names: BTreeSet<&str> = counters.nodes.keys().map(String::as_str).collect();
+    names.extend(unmet.keys().filter_map(|(node, _)| *node));
+    let rows = names.into_iter().map(|node| {
+        let label = cell.short_node(node).to_owned();
+        row(label, columns, counters.nodes.get(node), |counter| {
+            unmet.get(&(Some(node), counter)).copied()
         })
-        .collect();
+    });
+    let mut rows: Vec<_> = rows.collect();
     rows.sort_by_key(CounterRow::holds);
     rows
 }
@@ -147,18 +119,21 @@ pub(in crate::report) fn expected_of_a_node(
         .then_some(expected)
 }
 
-fn row(
+/// A row with the values in `table`. `unmet` returns the expectation of a counter that doesn't meet it.
+fn row<'a>(
     label: String,
     columns: &[&str],
     table: Option<&CounterTable>,
-    unmet: Option<&Expectations<'_>>,
+    unmet: impl Fn(&str) -> Option<&'a str>,
 ) -> CounterRow {
-    let value = |counter: &&str| CounterValue {
-        value: table.and_then(|table| table.get(*counter).copied()),
-        unmet: unmet
-            .and_then(|unmet| unmet.get(counter))
-            .map(|expected| (*expected).to_owned()),
-        is_checked: true,
+    let value = |counter: &&str| {
+        let value = table.and_then(|table| table.get(*counter));
+        let value = value.map_or("-".to_owned(), u64::to_string);
+        let (text, is_unmet) = match unmet(counter) {
+            Some(expected) => (format!("{value} ({expected})"), true),
+            None => (value, false),
+        };
+        CounterValue { text, is_unmet }
     };
     CounterRow {
         label,
@@ -166,27 +141,11 @@ fn row(
     }
 }
 
-/// Expectations that aren't met, by counter.
-type Expectations<'a> = BTreeMap<&'a str, &'a str>;
-
-/// A cell's expectations that aren't met.
-#[derive(Default)]
-struct Unmet<'a> {
-    total: Expectations<'a>,
-    nodes: BTreeMap<&'a str, Expectations<'a>>,
-}
-
-impl<'a> Unmet<'a> {
-    fn of(cell: &'a CellModel) -> Self {
-        let mut unmet = Self::default();
-        let is_unmet = |one: &&Evidence| !one.holds && is_counter(cell, &one.subject);
-        for one in cell.evidence().filter(is_unmet) {
-            let expectations = match one.node.as_deref() {
-                Some(node) => unmet.nodes.entry(node).or_default(),
-                None => &mut unmet.total,
-            };
-            expectations.insert(one.subject.as_str(), one.expected.as_str());
-        }
-        unmet
-    }
+/// A cell's expectations of counters that aren't met, by node and counter. Those of the total have no node.
+fn unmet(cell: &CellModel) -> BTreeMap<(Option<&str>, &str), &str> {
+    let is_unmet = |one: &&Evidence| !one.holds && is_counter(cell, &one.subject);
+    let unmet = cell.evidence().filter(is_unmet);
+    unmet
+        .map(|one| ((one.node.as_deref(), &*one.subject), &*one.expected))
+        .collect()
 }

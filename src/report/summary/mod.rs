@@ -7,5 +7,13 @@ mod markdown;
 mod terminal;
 pub(super) mod times;
 
+use crate::record::model::{CellModel, RunModel};
 pub use markdown::markdown;
 pub use terminal::terminal;
+
+/// The cells with a part in the list of failures: those that failed, then those that are flaky.
+fn cells_with_failures(run: &RunModel) -> Vec<&CellModel> {
+    let failed = run.cells.iter().filter(|cell| cell.is_failure());
+    let flaky = run.cells.iter().filter(|cell| cell.is_flaky());
+    failed.chain(flaky).collect()
+}

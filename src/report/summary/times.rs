@@ -5,20 +5,40 @@ use std::collections::BTreeMap;
 use crate::matrix::CellId;
 use crate::record::model::{PhaseOutcome, RunModel};
 use crate::report::marks::QUICK_MS;
+use crate::report::text;
 
 /// A phase or step over all cells.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::report) struct TimeRow<'a> {
     /// Its name.
     pub(in crate::report) name: &'a str,
     /// The number of cells in which it ran.
     pub(in crate::report) cells: usize,
-    /// The median, in milliseconds.
-    pub(in crate::report) median_ms: u64,
-    /// The maximum, in milliseconds.
-    pub(in crate::report) slowest_ms: u64,
+    /// The median duration.
+    pub(in crate::report) median: String,
+    /// The maximum.
+    pub(in crate::report) slowest: String,
+    slowest_ms: u64,
     /// The cell with the maximum.
     pub(in crate::report) slowest_in: &'a CellId,
+}
+
+/// The rows of a table of all phases and steps, at most `limit` of each.
+pub(super) fn table_rows(run: &RunModel, limit: usize) -> Vec<[String; 6]> {
+    let phases = phases(run).into_iter().take(limit);
+    let steps = steps(run).into_iter().take(limit);
+    let phases = phases.map(|row| ("phase", row));
+    let rows = phases.chain(steps.map(|row| ("step", row)));
+    rows.map(|(kind, row)| {
+        [
+            kind.to_owned(),
+            row.name.to_owned(),
+            row.cells.to_string(),
+            row.median,
+            row.slowest,
+            row.slowest_in.to_string(),
+        ]
+    })
+    .collect()
 }
 
 /// The phases that ran, slowest first.
@@ -51,20 +71,19 @@ fn ranked<'a>(taken: impl Iterator<Item = (&'a str, u64, &'a CellId)>) -> Vec<Ti
     for (name, duration_ms, cell) in taken {
         by_name.entry(name).or_default().push((duration_ms, cell));
     }
-    let mut rows: Vec<_> = by_name
-        .into_iter()
-        .map(|(name, mut times)| {
-            times.sort_unstable();
-            let (slowest_ms, slowest_in) = times[times.len() - 1];
-            TimeRow {
-                name,
-                cells: times.len(),
-                median_ms: times[times.len() / 2].0,
-                slowest_ms,
-                slowest_in,
-            }
-        })
-        .collect();
+    let row = |(name, mut times): (&'a str, Vec<(u64, &'a CellId)>)| {
+        times.sort_unstable();
+        let (slowest_ms, slowest_in) = times[times.len() - 1];
+        TimeRow {
+            name,
+            cells: times.len(),
+            median: text::duration(times[times.len() / 2].0),
+            slowest: text::duration(slowest_ms),
+            slowest_ms,
+            slowest_in,
+        }
+    };
+    let mut rows: Vec<_> = by_name.into_iter().map(row).collect();
     rows.retain(|row| row.slowest_ms >= QUICK_MS);
     rows.sort_by_key(|row| std::cmp::Reverse(row.slowest_ms));
     rows

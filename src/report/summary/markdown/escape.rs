@@ -35,14 +35,14 @@ pub(super) fn block(text: &str) -> String {
 /// A table with cells that are escaped already. The columns in `right` are right-aligned.
 pub(super) fn table(
     head: &[String],
-    rows: &[Vec<String>],
+    rows: &[impl AsRef<[String]>],
     right: std::ops::Range<usize>,
 ) -> String {
     let rule = (0..head.len()).map(|index| if right.contains(&index) { "--:" } else { ":--" });
     let mut out = row(head.iter().map(String::as_str));
     out += &row(rule);
     for cells in rows {
-        out += &row(cells.iter().map(String::as_str));
+        out += &row(cells.as_ref().iter().map(String::as_str));
     }
     out
 }

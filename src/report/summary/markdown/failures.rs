@@ -5,6 +5,7 @@ use crate::event::{Failure, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
 use crate::report::marks;
+use crate::report::summary::cells_with_failures;
 use crate::report::text::{self, push};
 
 /// The maximum number of cells that are shown.
@@ -15,31 +16,24 @@ const EVIDENCE_SHOWN: usize = 20;
 const LINES_SHOWN: usize = 50;
 
 pub(super) fn section(run: &RunModel) -> String {
-    let failed = run.cells.iter().filter(|cell| cell.is_failure());
-    let flaky = run.cells.iter().filter(|cell| cell.is_flaky());
-    let shown: Vec<_> = failed.chain(flaky).collect();
-    if shown.is_empty() && run.failures.is_empty() {
+    let cells = cells_with_failures(run);
+    if cells.is_empty() && run.failures.is_empty() {
         return String::new();
     }
     let mut out = "### Failures\n\n".to_owned();
     for failure in &run.failures {
-        let (kind, message) = (failure_kind(failure), escape(&failure.message));
-        let remedy = remedy(failure);
-        push(
-            &mut out,
-            format_args!("- **the run** ({kind}): {message}{remedy}\n"),
-        );
+        let kind = failure_kind(failure);
+        let text = escape(&failure.message) + &remedy(failure);
+        push(&mut out, format_args!("- **the run** ({kind}): {text}\n"));
     }
-    for cell in shown.iter().take(CELLS_SHOWN) {
+    for cell in cells.iter().take(CELLS_SHOWN) {
         out += &item_of_cell(cell);
     }
-    if shown.len() > CELLS_SHOWN {
+    if cells.len() > CELLS_SHOWN {
+        let more = cells.len() - CELLS_SHOWN;
         push(
             &mut out,
-            format_args!(
-                "\nand {} more failed or flaky cells\n",
-                shown.len() - CELLS_SHOWN
-            ),
+            format_args!("\nand {more} more failed or flaky cells\n"),
         );
     }
     out
@@ -49,21 +43,21 @@ pub(super) fn section(run: &RunModel) -> String {
 fn item_of_cell(cell: &CellModel) -> String {
     let mut out = String::new();
     let id = escape(cell.summary.id.as_str());
+    let verdict = escape(&marks::verdict(cell).0);
     if cell.is_flaky() {
-        let (verdict, attempt) = (marks::verdict(cell), cell.attempt);
+        let text = format!("passed on attempt {}", cell.attempt);
+        push(&mut out, format_args!("- **{verdict}** {id}: {text}\n"));
+    }
+    for fault in cell.faults() {
+        let (place, kind, text) = (escape(&fault.place()), fault.kind(), sentence(&fault));
         push(
             &mut out,
-            format_args!("- **{verdict}** {id}: passed on attempt {attempt}\n"),
+            format_args!("- **{verdict}** {place} ({kind}): {text}\n"),
         );
     }
-    out.extend(cell.faults().iter().map(item));
     for fault in cell.earlier.iter().flat_map(CellModel::faults) {
-        let (attempt, sentence) = (text::attempt(&fault), escape(&fault.sentence()));
-        let remedy = fault.failure().map(remedy).unwrap_or_default();
-        push(
-            &mut out,
-            format_args!("  - {attempt}: {sentence}{remedy}\n"),
-        );
+        let (attempt, text) = (text::attempt(&fault), sentence(&fault));
+        push(&mut out, format_args!("  - {attempt}: {text}\n"));
     }
     if cell.is_failure() {
         out += &details(cell, &id);
@@ -74,15 +68,10 @@ fn item_of_cell(cell: &CellModel) -> String {
     out
 }
 
-fn item(fault: &Fault<'_>) -> String {
-    let verdict = escape(&marks::verdict(fault.cell));
+/// The reason, and what to do.
+fn sentence(fault: &Fault<'_>) -> String {
     let remedy = fault.failure().map(remedy).unwrap_or_default();
-    format!(
-        "- **{verdict}** {} ({}): {}{remedy}\n",
-        escape(&fault.place()),
-        fault.kind(),
-        escape(&fault.sentence()),
-    )
+    escape(&fault.sentence()) + &remedy
 }
 
 fn remedy(failure: &Failure) -> String {
@@ -112,22 +101,20 @@ fn details(cell: &CellModel, name: &str) -> String {
     let mut body = String::new();
     for failure in cell.phases.iter().filter_map(PhaseModel::failure) {
         body += &cause(failure);
-        body += &evidence(cell, failure);
+        if let Some(table) = text::evidence_table(cell, &failure.evidence, EVIDENCE_SHOWN) {
+            body += &block(&table);
+            body.push('\n');
+        }
         body += &logs(&failure.logs);
     }
     body += &logs(&cell.quotes);
     if !cell.diagnostics.is_empty() {
-        push(
-            &mut body,
-            format_args!("Files: {}\n", escape(&cell.diagnostics.join(", "))),
-        );
+        let files = escape(&cell.diagnostics.join(", "));
+        push(&mut body, format_args!("Files: {files}\n"));
     }
     if !cell.kept.is_empty() {
-        let commands = block(&cell.kept.join("\n"));
-        push(
-            &mut body,
-            format_args!("\nTo inspect the kept cluster:\n\n{commands}"),
-        );
+        body += "\nTo inspect the kept cluster:\n\n";
+        body += &block(&cell.kept.join("\n"));
     }
     if let Some(load) = &cell.load {
         push(&mut body, format_args!("\nMachine: {}\n", text::load(load)));
@@ -137,23 +124,6 @@ fn details(cell: &CellModel, name: &str) -> String {
     }
     let title = format!("Evidence and logs of {name}");
     format!("\n{}\n", folded(&title, &body))
-}
-
-fn evidence(cell: &CellModel, failure: &Failure) -> String {
-    let mut sorted: Vec<_> = failure.evidence.iter().collect();
-    sorted.sort_by_key(|one| one.holds);
-    if sorted.is_empty() {
-        return String::new();
-    }
-    let shown = &sorted[..sorted.len().min(EVIDENCE_SHOWN)];
-    let mut text = text::evidence_table(cell, shown);
-    if sorted.len() > shown.len() {
-        push(
-            &mut text,
-            format_args!("\nand {} more", sorted.len() - shown.len()),
-        );
-    }
-    block(&text) + "\n"
 }
 
 fn logs(logs: &[LogExcerpt]) -> String {

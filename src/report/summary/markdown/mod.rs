@@ -25,19 +25,14 @@ pub fn markdown(run: &RunModel) -> String {
 
 fn head(run: &RunModel) -> String {
     let mut out = format!("## e2e-matrix: {}\n\n", text::run_verdict(run));
-    let tally = match text::tally(run) {
+    let tally = match text::tally(run.tally()) {
         tally if tally.is_empty() => "no cells ran".to_owned(),
         tally => tally,
     };
-    line(
-        &mut out,
-        &format!("**{tally}** in {}", text::duration(run.duration_ms)),
-    );
+    let duration = text::duration(run.duration_ms);
+    line(&mut out, &format!("**{tally}** in {duration}"));
     if let Some(attribution) = attribution(run) {
-        line(
-            &mut out,
-            &format!("**{}**", escape(&attribution.to_string())),
-        );
+        line(&mut out, &format!("**{}**", escape(&attribution)));
     }
     if let Some(facts) = &run.facts {
         let facts = format!(
@@ -58,10 +53,8 @@ fn head(run: &RunModel) -> String {
         line(&mut out, &escape(&repeated));
     }
     if run.is_local() {
-        line(
-            &mut out,
-            &format!("> {}", escape(&text::not_exercised(run))),
-        );
+        let sentence = escape(&text::not_exercised(run));
+        line(&mut out, &format!("> {sentence}"));
     }
     for notice in &run.notices {
         let mark = text::notice_mark(notice.severity);

@@ -5,7 +5,7 @@ use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
 use crate::report::stages::Stages;
 use crate::report::summary::counters::{self, CounterRow};
-use crate::report::summary::times::{self, TimeRow};
+use crate::report::summary::times;
 use crate::report::text::{self, push};
 
 /// The maximum number of nodes per cell that get a row.
@@ -17,17 +17,13 @@ pub(super) fn matrix(run: &RunModel) -> String {
     if run.cells.is_empty() {
         return String::new();
     }
-    let mut head = vec![text::cell_column(run).to_owned(), "Kubernetes".to_owned()];
+    let mut head = vec![text::cell_column(run), "Kubernetes".to_owned()];
     let stages = Stages::of(run);
     head.extend(stages.shown().iter().map(|stage| escape(stage.name())));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
     let cells = run.cells.iter();
     let rows: Vec<_> = cells.map(|cell| cell_row(run, cell, &stages)).collect();
-    let starred = run
-        .cells
-        .iter()
-        .any(|cell| cell.is_failure() && cell.summary.allow_failure);
-    let starred = starred.then(|| "\\* allowed to fail".to_owned());
+    let starred = marks::has_star(run).then(|| "\\* allowed to fail".to_owned());
     let mut text = table(&head, &rows, 2..stages.shown().len() + 3);
     for note in starred.into_iter().chain(stages.omitted()) {
         push(&mut text, format_args!("\n{note}\n"));
@@ -42,7 +38,7 @@ fn cell_row(run: &RunModel, cell: &CellModel, stages: &Stages<'_>) -> Vec<String
     ];
     row.extend(stages.results(cell).map(phase_mark));
     row.push(text::cell_duration(cell));
-    let verdict = escape(&marks::verdict(cell));
+    let verdict = escape(&marks::verdict(cell).0);
     row.push(if cell.is_failure() {
         format!("**{verdict}**")
     } else {
@@ -64,45 +60,30 @@ fn phase_mark(phase: &PhaseModel) -> String {
 }
 
 pub(super) fn counters(run: &RunModel) -> String {
-    let counted: Vec<_> = run
-        .cells
-        .iter()
-        .filter(|cell| cell.counters.is_some())
-        .collect();
+    let cells = run.cells.iter();
+    let counted: Vec<_> = cells.filter(|cell| cell.counters.is_some()).collect();
     if counted.is_empty() {
         return String::new();
     }
     let columns = counters::columns(run);
     let mut body = String::new();
     for cell in counted.iter().take(CELLS_SHOWN) {
-        push(
-            &mut body,
-            format_args!(
-                "**{}**\n\n{}\n",
-                escape(cell.summary.id.as_str()),
-                counter_table(cell, &columns)
-            ),
-        );
+        let id = escape(cell.summary.id.as_str());
+        let table = counter_table(cell, &columns);
+        push(&mut body, format_args!("**{id}**\n\n{table}\n"));
     }
     if counted.len() > CELLS_SHOWN {
-        push(
-            &mut body,
-            format_args!("and {} more cells\n", counted.len() - CELLS_SHOWN),
-        );
+        let more = counted.len() - CELLS_SHOWN;
+        push(&mut body, format_args!("and {more} more cells\n"));
     }
-    folded(
-        &format!("Counters per cell and node{}", text::local_mark(run)),
-        &body,
-    )
+    let title = format!("Counters per cell and node{}", text::local_mark(run));
+    folded(&title, &body)
 }
 
 fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
     let mut head = vec!["node".to_owned()];
-    head.extend(
-        columns
-            .iter()
-            .map(|name| escape(marks::short_counter(name))),
-    );
+    let names = columns.iter().map(|name| marks::short_counter(name));
+    head.extend(names.map(escape));
     let nodes = counters::nodes(cell, columns);
     let total = counters::total(cell, columns);
     let mut rows: Vec<_> = total.iter().map(counter_cells).collect();
@@ -125,34 +106,27 @@ fn expectation_cells(cell: &CellModel, columns: &[&str]) -> Option<Vec<String>> 
 
 fn counter_cells(row: &CounterRow) -> Vec<String> {
     let mut cells = vec![escape(&row.label)];
-    cells.extend(row.values.iter().map(|value| match value.unmet {
-        Some(_) => format!("**{}**", escape(&value.text())),
-        None => value.text(),
+    cells.extend(row.values.iter().map(|value| {
+        let text = escape(&value.text);
+        if value.is_unmet {
+            format!("**{text}**")
+        } else {
+            text
+        }
     }));
     cells
 }
 
 pub(super) fn times(run: &RunModel) -> String {
-    let rows: Vec<_> = time_rows("phase", &times::phases(run))
-        .chain(time_rows("step", &times::steps(run)))
-        .collect();
+    let rows = times::table_rows(run, usize::MAX);
     if rows.is_empty() {
         return String::new();
     }
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|text| escape(text)))
+        .collect();
     let head = ["", "", "cells", "median", "longest", "in"].map(str::to_owned);
     let title = format!("Where the time went{}", text::local_mark(run));
     folded(&title, &table(&head, &rows, 2..5))
-}
-
-fn time_rows(kind: &str, rows: &[TimeRow<'_>]) -> impl Iterator<Item = Vec<String>> {
-    rows.iter().map(move |row| {
-        vec![
-            kind.to_owned(),
-            escape(row.name),
-            row.cells.to_string(),
-            text::duration(row.median_ms),
-            text::duration(row.slowest_ms),
-            escape(row.slowest_in.as_str()),
-        ]
-    })
 }

@@ -1,11 +1,12 @@
 //! The failures: one block each, with the most important facts.
 
 use super::layout::{pieces, wrapped};
-use crate::event::{Failure, FailureClass, LikelyCause, LogExcerpt};
+use crate::event::{Failure, LikelyCause, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, RunModel};
-use crate::report::marks::{self, Tone};
+use crate::report::marks::{self, Mark, Tone};
 use crate::report::paint::Paint;
+use crate::report::summary::cells_with_failures;
 use crate::report::text::{self, push};
 
 /// The maximum number of cells with a block; the others are only counted.
@@ -27,23 +28,20 @@ pub(super) fn section(run: &RunModel, width: Option<usize>, paint: Paint) -> Str
     };
     let mut out = String::new();
     for failure in &run.failures {
-        out += &paint.tone(tone(failure), &format!("RUN ({})\n", failure.symptom));
+        let tone = Mark::of_failure(failure).tone();
+        out += &paint.tone(tone, &format!("RUN ({})\n", failure.symptom));
         out += &block.failure(None, failure);
         out.push('\n');
     }
-    let failed = run.cells.iter().filter(|cell| cell.is_failure());
-    let flaky = run.cells.iter().filter(|cell| cell.is_flaky());
-    let shown: Vec<_> = failed.chain(flaky).collect();
-    for cell in shown.iter().take(CELLS_SHOWN) {
+    let cells = cells_with_failures(run);
+    for cell in cells.iter().take(CELLS_SHOWN) {
         out += &block.cell(cell);
     }
-    if shown.len() > CELLS_SHOWN {
+    if cells.len() > CELLS_SHOWN {
+        let more = cells.len() - CELLS_SHOWN;
         push(
             &mut out,
-            format_args!(
-                "and {} more failed or flaky cells\n",
-                shown.len() - CELLS_SHOWN
-            ),
+            format_args!("and {more} more failed or flaky cells\n"),
         );
     }
     out.truncate(out.trim_end_matches('\n').len());
@@ -51,13 +49,6 @@ pub(super) fn section(run: &RunModel, width: Option<usize>, paint: Paint) -> Str
         out.push('\n');
     }
     out
-}
-
-const fn tone(failure: &Failure) -> Tone {
-    match failure.class() {
-        FailureClass::Product => Tone::Bad,
-        FailureClass::Configuration | FailureClass::Infrastructure => Tone::Warning,
-    }
 }
 
 /// The layout of blocks.
@@ -72,11 +63,20 @@ impl Block {
     /// A failed cell, or the failed attempts of a flaky one.
     fn cell(self, cell: &CellModel) -> String {
         let mut out = String::new();
+        let (verdict, tone) = marks::verdict(cell);
+        let verdict = self.paint.tone(tone, &verdict);
         if cell.is_flaky() {
-            out += &self.flaky_title(cell);
+            let (id, attempt) = (self.paint.strong(cell.summary.id.as_str()), cell.attempt);
+            push(
+                &mut out,
+                format_args!("{verdict} {id}: passed on attempt {attempt}\n"),
+            );
         }
         for fault in cell.faults() {
-            out += &self.title(&fault);
+            let place = self.paint.strong(&fault.place());
+            let kind = fault.failure().map(|_| format!(" ({})", fault.kind()));
+            let kind = kind.unwrap_or_default();
+            push(&mut out, format_args!("{verdict} {place}{kind}\n"));
             out += &self.fault(&fault);
         }
         out += &self.files(cell);
@@ -115,22 +115,6 @@ impl Block {
         out
     }
 
-    fn flaky_title(self, cell: &CellModel) -> String {
-        let verdict = self
-            .paint
-            .tone(marks::verdict_tone(cell), &marks::verdict(cell));
-        let id = self.paint.strong(cell.summary.id.as_str());
-        format!("{verdict} {id}: passed on attempt {}\n", cell.attempt)
-    }
-
-    fn title(self, fault: &Fault<'_>) -> String {
-        let tone = marks::verdict_tone(fault.cell);
-        let verdict = self.paint.tone(tone, &marks::verdict(fault.cell));
-        let place = self.paint.strong(&fault.place());
-        let kind = fault.failure().map(|_| format!(" ({})", fault.kind()));
-        format!("{verdict} {place}{}\n", kind.unwrap_or_default())
-    }
-
     fn failure(self, cell: Option<&CellModel>, failure: &Failure) -> String {
         let mut out = self.sentence("", &failure.message);
         if let Some(cell) = cell {
@@ -162,22 +146,10 @@ impl Block {
     }
 
     fn evidence(cell: &CellModel, failure: &Failure) -> String {
-        let unmet: Vec<_> = failure.evidence.iter().filter(|one| !one.holds).collect();
-        if unmet.is_empty() {
-            return String::new();
-        }
-        let shown = &unmet[..unmet.len().min(EVIDENCE_SHOWN)];
-        let mut out = String::new();
-        for line in text::evidence_table(cell, shown).lines() {
-            push(&mut out, format_args!("    {line}\n"));
-        }
-        if unmet.len() > shown.len() {
-            push(
-                &mut out,
-                format_args!("    and {} more\n", unmet.len() - shown.len()),
-            );
-        }
-        out
+        let unmet = failure.evidence.iter().filter(|one| !one.holds);
+        let table = text::evidence_table(cell, unmet, EVIDENCE_SHOWN).unwrap_or_default();
+        let lines = table.lines().map(|line| format!("    {line}\n"));
+        lines.collect()
     }
 
     fn logs(self, logs: &[LogExcerpt]) -> String {

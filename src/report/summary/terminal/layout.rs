@@ -9,7 +9,7 @@ use crate::report::paint::Paint;
 use crate::report::text;
 
 /// A table with a line below its header and one space between columns.
-pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
+pub(super) fn table(paint: Paint, head: impl IntoIterator<Item: Into<String>>) -> Table {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
     table.load_style(TableStyle::new().header_separator(rule));
@@ -20,10 +20,11 @@ pub(super) fn table(paint: Paint, head: Vec<String>) -> Table {
     }
     let head = head
         .into_iter()
-        .map(|text| Cell::new_owned(text).add_attribute(Attribute::Bold));
+        .map(|text| Cell::new_owned(text.into()).add_attribute(Attribute::Bold));
     table.set_header(head.collect::<Vec<_>>());
     table
 }
+
 /// A table cell with a tone.
 pub(super) fn toned(tone: Tone, text: String) -> Cell {
     let cell = Cell::new_owned(text);
@@ -35,12 +36,12 @@ pub(super) fn toned(tone: Tone, text: String) -> Cell {
     }
 }
 
-/// Right-aligns the columns in `right`, and sets the space after every column: one, plus `gap` before the first and
-/// after the last column in `right`.
-pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>, gap: u16) {
+/// Right-aligns the columns in `right`, and sets the space after every column: one, and two before the first and after
+/// the last column in `right`.
+pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>) {
     for (index, column) in table.column_iter_mut().enumerate() {
         let is_edge = index + 1 == right.start || index + 1 == right.end;
-        column.set_padding((0, if is_edge { gap } else { 0 }));
+        column.set_padding((0, is_edge.into()));
         if right.contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -17,10 +17,10 @@ pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
     }
     let stages = Stages::of(run);
     let (table, legend) = if table_width(&wide(run, &stages, Paint::new(false))) <= width {
-        (wide(run, &stages, paint), legend(run, &stages, wide_sign))
+        (wide(run, &stages, paint), legend(run, &stages, wide_entry))
     } else {
         let names: Vec<_> = stages.shown().iter().map(Stage::name).collect();
-        let legend = legend(run, &stages, narrow_sign);
+        let legend = legend(run, &stages, narrow_entry);
         let legend = format!("phases: {}; {legend}", names.join(", "));
         (narrow(run, &stages, paint), legend)
     };
@@ -33,7 +33,7 @@ pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
 }
 
 fn wide(run: &RunModel, stages: &Stages<'_>, paint: Paint) -> Table {
-    let mut head = vec![text::cell_column(run).to_owned()];
+    let mut head = vec![text::cell_column(run)];
     head.extend(stages.shown().iter().map(|stage| stage.head().to_owned()));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
     let mut table = table(paint, head);
@@ -44,18 +44,18 @@ fn wide(run: &RunModel, stages: &Stages<'_>, paint: Paint) -> Table {
         });
         table.add_row(frame(cell, phases.collect()));
     }
-    lay_out(&mut table, &(1..stages.shown().len() + 2), 1);
+    lay_out(&mut table, &(1..stages.shown().len() + 2));
     table
 }
 
 fn narrow(run: &RunModel, stages: &Stages<'_>, paint: Paint) -> Table {
-    let head = [text::cell_column(run), "phases", "time", "verdict"];
-    let mut table = table(paint, head.map(str::to_owned).to_vec());
+    let column = text::cell_column(run);
+    let mut table = table(paint, [&*column, "phases", "time", "verdict"]);
     for cell in &run.cells {
         let letters = stages.results(cell).map(|phase| Mark::of(phase).letter());
         table.add_row(frame(cell, vec![Cell::new_owned(letters.collect())]));
     }
-    lay_out(&mut table, &(2..3), 1);
+    lay_out(&mut table, &(2..3));
     table
 }
 
@@ -64,35 +64,30 @@ fn frame(cell: &CellModel, phases: Vec<Cell>) -> Vec<Cell> {
     let mut row = vec![Cell::new(&cell.summary.id)];
     row.extend(phases);
     row.push(Cell::new_owned(text::cell_duration(cell)));
-    row.push(toned(marks::verdict_tone(cell), marks::verdict(cell)));
+    let (verdict, tone) = marks::verdict(cell);
+    row.push(toned(tone, verdict));
     row
 }
 
 /// The meaning of the marks in this table.
-fn legend(run: &RunModel, stages: &Stages<'_>, sign: fn(Mark) -> Option<String>) -> String {
+fn legend(run: &RunModel, stages: &Stages<'_>, entry: fn(Mark) -> String) -> String {
     let phases = run.cells.iter().flat_map(|cell| stages.results(cell));
     let seen: BTreeSet<_> = phases.map(Mark::of).collect();
-    let meaning = |mark: Mark| match sign(mark) {
-        Some(sign) => format!("{sign}: {}", mark.meaning()),
-        None => "times in seconds".to_owned(),
-    };
-    let mut meanings: Vec<_> = seen.into_iter().map(meaning).collect();
-    if run
-        .cells
-        .iter()
-        .any(|cell| cell.is_failure() && cell.summary.allow_failure)
-    {
-        meanings.push("*: allowed to fail".to_owned());
+    let mut entries: Vec<_> = seen.into_iter().map(entry).collect();
+    if marks::has_star(run) {
+        entries.push("*: allowed to fail".to_owned());
     }
-    meanings.join(", ")
+    entries.join(", ")
 }
 
-/// `None` for a passed phase, which shows its duration.
-fn wide_sign(mark: Mark) -> Option<String> {
-    (mark != Mark::Passed).then(|| mark.narrow(0))
+/// A passed phase shows its duration.
+fn wide_entry(mark: Mark) -> String {
+    match mark {
+        Mark::Passed => "times in seconds".to_owned(),
+        other => format!("{}: {}", other.narrow(0), other.meaning()),
+    }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the same type as for wide tables")]
-fn narrow_sign(mark: Mark) -> Option<String> {
-    Some(mark.letter().to_string())
+fn narrow_entry(mark: Mark) -> String {
+    format!("{}: {}", mark.letter(), mark.meaning())
 }

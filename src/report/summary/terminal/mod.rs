@@ -78,9 +78,7 @@ fn repetitions(run: &RunModel) -> String {
 /// The attribution of the failures.
 fn attributed(run: &RunModel, paint: Paint) -> String {
     let attribution = attribution(run);
-    attribution.map_or_else(String::new, |text| {
-        format!("{}\n", paint.strong(&text.to_string()))
-    })
+    attribution.map_or_else(String::new, |text| paint.strong(&text) + "\n")
 }
 
 /// The last line.
@@ -93,7 +91,7 @@ fn totals(run: &RunModel, paint: Paint) -> String {
     };
     let verdict = paint.strong(&paint.tone(tone, &verdict));
     let duration = text::duration(run.duration_ms);
-    match text::tally(run) {
+    match text::tally(run.tally()) {
         tally if tally.is_empty() => format!("{verdict}: no cells ran, in {duration}\n"),
         tally => format!("{verdict}: {tally} in {duration}\n"),
     }

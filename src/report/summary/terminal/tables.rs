@@ -8,7 +8,7 @@ use crate::record::model::{CellModel, RunModel};
 use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::summary::counters::{self, CounterRow};
-use crate::report::summary::times::{self, TimeRow};
+use crate::report::summary::times;
 use crate::report::text;
 
 /// The maximum number of nodes with failed checks per cell that get a row.
@@ -34,13 +34,12 @@ pub(super) fn counters(run: &RunModel, width: usize, paint: Paint) -> String {
 
 fn counter_table(run: &RunModel, columns: &[&str], paint: Paint) -> Table {
     let mut head = vec![format!("counters{}", text::local_mark(run))];
-    let names = columns.iter().map(|name| marks::counter_head(name));
-    head.extend(names.map(str::to_owned));
+    head.extend(columns.iter().map(|name| marks::counter_head(name).into()));
     let mut table = table(paint, head);
     for cell in &run.cells {
         table.add_rows(cell_rows(cell, columns));
     }
-    lay_out(&mut table, &(1..columns.len() + 1), 1);
+    lay_out(&mut table, &(1..columns.len() + 1));
     table
 }
 
@@ -62,44 +61,27 @@ fn cell_rows(cell: &CellModel, columns: &[&str]) -> Vec<Vec<Cell>> {
 }
 
 fn counter_cells(label: &str, row: &CounterRow) -> Vec<Cell> {
-    let values = row.values.iter().map(|value| match value.unmet {
-        Some(_) => toned(Tone::Bad, value.text()),
-        None => Cell::new_owned(value.text()),
+    let values = row.values.iter().map(|value| {
+        let text = value.text.clone();
+        if value.is_unmet {
+            toned(Tone::Bad, text)
+        } else {
+            Cell::new_owned(text)
+        }
     });
     std::iter::once(Cell::new(label)).chain(values).collect()
 }
 
 /// The slowest phases and steps over all cells.
 pub(super) fn times(run: &RunModel, paint: Paint) -> String {
-    let rows: Vec<_> = time_rows("phase", &times::phases(run))
-        .chain(time_rows("step", &times::steps(run)))
-        .collect();
+    let rows = times::table_rows(run, TIMES_SHOWN);
     if rows.is_empty() {
         return String::new();
     }
-    let head = [
-        &*format!("slowest{}", text::local_mark(run)),
-        "",
-        "cells",
-        "median",
-        "longest",
-        "in",
-    ];
-    let mut table = table(paint, head.map(str::to_owned).to_vec());
+    let title = format!("slowest{}", text::local_mark(run));
+    let head = [&*title, "", "cells", "median", "longest", "in"];
+    let mut table = table(paint, head);
     table.add_rows(rows);
-    lay_out(&mut table, &(2..5), 1);
+    lay_out(&mut table, &(2..5));
     table.trim_fmt() + "\n"
-}
-
-fn time_rows(kind: &str, rows: &[TimeRow<'_>]) -> impl Iterator<Item = Vec<String>> {
-    rows.iter().take(TIMES_SHOWN).map(move |row| {
-        vec![
-            kind.to_owned(),
-            row.name.to_owned(),
-            row.cells.to_string(),
-            text::duration(row.median_ms),
-            text::duration(row.slowest_ms),
-            row.slowest_in.to_string(),
-        ]
-    })
 }
