@@ -49,7 +49,7 @@ impl PodReferences {
     /// The references to objects of `kind` whose keys are used one by one or as files.
     fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
         let all = references("", &self.pod).into_iter();
-        all.filter(move |it| it.kind == kind && !it.is_environment)
+        all.filter(move |it| it.kind == kind && it.keys.is_some())
     }
 
     /// The only object of `kind` that is referred to by key and meets `condition`.
@@ -62,7 +62,10 @@ impl PodReferences {
 
     fn keys(&self, kind: &'static str, name: &str) -> BTreeSet<&str> {
         let named = self.by_key(kind).filter(|reference| reference.name == name);
-        named.flat_map(|reference| reference.keys).collect()
+        named
+            .filter_map(|reference| reference.keys)
+            .flatten()
+            .collect()
     }
 }
 
