@@ -190,15 +190,15 @@ impl<'r> Run<'r> {
     /// Phase 1, for all cells at once.
     async fn preflight(&self) -> Result<Survey, Failure> {
         let shared = &self.shared;
-        let events = shared.events.clone();
-        let held = shared
-            .interruption
-            .hold(Phase::Preflight, shared.clock.clone(), move |text| {
-                let severity = Severity::Info;
-                events.emit(Event::Notice { severity, text });
-            });
+        let notify = |text| {
+            let severity = Severity::Info;
+            shared.events.emit(Event::Notice { severity, text });
+        };
         let checking = async {
-            held.await;
+            let interruption = &shared.interruption;
+            interruption
+                .hold(Phase::Preflight, &shared.clock, notify)
+                .await;
             let timeout = shared.phases[Phase::Preflight].timeout;
             let deadline = shared.clock.deadline(timeout);
             let checking = shared.provider.preflight(&self.request.cells, &deadline);
