@@ -143,12 +143,11 @@ pub(super) fn agent_config(
         return Ok(None);
     };
     let index = find(&name);
-    let key = match index {
-        Some(index) => config_key(&objects[index])?,
-        None => {
-            let mut keys = references.keys("ConfigMap", &name);
-            keys.pop_first().unwrap_or(names::CONFIG_KEY).to_owned()
-        }
+    let key = if let Some(index) = index {
+        config_key(&objects[index])?
+    } else {
+        let mut keys = references.keys("ConfigMap", &name);
+        keys.pop_first().unwrap_or(names::CONFIG_KEY).to_owned()
     };
     let index = index.unwrap_or_else(|| {
         notices.push(format!(
