@@ -39,14 +39,14 @@ impl Placeholders {
         inputs: &Inputs<'_>,
         problems: &mut Vec<ManifestProblem>,
     ) -> Value {
-        let (file, text) = inputs.sources.agent_config();
+        let (file, text) = &inputs.sources.agent_config;
         let mut base = read(file, text).unwrap_or_else(|problem| {
             problems.push(problem);
             Value::Object(Map::new())
         });
-        self.fill(&mut base, &place(file, ""), problems);
+        self.fill(&mut base, &Place::file(file), problems);
         let mut over = Value::Object(inputs.agent_config.clone());
-        let variant = place("the agent configuration of the variant", "");
+        let variant = Place::file("the agent configuration of the variant");
         self.fill(&mut over, &variant, problems);
         if let (Value::Object(base), Value::Object(over)) = (&mut base, &over) {
             merge(base, over);
@@ -62,7 +62,7 @@ impl Placeholders {
     ) -> BTreeMap<String, String> {
         let filled = inputs.env.iter().map(|(name, value)| {
             let filled = self.filled(value).unwrap_or_else(|unknown| {
-                let place = place("the environment of the variant", name);
+                let place = Place::file("the environment of the variant").below(name);
                 problems.push(self.problem(place, &unknown));
                 String::new()
             });
@@ -72,23 +72,15 @@ impl Placeholders {
     }
 
     fn fill(&self, value: &mut Value, at: &Place, problems: &mut Vec<ManifestProblem>) {
-        let below = |field: String| {
-            let separator = if at.field.is_empty() || field.starts_with('[') {
-                ""
-            } else {
-                "."
-            };
-            place(&at.file, &format!("{}{separator}{field}", at.field))
-        };
         match value {
             Value::Object(table) => {
                 for (key, value) in table {
-                    self.fill(value, &below(key.clone()), problems);
+                    self.fill(value, &at.below(key), problems);
                 }
             }
             Value::Array(list) => {
                 for (index, value) in list.iter_mut().enumerate() {
-                    self.fill(value, &below(format!("[{index}]")), problems);
+                    self.fill(value, &at.below(&format!("[{index}]")), problems);
                 }
             }
             // A placeholder for a number becomes a number, unless it is part of a longer text.
@@ -134,20 +126,13 @@ impl Placeholders {
     }
 }
 
-fn place(file: &str, field: &str) -> Place {
-    Place {
-        field: field.to_owned(),
-        ..Place::file(file)
-    }
-}
-
 /// Reads a configuration file.
 fn read(file: &str, text: &str) -> Result<Value, ManifestProblem> {
     let options = serde_saphyr::options! { with_snippet: false };
     let read = serde_saphyr::from_str_with_options::<Value>(text, options);
     let problem = |message: String| {
         let remedy = "write the agent's configuration as a YAML mapping";
-        ManifestProblem::new(place(file, ""), message, remedy)
+        ManifestProblem::new(Place::file(file), message, remedy)
     };
     match read {
         Ok(value @ Value::Object(_)) => Ok(value),

@@ -3,7 +3,6 @@
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::object::Source;
 use super::{Document, ManifestProblem, Object, Place};
 
 /// Reads all objects of a file in order. A part that can't be read becomes a problem.
@@ -12,51 +11,43 @@ pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) 
     let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true };
     let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options);
     let documents = documents.unwrap_or_else(|error| {
-        problems.push(not_yaml(file, &error.to_string()));
+        let message = format!("is not valid YAML: {error}");
+        let problem = ManifestProblem::new(Place::file(file), message, "correct the YAML");
+        problems.push(problem);
         Vec::new()
     });
     let mut objects = Vec::new();
     for (index, document) in documents.into_iter().enumerate() {
-        let source = Source {
-            file: file.to_owned(),
+        let source = Place {
             document: Some(Document {
                 number: index + 1,
                 line: document.referenced.line(),
             }),
-            prefix: String::new(),
+            ..Place::file(file)
         };
-        open(document.value, &source, &mut objects, problems);
+        open(document.value, source, &mut objects, problems);
     }
     objects
-}
-
-fn not_yaml(file: &str, error: &str) -> ManifestProblem {
-    let message = format!("is not valid YAML: {error}");
-    ManifestProblem::new(Place::file(file), message, "correct the YAML")
 }
 
 /// Adds the object of a document, or all items of a list.
 fn open(
     mut value: Value,
-    source: &Source,
+    source: Place,
     objects: &mut Vec<Object>,
     problems: &mut Vec<ManifestProblem>,
 ) {
-    let is_list = value
-        .get("kind")
-        .and_then(Value::as_str)
+    let is_list = value["kind"]
+        .as_str()
         .is_some_and(|kind| kind.ends_with("List"));
     if let (true, Some(Value::Array(items))) = (is_list, value.get_mut("items").map(Value::take)) {
         for (index, item) in items.into_iter().enumerate() {
-            let source = Source {
-                prefix: source.place(&format!("items[{index}]")).field,
-                ..source.clone()
-            };
-            open(item, &source, objects, problems);
+            let source = source.below(&format!("items[{index}]"));
+            open(item, source, objects, problems);
         }
         return;
     }
-    match Object::read(value, source.clone()) {
+    match Object::read(value, source) {
         Ok(object) => objects.push(object),
         Err(problem) => problems.push(problem),
     }

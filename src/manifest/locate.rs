@@ -1,9 +1,7 @@
 //! Finds the objects and containers of the agent and the mock. They can have any names that are unambiguous.
 
-use serde_json::Value;
-
 use super::patch::CONTAINERS;
-use super::{Folder, ManifestProblem, Object, Place, names};
+use super::{Folder, ManifestProblem, Object, Place, items, names, only};
 
 /// The index of the agent's `DaemonSet`: the one called `wanted` if the user names it. Otherwise the only one, or the
 /// one called `plexd` if there are several.
@@ -12,22 +10,12 @@ pub(super) fn agent(
     wanted: Option<&str>,
     folder: &Folder,
 ) -> Result<usize, ManifestProblem> {
-    let all: Vec<(usize, &Object)> = objects
-        .iter()
-        .enumerate()
-        .filter(|(_, object)| object.kind == "DaemonSet")
-        .collect();
-    let named = |name: &str| {
-        let named = all.iter().find(|(_, it)| it.name == name);
-        named.map(|(index, _)| *index)
-    };
-    let found = match (wanted, &all[..]) {
-        (Some(name), _) => named(name),
-        (None, [(index, _)]) => Some(*index),
-        (None, _) => named(names::AGENT),
+    let all = of_kind(objects, "DaemonSet");
+    let found = match wanted {
+        Some(name) => called(&all, name),
+        None => called_or_only(&all, names::AGENT),
     };
     found.ok_or_else(|| {
-        let place = Place::file(folder.label());
         let places: Vec<String> = all.iter().map(|(_, it)| it.place("").to_string()).collect();
         let (message, remedy) = match (wanted, places.is_empty()) {
             (_, true) => (
@@ -51,7 +39,7 @@ pub(super) fn agent(
                 "select the agent's with `daemonset = \"…\"` in `[deploy]`",
             ),
         };
-        ManifestProblem::new(place, message, remedy)
+        ManifestProblem::new(Place::file(&folder.label), message, remedy)
     })
 }
 
@@ -62,40 +50,39 @@ pub(super) fn object(
     name: &str,
     folder: &Folder,
 ) -> Result<usize, ManifestProblem> {
-    let of_kind: Vec<(usize, &Object)> = objects
-        .iter()
-        .enumerate()
-        .filter(|(_, object)| object.kind == kind)
-        .collect();
-    let named = of_kind.iter().find(|(_, object)| object.name == name);
-    match (named, &of_kind[..]) {
-        (Some((index, _)), _) | (None, [(index, _)]) => Ok(*index),
-        (None, others) => {
-            let place = Place::file(folder.label());
-            Err(ManifestProblem::new(
-                place,
-                format!(
-                    "has {} objects of kind {kind}, and none of them is called `{name}`",
-                    others.len()
-                ),
-                format!("add one called `{name}`, or give this name to the right one"),
-            ))
-        }
-    }
+    let all = of_kind(objects, kind);
+    called_or_only(&all, name).ok_or_else(|| {
+        ManifestProblem::new(
+            Place::file(&folder.label),
+            format!(
+                "has {} objects of kind {kind}, and none of them is called `{name}`",
+                all.len()
+            ),
+            format!("add one called `{name}`, or give this name to the right one"),
+        )
+    })
+}
+
+/// The objects of `kind`, with their indexes.
+fn of_kind<'o>(objects: &'o [Object], kind: &str) -> Vec<(usize, &'o Object)> {
+    let objects = objects.iter().enumerate();
+    objects.filter(|(_, it)| it.kind == kind).collect()
+}
+
+fn called(objects: &[(usize, &Object)], name: &str) -> Option<usize> {
+    let named = objects.iter().find(|(_, it)| it.name == name);
+    named.map(|(index, _)| *index)
+}
+
+fn called_or_only(objects: &[(usize, &Object)], name: &str) -> Option<usize> {
+    called(objects, name).or_else(|| only(objects.iter()).map(|(index, _)| *index))
 }
 
 /// The index and name of the container called `name`, of the one with the name of its object, or of the only container.
 pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), ManifestProblem> {
-    let containers = object.value.pointer(CONTAINERS).and_then(Value::as_array);
+    let containers = object.value.pointer(CONTAINERS).into_iter().flat_map(items);
     let names: Vec<&str> = containers
-        .into_iter()
-        .flatten()
-        .map(|container| {
-            container
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        })
+        .map(|container| container["name"].as_str().unwrap_or_default())
         .collect();
     let called = |name: &str| names.iter().position(|it| *it == name);
     let index = called(name).or_else(|| called(&object.name));

@@ -3,6 +3,8 @@
 //! Pure: no I/O and no clock. The same texts and inputs always give the same objects in the same order. Changes are
 //! applied to the parsed documents, so that unknown fields are preserved.
 
+use serde_json::Value;
+
 mod address;
 mod check;
 mod config;
@@ -24,14 +26,25 @@ mod supply;
 mod tests;
 
 pub use address::ServiceAddress;
-pub use object::{Object, Source};
+pub use object::Object;
 pub use problem::{Document, ManifestProblem, ManifestProblems, Place};
 pub use rank::Rank;
 pub use render::{Inputs, PullPolicy, render};
-pub use rendered::{Agent, Mock, Rendered, Step};
+pub use rendered::{Agent, Mock, Rendered};
 pub use selector::selects;
 pub use shared::Tenancy;
 pub use sources::{Folder, Sources, is_manifest_name};
+
+/// The items of a list; none if `value` isn't a list.
+pub(crate) fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// The only one of `items`, if there is exactly one.
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let first = items.next()?;
+    items.next().is_none().then_some(first)
+}
 
 /// The names that the agent, the mock and the runner share.
 pub mod names {

@@ -7,7 +7,7 @@ use serde_ignored::Path;
 use serde_json::Value;
 use serde_path_to_error::Track;
 
-use super::{Document, ManifestProblem, Place};
+use super::{ManifestProblem, Place};
 
 /// One object of a deployment.
 ///
@@ -22,47 +22,10 @@ pub struct Object {
     pub name: String,
     /// `metadata.namespace`; `None` if the object is cluster-scoped.
     pub namespace: Option<String>,
-    /// Its location.
-    pub source: Source,
+    /// Its place without kind and name: for an item of a list, the field is its path within the document.
+    pub source: Place,
     /// The whole document.
     pub value: Value,
-}
-
-/// The location of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The file, by the user's name for it; `(created by the run)` if the object isn't from a file.
-    pub file: String,
-    /// The document within the file.
-    pub document: Option<Document>,
-    /// The path within the document, if the object is an item of a list.
-    pub prefix: String,
-}
-
-impl Source {
-    /// The location of an object that isn't from a file.
-    pub(super) fn generated() -> Self {
-        Self {
-            file: "(created by the run)".to_owned(),
-            document: None,
-            prefix: String::new(),
-        }
-    }
-
-    /// A place in this file, without the object.
-    pub(super) fn place(&self, field: &str) -> Place {
-        let separator = if self.prefix.is_empty() || field.is_empty() {
-            ""
-        } else {
-            "."
-        };
-        Place {
-            file: self.file.clone(),
-            document: self.document,
-            object: None,
-            field: format!("{}{separator}{field}", self.prefix),
-        }
-    }
 }
 
 /// The cluster-scoped kinds. Objects of all other kinds are in a namespace.
@@ -96,7 +59,7 @@ const CLUSTER_SCOPED: &[&str] = &[
 
 impl Object {
     /// Reads the fields that every object needs.
-    pub(super) fn read(value: Value, source: Source) -> Result<Self, ManifestProblem> {
+    pub(super) fn read(value: Value, source: Place) -> Result<Self, ManifestProblem> {
         let text = |pointer: &str, field: &str| {
             let found = value.pointer(pointer).and_then(Value::as_str);
             found
@@ -104,7 +67,7 @@ impl Object {
                 .map(str::to_owned)
                 .ok_or_else(|| {
                     let message = format!("{field} is missing or not a string");
-                    ManifestProblem::new(source.place(field), message, "every object needs it")
+                    ManifestProblem::new(source.below(field), message, "every object needs it")
                 })
         };
         Ok(Self {
@@ -119,7 +82,7 @@ impl Object {
 
     /// Creates an object that isn't from a file.
     pub(super) fn generated(value: Value) -> Self {
-        Self::read(value, Source::generated()).unwrap_or_else(|problem| {
+        Self::read(value, Place::generated()).unwrap_or_else(|problem| {
             unreachable!("a generated object has all required fields: {problem}")
         })
     }
@@ -148,7 +111,7 @@ impl Object {
     pub fn place(&self, field: &str) -> Place {
         Place {
             object: Some(self.title()),
-            ..self.source.place(field)
+            ..self.source.below(field)
         }
     }
 

@@ -36,14 +36,9 @@ pub(super) fn set_subjects(
     if !matches!(object.kind.as_str(), "ClusterRoleBinding" | "RoleBinding") {
         return;
     }
-    let Some(subjects) = object
-        .value
-        .get_mut("subjects")
-        .and_then(Value::as_array_mut)
-    else {
-        return;
-    };
-    for subject in subjects.iter_mut().filter_map(Value::as_object_mut) {
+    let subjects = object.value.get_mut("subjects");
+    let subjects = subjects.and_then(Value::as_array_mut).into_iter().flatten();
+    for subject in subjects.filter_map(Value::as_object_mut) {
         let is_account = subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount");
         let current = subject.get("namespace").and_then(Value::as_str);
         if is_account && is_home(current) {
@@ -54,10 +49,8 @@ pub(super) fn set_subjects(
 
 /// Sets the image of the container at `index`, and of all other containers in the pod with the same image.
 pub(super) fn set_image(object: &mut Object, index: usize, image: &str, policy: PullPolicy) {
-    let original = object
-        .value
-        .pointer(&format!("{CONTAINERS}/{index}/image"))
-        .cloned();
+    let original = format!("{CONTAINERS}/{index}/image");
+    let original = object.value.pointer(&original).cloned();
     let mut position = 0;
     for_each_container(object, |container, is_init| {
         let is_chosen = !is_init && position == index;

@@ -40,6 +40,21 @@ impl Place {
             ..Self::default()
         }
     }
+
+    /// The place of an object that isn't from a file.
+    pub(super) fn generated() -> Self {
+        Self::file("(created by the run)")
+    }
+
+    /// The place of `field` within this place; with an empty `field`, the same place.
+    pub(super) fn below(&self, field: &str) -> Self {
+        let is_joined = self.field.is_empty() || field.is_empty() || field.starts_with('[');
+        let separator = if is_joined { "" } else { "." };
+        Self {
+            field: format!("{}{separator}{field}", self.field),
+            ..self.clone()
+        }
+    }
 }
 
 impl fmt::Display for Place {

@@ -9,10 +9,10 @@ use super::check::{self, Deployed};
 use super::config::Placeholders;
 use super::supply::{self, ConfigPlace, PodReferences};
 use super::{
-    Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Sources, Step,
-    Tenancy, document, locate, names,
+    Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Sources,
+    Tenancy, document, locate, mask, names, only, patch, shared,
 };
-use super::{mask, patch, shared};
+use crate::matrix::named;
 use crate::secret::{Mask, Secret};
 
 /// Everything that determines a cell's objects.
@@ -43,22 +43,14 @@ pub struct Inputs<'a> {
     pub shared: Option<&'a Tenancy>,
 }
 
-/// When a node pulls an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PullPolicy {
-    /// Never. If the image isn't on the node, the pod fails.
-    Never,
-    /// If the image isn't on the node.
-    IfNotPresent,
-}
-
-impl PullPolicy {
-    /// Kubernetes' name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Never => "Never",
-            Self::IfNotPresent => "IfNotPresent",
-        }
+named! {
+    /// When a node pulls an image.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum PullPolicy {
+        /// Never. If the image isn't on the node, the pod fails.
+        Never = "Never",
+        /// If the image isn't on the node.
+        IfNotPresent = "IfNotPresent",
     }
 }
 
@@ -154,36 +146,27 @@ impl Objects {
 
     fn too_many(&self) -> Option<ManifestProblem> {
         let first = self.all().nth(check::MAX_OBJECTS)?;
-        Some(ManifestProblem::new(
-            first.place(""),
-            format!(
-                "is one object too many: a deployment may have at most {}",
-                check::MAX_OBJECTS
-            ),
-            "deploy fewer objects",
-        ))
+        let message = format!(
+            "is one object too many: a deployment may have at most {}",
+            check::MAX_OBJECTS
+        );
+        let place = first.place("");
+        Some(ManifestProblem::new(place, message, "deploy fewer objects"))
     }
 
     /// The name of the mock's Service, or the default name if the Service isn't found. Patching the mock reports that.
     fn mock_service(&self) -> &str {
-        let mut services = self.mock.iter().filter(|object| object.kind == "Service");
-        match (services.next(), services.next()) {
-            (Some(only), None) => &only.name,
-            _ => names::MOCK,
-        }
+        let services = self.mock.iter().filter(|object| object.kind == "Service");
+        only(services).map_or(names::MOCK, |service| &service.name)
     }
 
     /// The namespace that the manifests were written for: the agent's, or the only one that they define.
     fn home(&self) -> Option<String> {
-        let own = self
-            .agent
-            .as_ref()
-            .and_then(|agent| agent.namespace.clone());
-        own.or_else(|| {
-            let mut defined = self.others.iter().filter(|it| it.kind == "Namespace");
-            let only = defined.next()?;
-            defined.next().is_none().then(|| only.name.clone())
-        })
+        let defined = self.others.iter().filter(|it| it.kind == "Namespace");
+        let agent = self.agent.as_ref();
+        agent
+            .and_then(|agent| agent.namespace.clone())
+            .or_else(|| only(defined).map(|namespace| namespace.name.clone()))
     }
 
     /// Moves the mock, and the objects in the agent's namespace or without one, to the cell's namespace. Objects in
@@ -270,22 +253,19 @@ impl Objects {
         })
     }
 
-    fn into_steps(self) -> Vec<Step> {
-        let mut ranked: BTreeMap<Rank, Vec<Object>> = BTreeMap::new();
+    fn into_steps(self) -> BTreeMap<Rank, Vec<Object>> {
+        let mut steps: BTreeMap<Rank, Vec<Object>> = BTreeMap::new();
         for object in self.others.into_iter().chain(self.mock) {
-            ranked.entry(Rank::of(&object)).or_default().push(object);
+            steps.entry(Rank::of(&object)).or_default().push(object);
         }
-        ranked.insert(Rank::Agent, self.agent.into_iter().collect());
-        let steps = ranked.into_iter();
+        steps.insert(Rank::Agent, self.agent.into_iter().collect());
         steps
-            .map(|(rank, objects)| Step { rank, objects })
-            .collect()
     }
 }
 
 /// All objects of a folder, sorted by file name. A part that can't be read becomes a problem.
 fn read(folder: &Folder, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
-    let files = folder.files();
+    let files = folder.files.iter();
     let objects = files.map(|(name, text)| document::read(&folder.path_of(name), text, problems));
     objects.flatten().collect()
 }

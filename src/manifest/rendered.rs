@@ -1,5 +1,7 @@
 //! A rendered deployment: complete, checked, and in order.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodTemplateSpec, Service};
 use serde_json::Value;
@@ -10,21 +12,12 @@ use crate::secret::{Mask, Secret};
 /// The objects of one cell. Only [`super::render()`] creates them, so they are consistent.
 pub struct Rendered {
     pub(super) namespace: String,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: BTreeMap<Rank, Vec<Object>>,
     pub(super) agent: Agent,
     pub(super) mock: Mock,
     pub(super) agent_config: Value,
     pub(super) notices: Vec<String>,
     pub(super) token: Secret,
-}
-
-/// The objects of one rank.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The rank.
-    pub rank: Rank,
-    /// Its objects, in the order of application.
-    pub objects: Vec<Object>,
 }
 
 /// The agent, according to its manifests.
@@ -60,14 +53,14 @@ impl Rendered {
         &self.namespace
     }
 
-    /// The ranks that have objects, in the order of application.
-    pub fn steps(&self) -> &[Step] {
+    /// The objects of each rank that has any, in the order of application.
+    pub fn steps(&self) -> &BTreeMap<Rank, Vec<Object>> {
         &self.steps
     }
 
     /// Every object, in the order of application.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.steps.iter().flat_map(|step| &step.objects)
+        self.steps.values().flatten()
     }
 
     /// The object with this kind and name, in the cell's namespace or cluster-scoped.
@@ -126,8 +119,10 @@ impl Rendered {
     /// A file with the objects of each rank: its name and YAML, with everything in `mask` and the content of every
     /// Secret masked.
     pub fn masked_yaml(&self, mask: &Mask) -> Vec<(String, String)> {
-        let file = |step: &Step| (step.rank.file_name(), mask::yaml(&step.objects, mask));
-        self.steps.iter().map(file).collect()
+        let steps = self.steps.iter();
+        steps
+            .map(|(rank, objects)| (rank.file_name(), mask::yaml(objects, mask)))
+            .collect()
     }
 }
 
@@ -138,18 +133,16 @@ fn container<'t>(template: &'t PodTemplateSpec, name: &str) -> Option<&'t Contai
 
 /// The value of a variable, or the value's source.
 fn environment_value(variable: &EnvVar) -> String {
-    let source = variable.value_from.as_ref();
-    if let Some(field) = source.and_then(|source| source.field_ref.as_ref()) {
-        return format!("field {}", field.field_path);
+    let source = variable.value_from.clone().unwrap_or_default();
+    if let Some(field) = source.field_ref {
+        format!("field {}", field.field_path)
+    } else if let Some(key) = source.secret_key_ref {
+        format!("key {} of Secret {}", key.key, key.name)
+    } else if let Some(key) = source.config_map_key_ref {
+        format!("key {} of ConfigMap {}", key.key, key.name)
+    } else if let Some(resource) = source.resource_field_ref {
+        format!("resource {}", resource.resource)
+    } else {
+        variable.value.clone().unwrap_or_default()
     }
-    if let Some(key) = source.and_then(|source| source.secret_key_ref.as_ref()) {
-        return format!("key {} of Secret {}", key.key, key.name);
-    }
-    if let Some(key) = source.and_then(|source| source.config_map_key_ref.as_ref()) {
-        return format!("key {} of ConfigMap {}", key.key, key.name);
-    }
-    if let Some(resource) = source.and_then(|source| source.resource_field_ref.as_ref()) {
-        return format!("resource {}", resource.resource);
-    }
-    variable.value.clone().unwrap_or_default()
 }

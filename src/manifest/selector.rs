@@ -2,27 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt};
 
-/// Whether `selector` selects a pod with these labels.
+/// Whether `selector` selects a pod with these labels. An invalid selector selects nothing.
 pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let mut pairs = selector.match_labels.iter().flatten();
-    let mut expressions = selector.match_expressions.iter().flatten();
-    pairs.all(|(key, value)| labels.get(key) == Some(value))
-        && expressions.all(|expression| meets(expression, labels))
-}
-
-fn meets(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
-    let value = labels.get(&requirement.key);
-    let is_listed = || {
-        let mut values = requirement.values.iter().flatten();
-        value.is_some_and(|value| values.any(|listed| listed == value))
-    };
-    match requirement.operator.as_str() {
-        "In" => is_listed(),
-        "NotIn" => !is_listed(),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        _ => false,
-    }
+    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
 }

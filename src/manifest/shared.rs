@@ -109,21 +109,18 @@ const VOLUMES: &str = "/spec/template/spec/volumes";
 /// Moves the folders in which a workload stores data on its node to `folder`. Paths that must already exist on the
 /// node, such as devices, are preserved.
 fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
-    let place = |index: usize| format!("spec.template.spec.volumes[{index}].hostPath");
-    let places: Vec<_> = (0..count(object))
-        .map(|index| object.place(&place(index)))
-        .collect();
+    let whole = object.place("");
     let volumes = object.value.pointer_mut(VOLUMES);
     let volumes = volumes.and_then(Value::as_array_mut).into_iter().flatten();
     let mut problems = Vec::new();
-    for (volume, place) in volumes.zip(places) {
+    for (index, volume) in volumes.enumerate() {
         let Some(host) = table(volume, "/hostPath") else {
             continue;
         };
         match host.get("type").and_then(Value::as_str) {
             None | Some("" | "DirectoryOrCreate") => move_below(host, folder),
             Some("FileOrCreate") => problems.push(ManifestProblem::new(
-                place,
+                whole.below(&format!("spec.template.spec.volumes[{index}].hostPath")),
                 "a file on the node can't be moved to the cell's folder",
                 "mount its parent folder with the type `DirectoryOrCreate` instead",
             )),
@@ -131,11 +128,6 @@ fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
         }
     }
     problems
-}
-
-fn count(object: &Object) -> usize {
-    let volumes = object.value.pointer(VOLUMES).and_then(Value::as_array);
-    volumes.map_or(0, Vec::len)
 }
 
 fn move_below(host: &mut Map<String, Value>, folder: &str) {

@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 /// The texts of a deployment: the agent's manifests and the mock's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
-    pub(super) manifests: Folder,
-    pub(super) mock: Folder,
+    /// The agent's manifests.
+    pub manifests: Folder,
+    /// The mock's manifests.
+    pub mock: Folder,
     /// The base of the agent's configuration: the name of the file, and its text.
-    agent_config: (String, String),
+    pub agent_config: (String, String),
 }
 
 /// A folder of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     /// The name of the folder. In messages, all places start with it.
-    label: String,
+    pub(super) label: String,
     /// The texts by their paths in the folder, with `/` as the separator.
-    files: BTreeMap<String, String>,
+    pub(super) files: BTreeMap<String, String>,
 }
 
 impl Folder {
@@ -39,17 +41,6 @@ impl Folder {
         } else {
             format!("{}/{name}", self.label)
         }
-    }
-
-    /// The name of the folder.
-    pub(super) fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// Its files, by name.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        let files = self.files.iter();
-        files.map(|(name, text)| (name.as_str(), text.as_str()))
     }
 }
 
@@ -88,31 +79,5 @@ impl Sources {
                 include_str!("../../deploy/agent-config.yaml").to_owned(),
             ),
         }
-    }
-
-    /// The base of the agent's configuration: the name of the file, and its text.
-    pub fn agent_config(&self) -> (&str, &str) {
-        (&self.agent_config.0, &self.agent_config.1)
-    }
-
-    /// The same with the file `name` as the base of the agent's configuration.
-    #[must_use]
-    pub fn with_agent_config(self, name: String, text: String) -> Self {
-        Self {
-            agent_config: (name, text),
-            ..self
-        }
-    }
-
-    /// The same with other manifests for the agent.
-    #[must_use]
-    pub fn with_manifests(self, manifests: Folder) -> Self {
-        Self { manifests, ..self }
-    }
-
-    /// The same with other manifests for the mock.
-    #[must_use]
-    pub fn with_mock(self, mock: Folder) -> Self {
-        Self { mock, ..self }
     }
 }

@@ -1,7 +1,7 @@
 //! The objects that a run changes in the manifests, or adds if they are missing: the cell's namespace, the bootstrap
 //! token, the agent's configuration, and the definitions of resources in the agent's roles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,9 +10,8 @@ use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Map, Value, json};
 
 use super::check::{Reference, references};
-use super::object::Source;
 use super::patch::{self, subtable, table};
-use super::{ManifestProblem, Object, document, names};
+use super::{ManifestProblem, Object, Place, document, items, names, only};
 use crate::secret::Secret;
 
 /// Renames the manifests' own namespace to the cell's, with its labels, or adds a new one that allows the agent to use
@@ -49,20 +48,22 @@ impl PodReferences {
     /// The references to objects of `kind` whose keys are used one by one or as files.
     fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
         let all = references("", &self.pod).into_iter();
-        all.filter(move |it| it.kind == kind && !it.is_environment)
+        all.filter(move |it| it.kind == kind && it.keys.is_some())
     }
 
     /// The only object of `kind` that is referred to by key and meets `condition`.
     fn only(&self, kind: &'static str, condition: impl Fn(&str) -> bool) -> Option<String> {
         let names = self.by_key(kind).map(|reference| reference.name);
-        let mut names: BTreeSet<&str> = names.filter(|name| condition(name)).collect();
-        let only = names.pop_first()?;
-        names.is_empty().then(|| only.to_owned())
+        let names: BTreeSet<&str> = names.filter(|name| condition(name)).collect();
+        only(names.into_iter()).map(str::to_owned)
     }
 
     fn keys(&self, kind: &'static str, name: &str) -> BTreeSet<&str> {
         let named = self.by_key(kind).filter(|reference| reference.name == name);
-        named.flat_map(|reference| reference.keys).collect()
+        named
+            .filter_map(|reference| reference.keys)
+            .flatten()
+            .collect()
     }
 }
 
@@ -91,16 +92,11 @@ pub(super) fn bootstrap_secret(
     }
     let references = references?;
     let name = references.only("Secret", |name| !exists(name))?;
-    let keys = references.keys("Secret", &name);
-    let keys = if keys.is_empty() {
-        [names::BOOTSTRAP_KEY].into()
-    } else {
-        keys
-    };
-    let data: Map<String, Value> = keys
-        .iter()
-        .map(|key| ((*key).to_owned(), token.clone()))
-        .collect();
+    let mut keys = references.keys("Secret", &name);
+    if keys.is_empty() {
+        keys.insert(names::BOOTSTRAP_KEY);
+    }
+    let data: BTreeMap<&str, &Value> = keys.into_iter().map(|key| (key, &token)).collect();
     objects.push(Object::generated(json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -151,8 +147,7 @@ pub(super) fn agent_config(
         config_key(&objects[index])?
     } else {
         let mut keys = references.keys("ConfigMap", &name);
-        let first = keys.pop_first().unwrap_or(names::CONFIG_KEY);
-        first.to_owned()
+        keys.pop_first().unwrap_or(names::CONFIG_KEY).to_owned()
     };
     let index = index.unwrap_or_else(|| {
         notices.push(format!(
@@ -168,30 +163,24 @@ pub(super) fn agent_config(
     let config_map = &mut objects[index];
     set_entry(&mut config_map.value, &key, json!(text));
     // Its content no longer comes from the file.
-    config_map.source = Source::generated();
+    config_map.source = Place::generated();
     Ok(Some(ConfigPlace { name, key }))
 }
 
 fn config_key(config_map: &Object) -> Result<String, ManifestProblem> {
     let data = config_map.value.get("data").and_then(Value::as_object);
-    let mut keys = data.into_iter().flat_map(Map::keys);
     if data.is_none_or(|data| data.is_empty() || data.contains_key(names::CONFIG_KEY)) {
         return Ok(names::CONFIG_KEY.to_owned());
     }
-    match (keys.next(), keys.next()) {
-        (Some(only), None) => Ok(only.clone()),
-        _ => Err(ManifestProblem::new(
+    let keys = data.into_iter().flat_map(Map::keys);
+    only(keys).cloned().ok_or_else(|| {
+        let standard = names::CONFIG_KEY;
+        ManifestProblem::new(
             config_map.place("data"),
-            format!(
-                "has several keys, and none of them is `{}`",
-                names::CONFIG_KEY
-            ),
-            format!(
-                "rename the key with the agent's configuration to `{}`",
-                names::CONFIG_KEY
-            ),
-        )),
-    }
+            format!("has several keys, and none of them is `{standard}`"),
+            format!("rename the key with the agent's configuration to `{standard}`"),
+        )
+    })
 }
 
 fn set_entry(object: &mut Value, key: &str, value: Value) {
@@ -219,7 +208,7 @@ pub(super) fn definitions(objects: &mut Vec<Object>, notices: &mut Vec<String>) 
                     "a role refers to {0}, which the manifests do not define: the run adds the built-in definition",
                     definition.name
                 ));
-                definition.source = Source::generated();
+                definition.source = Place::generated();
                 objects.push(definition);
             }
         }
@@ -228,24 +217,20 @@ pub(super) fn definitions(objects: &mut Vec<Object>, notices: &mut Vec<String>) 
 
 /// The resources that a role names, in the form of definition names: `<plural>.<group>`.
 fn named_resources(object: &Object) -> Vec<String> {
-    if !matches!(object.kind.as_str(), "Role" | "ClusterRole") {
-        return Vec::new();
-    }
-    let list = |rule: &Value, field: &str| {
-        let list = rule.get(field).and_then(Value::as_array);
-        let texts = list.into_iter().flatten().filter_map(Value::as_str);
-        texts.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let rules = object.value.get("rules").and_then(Value::as_array);
     let mut named = Vec::new();
-    for rule in rules.into_iter().flatten() {
-        for group in list(rule, "apiGroups") {
-            let resources = list(rule, "resources").into_iter();
-            named.extend(resources.map(|resource| {
-                let plural = resource.split('/').next().unwrap_or_default();
-                format!("{plural}.{group}")
-            }));
+    if matches!(object.kind.as_str(), "Role" | "ClusterRole") {
+        for rule in items(&object.value["rules"]) {
+            for group in texts(&rule["apiGroups"]) {
+                named.extend(texts(&rule["resources"]).map(|resource| {
+                    let plural = resource.split('/').next().unwrap_or_default();
+                    format!("{plural}.{group}")
+                }));
+            }
         }
     }
     named
+}
+
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    items(value).filter_map(Value::as_str)
 }

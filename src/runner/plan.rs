@@ -182,7 +182,7 @@ impl Renderer {
 
     /// The name of the file with the base of the configuration of the cell's agent.
     pub(super) fn agent_config_file(&self, cell: &Cell) -> &str {
-        self.sources_of(cell).agent_config().0
+        &self.sources_of(cell).agent_config.0
     }
 
     /// The secrets of all rendered objects.
@@ -229,14 +229,13 @@ async fn sources(
         Manifests::Chart { path, values } => Some(generated::chart(base, path, values).await?),
     };
     if let Some(manifests) = manifests {
-        sources = sources.with_manifests(manifests);
+        sources.manifests = manifests;
     }
     if let Some(path) = &deploy.agent_config {
-        let (name, text) = file(base, path)?;
-        sources = sources.with_agent_config(name, text);
+        sources.agent_config = file(base, path)?;
     }
     if let Some(path) = &deploy.mock {
-        sources = sources.with_mock(folder(base, path)?);
+        sources.mock = folder(base, path)?;
     }
     Ok(sources)
 }

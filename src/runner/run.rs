@@ -186,11 +186,10 @@ impl<'r> Run<'r> {
     /// Phase 1, for all cells at once.
     async fn preflight(&self) -> Result<Survey, Failure> {
         let (shared, setup) = (&self.shared, &self.shared.setup);
-        let (events, clock) = (shared.events.clone(), setup.clock.clone());
-        let notify = move |text| events.notice(Severity::Info, text);
-        let held = shared.interruption.hold(Phase::Preflight, clock, notify);
+        let notify = |text| shared.events.notice(Severity::Info, text);
         let checking = async {
-            held.await;
+            let hold = shared.interruption.hold(Phase::Preflight, &setup.clock, notify);
+            hold.await;
             let deadline = setup.deadline(Phase::Preflight);
             let checking = setup.provider.preflight(&setup.cells, &deadline);
             deadline.run(checking).await

@@ -12,12 +12,13 @@ use tracing::Instrument;
 use super::context::{Checked, Context, Outcome, Preflight};
 use super::disposal::{Disposal, disposal, is_sound};
 use super::interruption::{ABORTED, Interruption};
+use super::mock::MockClient;
 use super::{evidence, expectations, phases};
 use crate::cluster::{CellPlan, Cluster};
 use crate::deadline::milliseconds;
 use crate::event::{
-    CellEnd, Emitter, Event, Execution, Failure, LogExcerpt, PhaseResult, PhaseStatus, Symptom,
-    Termination,
+    CellEnd, Emitter, Event, Execution, Failure, LogExcerpt, PhaseResult, PhaseStatus, Severity,
+    Symptom, Termination,
 };
 use crate::matrix::{HostCommand, Phase};
 
@@ -35,14 +36,13 @@ pub async fn run_cell(
     interruption: &Interruption,
     ready: impl FnMut(),
 ) -> CellEnd {
-    let context = Context {
-        plan,
-        cluster,
-        events,
-        mock: None,
-    };
     let mut run = CellRun {
-        context,
+        context: Context {
+            plan,
+            cluster,
+            events,
+            mock: None,
+        },
         execution,
         interruption: interruption.clone(),
         end: CellEnd::default(),
@@ -83,21 +83,14 @@ impl From<Phase> for Stage {
     }
 }
 
-/// How the work of a phase ended.
-enum PhaseEnd {
-    Done(Outcome),
-    Interrupted,
-    Panicked(String),
-}
+/// How a stage ended; `None` if it was interrupted.
+type StageEnd = Option<Outcome>;
 
 impl<E: Fn(Phase) -> Execution> CellRun<E> {
     async fn all_phases(&mut self, preflight: Preflight, mut ready: impl FnMut()) {
         let nothing_created = preflight.is_err();
-        self.finish(
-            &Phase::Preflight.into(),
-            Duration::ZERO,
-            PhaseEnd::Done(preflight.map(Checked::from)),
-        );
+        let end = Some(preflight.map(Checked::from));
+        self.finish(&Phase::Preflight.into(), Duration::ZERO, end);
         if !nothing_created {
             evidence::keep_manifests(&self.context).await;
             self.context.cluster.begin();
@@ -130,11 +123,12 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
         let turned_off = !self.context.plan.phases[stage.phase].runs;
         let turned_off = turned_off.then(|| stage.phase.turned_off());
-        match self.stopped.clone().or(turned_off) {
-            Some(reason) => self.skip(stage, reason),
-            None => self.emit_started(stage),
-        }
-        self.stopped.is_none() && self.context.plan.phases[stage.phase].runs
+        let Some(reason) = self.stopped.clone().or(turned_off) else {
+            self.emit_started(stage);
+            return true;
+        };
+        self.skip(stage, reason);
+        false
     }
 
     async fn commands_after(&mut self, phase: Phase) {
@@ -157,14 +151,10 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
         let start = self.context.plan.clock.elapsed();
         let token = self.interruption.token.clone();
-        let work = phases::command::run(&mut self.context, command, &token);
-        let work = AssertUnwindSafe(work).catch_unwind();
         let forced = self.interruption.forced.clone();
-        let end = match forced.run_until_cancelled(work).await {
-            Some(Ok(Some(outcome))) => PhaseEnd::Done(outcome),
-            Some(Ok(None)) | None => PhaseEnd::Interrupted,
-            Some(Err(panic)) => PhaseEnd::from_unwind(Err(panic)),
-        };
+        let work = caught(phases::command::run(&mut self.context, command, &token));
+        let end = forced.run_until_cancelled(work).await;
+        let end = end.and_then(|end| end.flatten().transpose());
         self.end_of(&stage, start, end).await;
     }
 
@@ -174,38 +164,33 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
             return;
         }
         let start = self.context.plan.clock.elapsed();
-        let interruption = self.interruption.clone();
-        let held = self.held(phase);
+        let token = self.interruption.token.clone();
         let cluster = Arc::clone(&self.context.cluster);
-        let broken = async {
-            match phase {
-                phase if phase > Phase::Readiness => cluster.broken().await,
-                _ => std::future::pending().await,
-            }
-        };
         let steps = show_steps(&self.context, phase);
+        let is_ready = phase > Phase::Readiness;
         let span = tracing::info_span!("phase", name = phase.name());
         let work = async {
-            held.await;
+            self.hold(phase).await;
             tokio::select! {
                 biased;
                 outcome = run_phase(phase, &mut self.context) => outcome,
-                failure = broken => Err(failure),
-                never = steps => match never {},
+                failure = cluster.broken(), if is_ready => Err(failure),
+                // Later phases have their own progress.
+                never = steps, if !is_ready => match never {},
             }
         };
         let end = tokio::select! {
             biased;
-            () = interruption.token.cancelled() => PhaseEnd::Interrupted,
-            result = AssertUnwindSafe(work).catch_unwind().instrument(span) => PhaseEnd::from_unwind(result),
+            () = token.cancelled() => None,
+            outcome = caught(work).instrument(span) => Some(outcome.flatten()),
         };
         self.end_of(&phase.into(), start, end).await;
     }
 
     /// Reports the end of a `stage` that began at `start`, and collects diagnostics if it failed.
-    async fn end_of(&mut self, stage: &Stage, start: Duration, end: PhaseEnd) {
+    async fn end_of(&mut self, stage: &Stage, start: Duration, end: StageEnd) {
         let end = self.with_logs(stage.phase, end).await;
-        let failed = !matches!(end, PhaseEnd::Done(Ok(_)));
+        let failed = !matches!(end, Some(Ok(_)));
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
         tracing::debug!(phase = stage.phase.name(), took = ?duration, failed, "ended");
         self.finish(stage, duration, end);
@@ -217,40 +202,30 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
 
     /// Cleans up. Only a second signal interrupts this phase, which has its own deadline.
     async fn cleanup(&mut self) {
+        let stage = Stage::from(Phase::Cleanup);
         let forced = self.interruption.forced.clone();
-        if forced.is_cancelled() {
-            self.end.interrupted = true;
-            self.skip(&Phase::Cleanup.into(), ABORTED.to_owned());
-            return;
-        }
-        self.emit_started(&Phase::Cleanup.into());
         let start = self.context.plan.clock.elapsed();
-        let held = self.held(Phase::Cleanup);
         let disposal = disposal(self.context.plan.keep, &self.end);
         let is_sound = is_sound(&self.end);
         let work = async {
-            held.await;
-            match disposal {
-                Disposal::Keep(_) => phases::cleanup::keep(&mut self.context, is_sound).await,
-                Disposal::HandOver => phases::cleanup::run(&mut self.context, true).await,
-                Disposal::Delete => phases::cleanup::run(&mut self.context, false).await,
-            }
+            self.emit_started(&stage);
+            self.hold(Phase::Cleanup).await;
+            phases::cleanup::run(&mut self.context, disposal, is_sound).await
         };
-        let end = forced.run_until_cancelled(AssertUnwindSafe(work).catch_unwind());
-        let Some(end) = end.await else {
+        let Some(end) = forced.run_until_cancelled(caught(work)).await else {
             self.end.interrupted = true;
-            self.skip(&Phase::Cleanup.into(), ABORTED.to_owned());
+            self.skip(&stage, ABORTED.to_owned());
             return;
         };
-        let end = PhaseEnd::from_unwind(end);
-        if let (Disposal::Keep(reason), PhaseEnd::Done(Ok(_))) = (disposal, &end) {
+        let end = end.flatten();
+        if let (Disposal::Keep(reason), Ok(_)) = (disposal, &end) {
             // A retry would need the names that the kept cluster uses.
             self.end.left_behind = true;
-            self.skip(&Phase::Cleanup.into(), reason.to_owned());
+            self.skip(&stage, reason.to_owned());
             return;
         }
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
-        self.finish(&Phase::Cleanup.into(), duration, end);
+        self.finish(&stage, duration, Some(end));
     }
 
     /// The result of `work`; `None` if a second signal came first.
@@ -259,53 +234,20 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     }
 
     /// Returns immediately, unless the run is to be held in `phase`.
-    fn held(&self, phase: Phase) -> impl Future<Output = ()> + 'static {
-        let (events, cell) = (
-            self.context.events.clone(),
-            self.context.plan.cell.id.clone(),
-        );
-        let clock = self.context.plan.clock.clone();
-        self.interruption.hold(phase, clock, move |text| {
-            events.emit(Event::Notice {
-                severity: crate::event::Severity::Info,
-                text: format!("{cell}: {text}"),
-            });
-        })
+    async fn hold(&self, phase: Phase) {
+        let notify = |text: String| self.notice(Severity::Info, &text);
+        let clock = &self.context.plan.clock;
+        self.interruption.hold(phase, clock, notify).await;
     }
 
     /// Reports the end of `stage`, and records its consequences for later stages.
-    fn finish(&mut self, stage: &Stage, duration: Duration, end: PhaseEnd) {
+    fn finish(&mut self, stage: &Stage, duration: Duration, end: StageEnd) {
         let (status, checked) = match end {
-            PhaseEnd::Done(Ok(checked)) => (PhaseStatus::Passed, checked),
-            PhaseEnd::Done(Err(failure)) => (self.failed(stage, failure), Checked::default()),
-            PhaseEnd::Interrupted => (self.interrupted(Some(stage)), Checked::default()),
-            PhaseEnd::Panicked(message) => {
-                let failure = Failure::new(
-                    Symptom::RunnerBug,
-                    format!("the runner panicked: {message}"),
-                );
-                (self.failed(stage, failure), Checked::default())
-            }
+            Some(Ok(checked)) => (PhaseStatus::Passed, checked),
+            Some(Err(failure)) => (self.failed(stage, failure), Checked::default()),
+            None => (self.interrupted(Some(stage)), Checked::default()),
         };
-        let result = PhaseResult {
-            phase: stage.phase,
-            command: stage.command.clone(),
-            execution: self.execution_of(stage),
-            status,
-            duration_ms: milliseconds(duration),
-            evidence: checked.evidence,
-            warnings: checked.warnings,
-            logs: checked.logs,
-        };
-        self.emit_finished(result);
-    }
-
-    /// A command always runs on this machine, even if the provider simulates its phase.
-    fn execution_of(&self, stage: &Stage) -> Execution {
-        match stage.command {
-            Some(_) => Execution::Run,
-            None => (self.execution)(stage.phase),
-        }
+        self.emit_finished(stage, status, duration, checked);
     }
 
     fn failed(&mut self, stage: &Stage, failure: Failure) -> PhaseStatus {
@@ -329,32 +271,22 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     }
 
     fn skip(&self, stage: &Stage, reason: String) {
-        self.emit_finished(PhaseResult {
-            phase: stage.phase,
-            command: stage.command.clone(),
-            execution: self.execution_of(stage),
-            status: PhaseStatus::Skipped { reason },
-            duration_ms: 0,
-            evidence: Vec::new(),
-            warnings: Vec::new(),
-            logs: Vec::new(),
-        });
+        let status = PhaseStatus::Skipped { reason };
+        self.emit_finished(stage, status, Duration::ZERO, Checked::default());
     }
 
     /// Adds the likely cause to a failure, and log excerpts if an agent or the mock may be involved.
-    async fn with_logs(&self, phase: Phase, end: PhaseEnd) -> PhaseEnd {
-        match end {
-            PhaseEnd::Done(Err(failure)) if phase >= Phase::Readiness => {
-                let reading = evidence::with_logs(&self.context, failure.clone());
-                let with_logs = self.unless_aborted(reading).await;
-                PhaseEnd::Done(Err(with_logs.unwrap_or(failure)))
-            }
-            PhaseEnd::Done(Err(mut failure)) => {
-                failure.likely_cause = evidence::likely_cause(&self.context, &failure, None);
-                PhaseEnd::Done(Err(failure))
-            }
-            end => end,
+    async fn with_logs(&self, phase: Phase, end: StageEnd) -> StageEnd {
+        let Some(Err(mut failure)) = end else {
+            return end;
+        };
+        if phase >= Phase::Readiness && failure.symptom != Symptom::RunnerBug {
+            let reading = evidence::with_logs(&self.context, failure.clone());
+            failure = self.unless_aborted(reading).await.unwrap_or(failure);
+        } else {
+            failure.likely_cause = evidence::likely_cause(&self.context, &failure, None);
         }
+        Some(Err(failure))
     }
 
     /// Collects diagnostics before the cluster is deleted.
@@ -362,84 +294,88 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         let deadline = self.context.plan.clock.deadline(DIAGNOSTICS_BUDGET);
         let failures = self.end.failures.iter();
         let reported: Vec<LogExcerpt> = failures.flat_map(|failure| failure.logs.clone()).collect();
-        let collecting = evidence::collect(&self.context, &reported, &deadline);
-        let collecting = AssertUnwindSafe(collecting).catch_unwind();
-        match deadline.run(collecting).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => self.warn("the collection of diagnostics panicked"),
-            Err(_) => self.warn("the collection of diagnostics took too long and was aborted"),
-        }
+        let collecting = caught(evidence::collect(&self.context, &reported, &deadline));
+        let problem = match deadline.run(collecting).await {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => "the collection of diagnostics panicked",
+            Err(_) => "the collection of diagnostics took too long and was aborted",
+        };
+        self.notice(Severity::Warning, problem);
     }
 
-    fn warn(&self, text: &str) {
-        self.context.events.emit(Event::Notice {
-            severity: crate::event::Severity::Warning,
-            text: format!("{}: {text}", self.context.plan.cell.id),
-        });
+    fn notice(&self, severity: Severity, text: &str) {
+        let text = format!("{}: {text}", self.context.plan.cell.id);
+        self.context.events.emit(Event::Notice { severity, text });
     }
 
     fn emit_last_counters(&self) {
-        let view = self
-            .context
-            .mock
-            .as_ref()
-            .and_then(super::mock::MockClient::view);
-        if let Some(view) = view {
-            self.context.events.emit(Event::Counters {
-                cell: self.context.plan.cell.id.clone(),
-                counters: expectations::table(&view),
-            });
+        let mock = self.context.mock.as_ref();
+        if let Some(view) = mock.and_then(MockClient::view) {
+            let counters = expectations::table(&view);
+            self.context.emit(|cell| Event::Counters { cell, counters });
         }
     }
 
     fn emit_started(&self, stage: &Stage) {
-        self.context.events.emit(Event::PhaseStarted {
-            cell: self.context.plan.cell.id.clone(),
+        self.context.emit(|cell| Event::PhaseStarted {
+            cell,
             phase: stage.phase,
             command: stage.command.clone(),
         });
     }
 
-    fn emit_finished(&self, result: PhaseResult) {
-        self.context.events.emit(Event::PhaseFinished {
-            cell: self.context.plan.cell.id.clone(),
-            result,
-        });
+    fn emit_finished(
+        &self,
+        stage: &Stage,
+        status: PhaseStatus,
+        duration: Duration,
+        checked: Checked,
+    ) {
+        let result = PhaseResult {
+            phase: stage.phase,
+            command: stage.command.clone(),
+            // A command always runs on this machine, even if the provider simulates its phase.
+            execution: match stage.command {
+                Some(_) => Execution::Run,
+                None => (self.execution)(stage.phase),
+            },
+            status,
+            duration_ms: milliseconds(duration),
+            evidence: checked.evidence,
+            warnings: checked.warnings,
+            logs: checked.logs,
+        };
+        let finished = |cell| Event::PhaseFinished { cell, result };
+        self.context.emit(finished);
     }
 
     fn emit_timings(&self) {
         let steps = self.context.cluster.steps().steps();
         if !steps.is_empty() {
-            self.context.events.emit(Event::Timings {
-                cell: self.context.plan.cell.id.clone(),
-                steps,
-            });
+            self.context.emit(|cell| Event::Timings { cell, steps });
         }
     }
 }
 
-impl PhaseEnd {
-    fn from_unwind(result: Result<Outcome, Box<dyn std::any::Any + Send>>) -> Self {
-        match result {
-            Ok(outcome) => Self::Done(outcome),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-                Self::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
-            }
-        }
-    }
+/// The result of `work`. A panic is a failure, because it is a bug of the runner.
+async fn caught<F: Future>(work: F) -> Result<F::Output, Failure> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let message = text.unwrap_or("no message");
+        Failure::new(
+            Symptom::RunnerBug,
+            format!("the runner panicked: {message}"),
+        )
+    })
 }
 
-/// Reports the running steps of the provider as the progress of `phase`. Phases after `readiness` have their own
-/// progress.
+/// Reports the running steps of the provider as the progress of `phase`.
 fn show_steps(context: &Context, phase: Phase) -> impl Future<Output = Infallible> + use<> {
     let (events, cell) = (context.events.clone(), context.plan.cell.id.clone());
     let mut running = context.cluster.steps().running();
     async move {
-        if phase > Phase::Readiness {
-            return std::future::pending().await;
-        }
         loop {
             let text = running.borrow_and_update().join(", ");
             if !text.is_empty() {
@@ -450,28 +386,22 @@ fn show_steps(context: &Context, phase: Phase) -> impl Future<Output = Infallibl
                 });
             }
             if running.changed().await.is_err() {
-                break;
+                return std::future::pending().await;
             }
         }
-        std::future::pending().await
     }
 }
 
 async fn run_phase(phase: Phase, context: &mut Context) -> Outcome {
     if phase > Phase::Readiness {
-        connect(phase, context).await?;
+        context.connect(phase).await?;
     }
     let checked = checks_of(phase, context).await?;
     if !context.plan.phases.is_last_before_cleanup(phase) {
         return Ok(checked);
     }
-    connect(phase, context).await?;
+    context.connect(phase).await?;
     phases::final_check::run(context, phase, checked).await
-}
-
-async fn connect(phase: Phase, context: &mut Context) -> Result<(), Failure> {
-    let deadline = context.deadline(phase);
-    context.connect(&deadline).await
 }
 
 async fn checks_of(phase: Phase, context: &mut Context) -> Outcome {

@@ -6,7 +6,7 @@ use super::mock::MockClient;
 use crate::cluster::{CellPlan, Cleared, Cluster, NodeName};
 use crate::deadline::Deadline;
 use crate::event::{Emitter, Event, Evidence, Failure, LogExcerpt, Symptom};
-use crate::matrix::Phase;
+use crate::matrix::{CellId, Phase};
 
 /// The result of the preflight checks, which is the same for all cells.
 pub type Preflight = Result<Vec<Evidence>, Failure>;
@@ -61,15 +61,13 @@ impl Context {
         self.cluster.nodes()
     }
 
-    /// Makes the mock reachable and starts to follow its counters, unless this has already been done.
-    pub(crate) async fn connect(&mut self, deadline: &Deadline) -> Result<(), Failure> {
+    /// Makes the mock reachable and starts to follow its counters, unless this has already been done. Uses the deadline
+    /// of `phase`.
+    pub(crate) async fn connect(&mut self, phase: Phase) -> Result<(), Failure> {
         if self.mock.is_none() {
-            let address = self.cluster.connect(deadline).await?;
+            let address = self.cluster.connect(&self.deadline(phase)).await?;
             self.mock = Some(MockClient::start(address)?);
-            self.events.emit(Event::CellFacts {
-                cell: self.plan.cell.id.clone(),
-                facts: self.cluster.facts(),
-            });
+            self.emit_facts();
         }
         Ok(())
     }
@@ -80,12 +78,19 @@ impl Context {
         self.mock.as_ref().ok_or_else(missing)
     }
 
+    /// Emits an event of the cell.
+    pub(crate) fn emit(&self, event: impl FnOnce(CellId) -> Event) {
+        self.events.emit(event(self.plan.cell.id.clone()));
+    }
+
+    /// Reports what is known about the cluster.
+    pub(crate) fn emit_facts(&self) {
+        let facts = self.cluster.facts();
+        self.emit(|cell| Event::CellFacts { cell, facts });
+    }
+
     /// Reports the progress of `phase`.
     pub(crate) fn progress(&self, phase: Phase, text: String) {
-        self.events.emit(Event::PhaseProgress {
-            cell: self.plan.cell.id.clone(),
-            phase,
-            text,
-        });
+        self.emit(|cell| Event::PhaseProgress { cell, phase, text });
     }
 }

@@ -1,8 +1,6 @@
 //! Collects the evidence of a failure: excerpts from the relevant logs for the reports, and everything else as files in
 //! the cell's folder.
 
-use std::path::Path;
-
 use super::causes::{self, Scene};
 use super::context::Context;
 use crate::cluster::{Diagnostic, NodeName};
@@ -118,8 +116,8 @@ pub(crate) async fn collect(context: &Context, reported: &[LogExcerpt], deadline
             quotes.push(quoted);
         }
     }
-    context.events.emit(Event::Diagnostics {
-        cell: context.plan.cell.id.clone(),
+    context.emit(|cell| Event::Diagnostics {
+        cell,
         files,
         quotes,
     });
@@ -130,8 +128,8 @@ pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> Lo
     let source = format!("command-{name}.log");
     let file = store(context, &source, text).await;
     if let Some(file) = &file {
-        context.events.emit(Event::Diagnostics {
-            cell: context.plan.cell.id.clone(),
+        context.emit(|cell| Event::Diagnostics {
+            cell,
             files: vec![file.clone()],
             quotes: Vec::new(),
         });
@@ -158,38 +156,33 @@ async fn quote(context: &Context, log: &Log) -> LogExcerpt {
     }
 }
 
-/// Writes a file to the cell's folder. Returns its name in reports; `None` after a warning if it can't be written.
-async fn store(context: &Context, file: &str, text: &str) -> Option<String> {
-    match write(&context.plan.output, file, text).await {
-        Ok(()) => Some(format!("{}/{file}", context.plan.output_name)),
-        Err(error) => {
-            write_failed(context, file, error);
-            None
-        }
-    }
-}
-
 /// Writes the rendered manifests to the cell's folder, with secrets masked. An error, such as a full disk, is only a
 /// warning.
 pub(crate) async fn keep_manifests(context: &Context) {
     for (file, text) in context.plan.rendered.masked_yaml(&context.plan.mask) {
-        let file = format!("manifests/{file}");
-        if let Err(error) = write(&context.plan.output, &file, &text).await {
-            write_failed(context, &file, error);
+        let stored = store(context, &format!("manifests/{file}"), &text).await;
+        if stored.is_none() {
             return;
         }
     }
 }
 
-fn write_failed(context: &Context, file: &str, error: std::io::Error) {
-    let what = format!("{file} of {}", context.plan.cell.id);
-    context.events.write_failed(what, error);
-}
-
-async fn write(folder: &Path, file: &str, text: &str) -> std::io::Result<()> {
-    let path = folder.join(file);
-    tokio::fs::create_dir_all(path.parent().unwrap_or(folder)).await?;
-    tokio::fs::write(path, text).await
+/// Writes a file to the cell's folder. Returns its name in reports; `None` after a warning if it can't be written.
+async fn store(context: &Context, file: &str, text: &str) -> Option<String> {
+    let path = context.plan.output.join(file);
+    let folder = path.parent().unwrap_or(&context.plan.output);
+    let written = match tokio::fs::create_dir_all(folder).await {
+        Ok(()) => tokio::fs::write(&path, text).await,
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(()) => Some(format!("{}/{file}", context.plan.output_name)),
+        Err(error) => {
+            let what = format!("{file} of {}", context.plan.cell.id);
+            context.events.write_failed(what, error);
+            None
+        }
+    }
 }
 
 fn last_lines(text: &str, count: usize) -> Vec<String> {

@@ -2,34 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::mock::{NodeView, View};
-use super::wait;
+use super::mock::{NodeView, Party, View};
+use super::wait::{self, Progress};
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, NodeCounters, Symptom};
 use crate::matrix::{Counter, Expectation, Expectations, nearest};
 
-/// The expectation of one counter, per node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Requirement<'e> {
-    /// The mock's name for the counter.
-    pub(crate) counter: &'e str,
-    pub(crate) expectation: Expectation,
-}
-
-impl<'e> From<(&'e str, Expectation)> for Requirement<'e> {
-    fn from((counter, expectation): (&'e str, Expectation)) -> Self {
-        Self {
-            counter,
-            expectation,
-        }
-    }
-}
-
-impl Requirement<'_> {
-    fn of(counter: Counter, expectation: Expectation) -> Self {
-        Self::from((counter.name(), expectation))
-    }
-}
+/// The mock's name for a counter, and its expectation per node.
+pub(crate) type Requirement<'e> = (&'e str, Expectation);
 
 /// The counters of periodic calls. `periodic` waits for a minimum above 1.
 pub(crate) const PERIODIC: [Counter; 2] = [Counter::HeartbeatCount, Counter::MetricsCount];
@@ -37,7 +17,7 @@ pub(crate) const PERIODIC: [Counter; 2] = [Counter::HeartbeatCount, Counter::Met
 /// The requirements of `assertions`: the platform counters, with a minimum of at most 1 for periodic ones, and the
 /// further counters of the mock that the matrix file names.
 pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
-    let requirement = |counter| {
+    let requirement = |counter: Counter| {
         let expectation = match expectations.of(counter) {
             expectation if !PERIODIC.contains(&counter) => expectation,
             Expectation::AtLeast(minimum) | Expectation::Exactly(minimum) => {
@@ -45,28 +25,27 @@ pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
             }
             Expectation::Any => Expectation::Any,
         };
-        Requirement::of(counter, expectation)
+        (counter.name(), expectation)
     };
     let platform = Counter::PLATFORM.into_iter().map(requirement);
-    let further = expectations.further().map(Requirement::from);
-    platform.chain(further).collect()
+    platform.chain(expectations.further()).collect()
 }
 
 /// The requirements of `periodic`: at least two calls per loop, or more if the matrix file expects more.
 pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement<'static>> {
-    let requirement = |counter| {
+    let requirement = |counter: Counter| {
         let expectation = match expectations.of(counter) {
             Expectation::AtLeast(minimum) => Expectation::AtLeast(minimum.max(2)),
             other @ (Expectation::Exactly(_) | Expectation::Any) => other,
         };
-        Requirement::of(counter, expectation)
+        (counter.name(), expectation)
     };
     PERIODIC.into_iter().map(requirement).collect()
 }
 
 /// The requirements of `local-endpoint`.
 pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement<'static>> {
-    let requirement = |counter| Requirement::of(counter, expectations.of(counter));
+    let requirement = |counter: Counter| (counter.name(), expectations.of(counter));
     Counter::LOCAL.into_iter().map(requirement).collect()
 }
 
@@ -79,77 +58,55 @@ pub(crate) fn sent(
     let must_be_sent = |counter: &Counter| expectations.of(*counter).minimum() > 0;
     let others = counters.filter(must_be_sent);
     let sent: BTreeSet<_> = others.chain([Counter::RegistrationCount]).collect();
-    let requirement = |counter| Requirement::of(counter, Expectation::AtLeast(1));
+    let requirement = |counter: Counter| (counter.name(), Expectation::AtLeast(1));
     sent.into_iter().map(requirement).collect()
 }
 
 /// The requirements that are checked again before `cleanup`: all exact expectations.
 pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement<'_>> {
-    let all = expectations.all().map(Requirement::from);
-    all.filter(|requirement| matches!(requirement.expectation, Expectation::Exactly(_)))
+    let all = expectations.all();
+    all.filter(|(_, expectation)| matches!(expectation, Expectation::Exactly(_)))
         .collect()
 }
 
-/// The result of comparing counters with requirements.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
-    /// All requirements hold; with the evidence.
-    Met(Vec<Evidence>),
-    /// Some requirements don't hold yet; with their evidence.
-    Unmet(Vec<Evidence>),
-    /// Waiting can't help: a counter exceeded an exact expectation, or the mock doesn't report it.
-    Impossible(Failure),
-}
-
-/// Compares the counters in `view` with `requirements`.
+/// Compares the counters in `view` with `requirements`. Waiting can't help if a counter exceeds an exact expectation or
+/// isn't reported by the mock.
 pub(crate) fn check(
     view: &View,
     nodes: &[NodeName],
     requirements: &[Requirement<'_>],
-) -> Comparison {
+) -> Progress<Vec<Evidence>> {
     if let Some(failure) = unreported(view, requirements) {
-        return Comparison::Impossible(failure);
+        return Progress::Failed(failure);
     }
     let totals = requirements
         .iter()
-        .map(|requirement| total_row(view, nodes.len(), *requirement));
-    let per_node = requirements.iter().flat_map(|requirement| {
-        let parties = view.parties(nodes).into_iter();
-        parties
-            .flatten()
-            .map(|node| node_row(view, node, *requirement))
+        .map(|(counter, expectation)| row(view, None, counter, expectation.scaled(nodes.len())));
+    let per_node = requirements.iter().flat_map(|(counter, expectation)| {
+        let nodes = view.parties(nodes).into_iter().flatten();
+        nodes.map(|node| row(view, Some(node), counter, *expectation))
     });
-    let (held, unmet): (Vec<_>, Vec<_>) =
-        totals.chain(per_node).partition(|row| row.evidence.holds);
-    let evidence =
-        |rows: Vec<Row>| -> Vec<Evidence> { rows.into_iter().map(|row| row.evidence).collect() };
-    if unmet.iter().any(|row| row.exceeded) {
-        let unmet = evidence(unmet);
-        let failure = Failure::new(Symptom::CounterExceeded, wait::summarize(&unmet));
-        Comparison::Impossible(failure.with_evidence(unmet))
-    } else if unmet.is_empty() {
+    let (rows, exceeded): (Vec<Evidence>, Vec<bool>) = totals.chain(per_node).unzip();
+    match wait::all_hold(Symptom::CounterNotMet, rows) {
         // The rows per node would only repeat the table of counters.
-        Comparison::Met(evidence(
-            held.into_iter()
-                .filter(|row| row.evidence.node.is_none())
-                .collect(),
-        ))
-    } else {
-        Comparison::Unmet(evidence(unmet))
+        Ok(held) => Progress::Done(held.into_iter().filter(|row| row.node.is_none()).collect()),
+        Err(unmet) if exceeded.contains(&true) => Progress::Failed(Failure {
+            symptom: Symptom::CounterExceeded,
+            ..unmet
+        }),
+        Err(unmet) => Progress::Waiting(unmet),
     }
 }
 
 /// The failure if the matrix file expects counters that the mock doesn't report.
 fn unreported(view: &View, requirements: &[Requirement<'_>]) -> Option<Failure> {
-    let is_unreported = |requirement: &&Requirement<'_>| {
-        requirement.expectation != Expectation::Any
-            && !view.totals.contains_key(requirement.counter)
+    let is_unreported = |(counter, expectation): &&Requirement<'_>| {
+        *expectation != Expectation::Any && !view.totals.contains_key(*counter)
     };
     let unreported: Vec<_> = requirements.iter().filter(is_unreported).collect();
-    let name = unreported.first()?.counter;
-    let rows = unreported.iter().map(|requirement| {
-        let (counter, expectation) = (requirement.counter, &requirement.expectation);
-        Evidence::new(counter, expectation, "not reported by the mock", false)
+    let (name, _) = unreported.first()?;
+    let rows = unreported.iter().map(|(counter, expectation)| {
+        Evidence::new(*counter, expectation, "not reported by the mock", false)
     });
     let reported = nearest::quoted(view.totals.keys());
     let message = format!(
@@ -158,39 +115,16 @@ fn unreported(view: &View, requirements: &[Requirement<'_>]) -> Option<Failure> 
     Some(Failure::new(Symptom::CounterUnreported, message).with_evidence(rows))
 }
 
-struct Row {
-    evidence: Evidence,
-    exceeded: bool,
-}
-
-fn total_row(view: &View, nodes: usize, requirement: Requirement<'_>) -> Row {
-    row(
-        None,
-        requirement.counter,
-        requirement.expectation.scaled(nodes),
-        view.count(None, requirement.counter),
-    )
-}
-
-fn node_row(view: &View, node: &NodeName, requirement: Requirement<'_>) -> Row {
-    row(
-        Some(node),
-        requirement.counter,
-        requirement.expectation,
-        view.count(Some(node), requirement.counter),
-    )
-}
-
-fn row(node: Option<&NodeName>, counter: &str, expectation: Expectation, seen: u64) -> Row {
+/// The evidence that `counter` meets the expectation for `party`, and whether it exceeds it.
+fn row(view: &View, party: Party<'_>, counter: &str, expectation: Expectation) -> (Evidence, bool) {
+    let seen = view.count(party, counter);
     let (holds, exceeded) = match expectation {
         Expectation::AtLeast(minimum) => (seen >= minimum, false),
         Expectation::Exactly(value) => (seen == value, seen > value),
         Expectation::Any => (true, false),
     };
-    Row {
-        evidence: Evidence::new(counter, expectation, seen, holds).on(node),
-        exceeded,
-    }
+    let evidence = Evidence::new(counter, expectation, seen, holds).on(party);
+    (evidence, exceeded)
 }
 
 /// How the nodes that report compare with the nodes of the cluster.
@@ -211,10 +145,10 @@ impl Membership {
         let expected: BTreeSet<&str> = nodes.iter().map(NodeName::as_str).collect();
         let reported: BTreeSet<&str> = view
             .reporting()
-            .filter_map(|(_, node)| hostname(node))
+            .filter_map(|(_, node)| node.hostname.as_deref())
             .collect();
-        let unexpected = |(id, node): (&String, &NodeView)| match hostname(node) {
-            Some(name) if expected.contains(name) => None,
+        let unexpected = |(id, node): (&String, &NodeView)| match &node.hostname {
+            Some(name) if expected.contains(name.as_str()) => None,
             Some(name) => Some(format!("{name} (as {id})")),
             None => Some(format!("{id} (without a hostname)")),
         };
@@ -248,10 +182,6 @@ impl Membership {
             .map(|node| row(node, "a node of the cluster", "an unexpected node"));
         missing.chain(unexpected).collect()
     }
-}
-
-fn hostname(node: &NodeView) -> Option<&str> {
-    node.hostname.as_deref()
 }
 
 /// The counters of `view` for the record: in total, and per node by host name, or by id for a node without one.
@@ -304,17 +234,17 @@ mod tests {
         names.iter().copied().map(NodeName::new).collect()
     }
 
-    fn unmet(comparison: Comparison) -> Vec<String> {
+    fn unmet(comparison: Progress<Vec<Evidence>>) -> Vec<String> {
         match comparison {
-            Comparison::Met(_) => Vec::new(),
-            Comparison::Unmet(rows) | Comparison::Impossible(Failure { evidence: rows, .. }) => {
-                rows.iter()
-                    .map(|row| {
-                        let node = row.node.as_deref().unwrap_or("total");
-                        format!("{node}: {} {} {}", row.subject, row.seen, row.expected)
-                    })
-                    .collect()
-            }
+            Progress::Done(_) => Vec::new(),
+            Progress::Waiting(Failure { evidence: rows, .. })
+            | Progress::Failed(Failure { evidence: rows, .. }) => rows
+                .iter()
+                .map(|row| {
+                    let node = row.node.as_deref().unwrap_or("total");
+                    format!("{node}: {} {} {}", row.subject, row.seen, row.expected)
+                })
+                .collect(),
         }
     }
 
@@ -345,7 +275,7 @@ mod tests {
         );
         let seen = view(&[("a", 2), ("b", 2)], &[]);
         let comparison = check(&seen, &nodes(&["a", "b"]), &requirements);
-        assert!(matches!(comparison, Comparison::Met(rows) if rows[0].expected == ">= 4"));
+        assert!(matches!(comparison, Progress::Done(rows) if rows[0].expected == ">= 4"));
     }
 
     #[test]
@@ -357,18 +287,15 @@ mod tests {
         let seen = view(&[("a", 1)], &[("a", Counter::CapabilitiesCount, 2)]);
         assert!(matches!(
             check(&seen, &nodes(&["a"]), &requirements),
-            Comparison::Impossible(failure) if failure.symptom == Symptom::CounterExceeded
+            Progress::Failed(failure) if failure.symptom == Symptom::CounterExceeded
         ));
         // `periodic` waits for the minimum of a periodic counter.
         let seen = view(&[("a", 1)], &[]);
         assert!(matches!(
             check(&seen, &nodes(&["a"]), &requirements),
-            Comparison::Met(_)
+            Progress::Done(_)
         ));
-        assert_eq!(
-            periodic(&expectations)[0].expectation,
-            Expectation::AtLeast(5)
-        );
+        assert_eq!(periodic(&expectations)[0].1, Expectation::AtLeast(5));
         assert_eq!(exact(&expectations).len(), 1);
     }
 
@@ -386,7 +313,7 @@ mod tests {
         );
         expectations.set("local_logs_count", Expectation::AtLeast(0));
         let comparison = check(&seen, &nodes(&["a"]), &local(&expectations));
-        assert!(matches!(comparison, Comparison::Met(_)));
+        assert!(matches!(comparison, Progress::Done(_)));
     }
 
     #[test]
@@ -414,10 +341,9 @@ mod tests {
         let mut expectations = Expectations::default();
         expectations.set("peers_count", Expectation::Any);
         let comparison = check(&seen, &nodes(&["a"]), &platform(&expectations));
-        assert!(matches!(comparison, Comparison::Met(_)));
+        assert!(matches!(comparison, Progress::Done(_)));
         expectations.set("peers_count", Expectation::AtLeast(0));
-        let Comparison::Impossible(failure) =
-            check(&seen, &nodes(&["a"]), &platform(&expectations))
+        let Progress::Failed(failure) = check(&seen, &nodes(&["a"]), &platform(&expectations))
         else {
             panic!("no failure");
         };
@@ -487,10 +413,7 @@ mod tests {
             Counter::LogsCount,
             Counter::AuditCount,
         ];
-        let required: Vec<_> = sent(&expectations, counters.into_iter())
-            .into_iter()
-            .map(|it| (it.counter, it.expectation))
-            .collect();
+        let required = sent(&expectations, counters.into_iter());
         let once = Expectation::AtLeast(1);
         assert_eq!(
             required,

@@ -59,21 +59,12 @@ impl Interruption {
 
     /// Returns immediately, unless the run is to be held in `phase`. In that case, calls `notify` and waits for the
     /// first signal, for at most ten minutes.
-    pub fn hold(
-        &self,
-        phase: Phase,
-        clock: RunClock,
-        notify: impl FnOnce(String) + Send + 'static,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let is_held = self.held == Some(phase);
-        let token = self.token.clone();
-        async move {
-            if is_held {
-                notify(format!("held in `{phase}` until a signal arrives"));
-                let limit = clock.deadline(HOLD_LIMIT);
-                if limit.run(token.cancelled()).await.is_err() {
-                    tracing::warn!(%phase, "no signal arrived: the run continues");
-                }
+    pub async fn hold(&self, phase: Phase, clock: &RunClock, notify: impl FnOnce(String)) {
+        if self.held == Some(phase) {
+            notify(format!("held in `{phase}` until a signal arrives"));
+            let limit = clock.deadline(HOLD_LIMIT);
+            if limit.run(self.token.cancelled()).await.is_err() {
+                tracing::warn!(%phase, "no signal arrived: the run continues");
             }
         }
     }

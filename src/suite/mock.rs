@@ -12,15 +12,16 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eventsource_stream::Eventsource;
-use futures::{Stream, StreamExt};
+use eventsource_stream::{EventStreamError, Eventsource};
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
 use crate::cluster::NodeName;
 use crate::deadline::Deadline;
@@ -158,10 +159,8 @@ impl MockClient {
             .connect_timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(|error| {
-                Failure::new(
-                    Symptom::ForwardLost,
-                    format!("failed to create a client for the mock: {}", chain(&error)),
-                )
+                let message = format!("failed to create a client for the mock: {}", chain(&error));
+                Failure::new(Symptom::ForwardLost, message)
             })?;
         let base = format!("http://{address}");
         let (sender, link) = watch::channel(Link::Down(Instant::now()));
@@ -355,10 +354,12 @@ impl Follower {
 
     async fn stream(&mut self) -> Result<Infallible, FollowError> {
         let response = self.request(Source::Stream).await?;
-        let mut bytes = std::pin::pin!(response.bytes_stream().eventsource());
+        let mut events = std::pin::pin!(response.bytes_stream().eventsource());
         let mut nodes = BTreeMap::new();
         loop {
-            let snapshot: Snapshot = serde_json::from_str(&next_event(&mut bytes).await?)?;
+            let event = timeout(IDLE_TIMEOUT, events.try_next()).await??;
+            let event = event.ok_or(FollowError::Ended)?;
+            let snapshot: Snapshot = serde_json::from_str(&event.data)?;
             nodes.extend(snapshot.nodes);
             self.publish(View {
                 instance: snapshot.instance,
@@ -385,19 +386,13 @@ impl Follower {
 
     async fn get<T: DeserializeOwned>(&self, source: Source) -> Result<T, FollowError> {
         let body = self.request(source).await?.bytes();
-        let body = tokio::time::timeout(REQUEST_TIMEOUT, body).await;
-        Ok(serde_json::from_slice(
-            &body.map_err(|_| FollowError::Silent)??,
-        )?)
+        let body = timeout(REQUEST_TIMEOUT, body).await??;
+        Ok(serde_json::from_slice(&body)?)
     }
 
     async fn request(&self, source: Source) -> Result<reqwest::Response, FollowError> {
-        let response = self
-            .http
-            .get(format!("{}{}", self.base, source.path()))
-            .send();
-        let response = tokio::time::timeout(REQUEST_TIMEOUT, response).await;
-        let response = response.map_err(|_| FollowError::Silent)??;
+        let url = format!("{}{}", self.base, source.path());
+        let response = timeout(REQUEST_TIMEOUT, self.http.get(url).send()).await??;
         Ok(response.error_for_status()?)
     }
 
@@ -435,12 +430,12 @@ impl RestartDetector {
 enum FollowError {
     #[error("failed to request the counters")]
     Request(#[from] reqwest::Error),
-    #[error("failed to read the stream: {0}")]
-    Read(String),
+    #[error("failed to read the stream")]
+    Read(#[from] EventStreamError<reqwest::Error>),
     #[error("failed to parse the counters")]
     Parse(#[from] serde_json::Error),
     #[error("the mock sent nothing")]
-    Silent,
+    Silent(#[from] Elapsed),
     #[error("the stream ended")]
     Ended,
 }
@@ -449,17 +444,6 @@ impl FollowError {
     /// Whether the status means that the mock doesn't offer the request.
     fn is_not_offered(&self) -> bool {
         matches!(self, Self::Request(error) if error.status().is_some_and(|status| status.is_client_error()))
-    }
-}
-
-async fn next_event<E: std::error::Error + 'static>(
-    events: &mut (impl Stream<Item = Result<eventsource_stream::Event, E>> + Unpin),
-) -> Result<String, FollowError> {
-    match tokio::time::timeout(IDLE_TIMEOUT, events.next()).await {
-        Ok(Some(Ok(event))) => Ok(event.data),
-        Ok(Some(Err(error))) => Err(FollowError::Read(chain(&error))),
-        Ok(None) => Err(FollowError::Ended),
-        Err(_) => Err(FollowError::Silent),
     }
 }
 

@@ -15,17 +15,8 @@ pub(crate) enum Progress<T> {
     Done(T),
     /// The condition can no longer hold.
     Failed(Failure),
-    /// The condition doesn't hold yet; with a short summary, and with the failure if the deadline passes now.
-    Waiting { summary: String, failure: Failure },
-}
-
-impl<T> Progress<T> {
-    /// The condition doesn't hold yet because of `open`.
-    pub(crate) fn waiting(symptom: Symptom, open: Vec<Evidence>) -> Self {
-        let summary = summarize(&open);
-        let failure = Failure::new(symptom, summary.clone()).with_evidence(open);
-        Self::Waiting { summary, failure }
-    }
+    /// The condition doesn't hold yet; with the failure if the deadline passes now, whose message is a short summary.
+    Waiting(Failure),
 }
 
 /// Waits until `condition` holds for the current counters.
@@ -33,10 +24,10 @@ pub(crate) async fn until<T>(
     context: &Context,
     phase: Phase,
     deadline: &Deadline,
-    mut condition: impl FnMut(&View) -> Progress<T>,
+    condition: impl Fn(&View) -> Progress<T>,
 ) -> Result<T, Failure> {
     let mut open: Option<Failure> = None;
-    let waiting = follow(context, phase, &mut open, &mut condition);
+    let waiting = follow(context, phase, &mut open, condition);
     match deadline.run(waiting).await {
         Ok(result) => result,
         Err(_) => Err(timed_out(open, deadline)),
@@ -47,26 +38,28 @@ async fn follow<T>(
     context: &Context,
     phase: Phase,
     open: &mut Option<Failure>,
-    condition: &mut impl FnMut(&View) -> Progress<T>,
+    condition: impl Fn(&View) -> Progress<T>,
 ) -> Result<T, Failure> {
     let mut link = context.mock()?.link();
-    let mut reported = String::new();
     loop {
         let state = link.borrow_and_update().clone();
         let lost_at = match state {
             Link::Up(view) => match condition(&view) {
                 Progress::Done(value) => return Ok(value),
                 Progress::Failed(failure) => return Err(failure),
-                Progress::Waiting { summary, failure } => {
-                    *open = Some(failure);
-                    if summary != reported {
-                        context.progress(phase, summary.clone());
-                        reported = summary;
+                Progress::Waiting(failure) => {
+                    let reported = open.as_ref().map(|failure| &failure.message);
+                    if reported != Some(&failure.message) {
+                        context.progress(phase, failure.message.clone());
                     }
+                    *open = Some(failure);
                     None
                 }
             },
-            Link::Restarted => return Err(mock_restarted()),
+            Link::Restarted => {
+                let message = "the mock was restarted, so its counters are lost";
+                return Err(Failure::new(Symptom::MockRestarted, message));
+            }
             Link::Down(since) => Some(since + LOST_AFTER),
         };
         tokio::select! {
@@ -76,21 +69,10 @@ async fn follow<T>(
     }
 }
 
-fn mock_restarted() -> Failure {
-    Failure::new(
-        Symptom::MockRestarted,
-        "the mock was restarted, so its counters are lost",
-    )
-}
-
 fn forward_lost() -> Failure {
-    Failure::new(
-        Symptom::ForwardLost,
-        format!(
-            "the mock could not be reached for {}",
-            humantime::format_duration(LOST_AFTER)
-        ),
-    )
+    let time = humantime::format_duration(LOST_AFTER);
+    let message = format!("the mock could not be reached for {time}");
+    Failure::new(Symptom::ForwardLost, message)
 }
 
 fn timed_out(open: Option<Failure>, deadline: &Deadline) -> Failure {
@@ -107,29 +89,41 @@ fn timed_out(open: Option<Failure>, deadline: &Deadline) -> Failure {
     }
 }
 
-/// The first unmet check, and the number of others.
-pub(crate) fn summarize(open: &[Evidence]) -> String {
+/// The rows if all of them hold. Otherwise the failure with those that don't.
+pub(crate) fn all_hold(
+    symptom: Symptom,
+    rows: impl IntoIterator<Item = Evidence>,
+) -> Result<Vec<Evidence>, Failure> {
+    let (held, open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.holds);
+    if open.is_empty() {
+        Ok(held)
+    } else {
+        Err(unmet(symptom, open))
+    }
+}
+
+/// The failure because of `open`. Its message is the first unmet check, and the number of others.
+pub(crate) fn unmet(symptom: Symptom, open: Vec<Evidence>) -> Failure {
+    Failure::new(symptom, summarize(&open)).with_evidence(open)
+}
+
+fn summarize(open: &[Evidence]) -> String {
     // The row of a node says more than the total that it affects.
     let first = open.iter().find(|row| row.node.is_some()).or(open.first());
     let Some(first) = first else {
         return "nothing is missing".to_owned();
     };
-    let place = first
-        .node
-        .as_ref()
-        .map(|node| format!(" on {node}"))
-        .unwrap_or_default();
-    let others = open
-        .iter()
-        .filter(|row| row.node.is_some() == first.node.is_some())
-        .count()
-        - 1;
-    let more = match others {
+    let place = first.node.as_ref().map(|node| format!(" on {node}"));
+    let is_similar = |row: &&Evidence| row.node.is_some() == first.node.is_some();
+    let more = match open.iter().filter(is_similar).count() - 1 {
         0 => String::new(),
-        count => format!(" (and {count} more)"),
+        others => format!(" (and {others} more)"),
     };
     format!(
-        "{} is {}{place}, expected {}{more}",
-        first.subject, first.seen, first.expected
+        "{} is {}{}, expected {}{more}",
+        first.subject,
+        first.seen,
+        place.unwrap_or_default(),
+        first.expected
     )
 }

@@ -163,9 +163,9 @@ impl Cluster for LocalCluster {
     async fn manifests(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         self.controller.apply()?;
         let steps = self.controller.plan.rendered.steps();
-        let rows = steps.iter().map(|step| {
-            let titles: Vec<String> = step.objects.iter().map(manifest::Object::title).collect();
-            Evidence::new(step.rank.name(), "accepted", titles.join(", "), true)
+        let rows = steps.iter().map(|(rank, objects)| {
+            let titles: Vec<String> = objects.iter().map(manifest::Object::title).collect();
+            Evidence::new(rank.name(), "accepted", titles.join(", "), true)
         });
         Ok(rows.collect())
     }

@@ -47,12 +47,6 @@ impl Deployed<'_> {
         objects.find(|object| object.is(kind, name) && object.is_in(self.namespace))
     }
 
-    /// Whether an object is in a namespace other than the cell's. That namespace may have more objects than the
-    /// manifests.
-    fn is_elsewhere(&self, object: &Object) -> bool {
-        !object.is_in(self.namespace)
-    }
-
     fn is_agent(&self, object: &Object) -> bool {
         object.kind == "DaemonSet" && self.agent == Some(object.name.as_str())
     }
@@ -63,8 +57,9 @@ impl Deployed<'_> {
     }
 }
 
-/// Collects the problems of one object.
+/// Collects the problems of one object of a deployment.
 struct Findings<'a> {
+    deployed: &'a Deployed<'a>,
     object: &'a Object,
     problems: &'a mut Vec<ManifestProblem>,
 }
@@ -74,6 +69,23 @@ impl Findings<'_> {
         let place = self.object.place(field);
         self.problems
             .push(ManifestProblem::new(place, message, remedy));
+    }
+
+    /// Checks that the ServiceAccount `name`, to which `field` refers, exists. Every namespace has a default one.
+    fn service_account(&mut self, field: &str, name: &str) {
+        if name != "default" && !self.deployed.has("ServiceAccount", name) {
+            self.add(
+                field,
+                format!("refers to the ServiceAccount `{name}`, which is not deployed"),
+                "use a ServiceAccount of the manifests, or add this one",
+            );
+        }
+    }
+
+    /// Whether the object is in a namespace other than the cell's. That namespace may have more objects than the
+    /// manifests.
+    fn is_elsewhere(&self) -> bool {
+        !self.object.is_in(self.deployed.namespace)
     }
 
     /// The object as its Kubernetes type. A value of the wrong type is a problem.
@@ -86,14 +98,13 @@ impl Findings<'_> {
         &mut self,
         read: impl Fn(&Object) -> Result<T, ManifestProblem>,
     ) -> Option<T> {
-        let problem = match read(self.object) {
-            Ok(read) => return Some(read),
-            Err(problem) => problem,
-        };
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
-        }
-        None
+        read(self.object)
+            .map_err(|problem| {
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
+            })
+            .ok()
     }
 }
 
@@ -103,27 +114,22 @@ pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
     let mut seen = HashSet::new();
     for object in &deployed.objects {
         let mut findings = Findings {
+            deployed,
             object,
             problems: &mut problems,
         };
-        let Object {
-            api_version,
-            kind,
-            name,
-            namespace,
-            ..
-        } = object;
-        if !seen.insert((api_version, kind, name, namespace)) {
+        let key = (&object.api_version, &object.kind, &object.name);
+        if !seen.insert((key, &object.namespace)) {
             findings.add("", "is defined twice", "keep one of the two, or rename one");
         }
         findings.problems.extend(strict::unknown_fields(object));
         match object.kind.as_str() {
-            "DaemonSet" => workload::daemon_set(&mut findings, deployed),
-            "Deployment" => workload::deployment(&mut findings, deployed),
-            "Service" => network::service(&mut findings, deployed),
-            "ClusterRoleBinding" | "RoleBinding" => rbac::binding(&mut findings, deployed),
-            "ClusterRole" | "Role" => rbac::role(&mut findings, deployed),
-            "ConfigMap" => network::agent_config(&mut findings, deployed),
+            "DaemonSet" => workload::daemon_set(&mut findings),
+            "Deployment" => workload::deployment(&mut findings),
+            "Service" => network::service(&mut findings),
+            "ClusterRoleBinding" | "RoleBinding" => rbac::binding(&mut findings),
+            "ClusterRole" | "Role" => rbac::role(&mut findings),
+            "ConfigMap" => network::agent_config(&mut findings),
             _ => {}
         }
     }

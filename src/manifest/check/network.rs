@@ -1,6 +1,6 @@
 //! The path from a URL in the agent's configuration through a Service to a port of a container.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service, ServicePort};
@@ -8,11 +8,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use reqwest::Url;
 use serde_json::Value;
 
-use super::{Deployed, Findings};
-use crate::manifest::{ServiceAddress, names};
+use super::Findings;
+use super::workload::labels_of;
+use crate::manifest::{Object, ServiceAddress, names};
 
 /// Checks that a Service has pods, and that each of its ports targets a port of these pods.
-pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+pub(super) fn service(findings: &mut Findings<'_>) {
     let Some(spec) = findings
         .decode::<Service>()
         .and_then(|service| service.spec)
@@ -23,11 +24,16 @@ pub(super) fn service(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
     let Some(selector) = spec.selector.filter(|selector| !selector.is_empty()) else {
         return;
     };
+    let deployed = findings.deployed;
     let templates: Vec<PodTemplateSpec> = deployed
         .of_kind("Deployment")
         .filter_map(|object| object.decode::<Deployment>().ok())
         .map(|deployment| deployment.spec.template)
-        .filter(|template| is_selected(&selector, template))
+        .filter(|template| {
+            let labels = labels_of(template);
+            let mut pairs = selector.iter();
+            pairs.all(|(key, value)| labels.get(key) == Some(value))
+        })
         .collect();
     if templates.is_empty() {
         if deployed.is_complete {
@@ -66,13 +72,6 @@ fn service_ports(findings: &mut Findings<'_>, ports: &[ServicePort]) {
     }
 }
 
-fn is_selected(selector: &BTreeMap<String, String>, template: &PodTemplateSpec) -> bool {
-    let metadata = template.metadata.as_ref();
-    let labels = metadata.and_then(|metadata| metadata.labels.as_ref());
-    let mut pairs = selector.iter();
-    labels.is_some_and(|labels| pairs.all(|(key, value)| labels.get(key) == Some(value)))
-}
-
 /// Whether the pod has the target port of a Service. Declaring ports is optional: if the pod declares none, any number
 /// may be right.
 fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
@@ -81,11 +80,8 @@ fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
         .flat_map(|container| container.ports.iter().flatten())
         .peekable();
     let is_undeclared = ports.peek().is_none();
-    match port
-        .target_port
-        .clone()
-        .unwrap_or(IntOrString::Int(port.port))
-    {
+    let target = port.target_port.clone();
+    match target.unwrap_or(IntOrString::Int(port.port)) {
         IntOrString::Int(number) => {
             is_undeclared || ports.any(|declared| declared.container_port == number)
         }
@@ -94,36 +90,32 @@ fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
 }
 
 /// Checks each URL in the agent's configuration that refers to a Service.
-pub(super) fn agent_config(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+pub(super) fn agent_config(findings: &mut Findings<'_>) {
+    let deployed = findings.deployed;
     let place = deployed.config_place;
     if let Some(place) = place.filter(|place| place.name == findings.object.name) {
         let field = format!("data.{}: ", place.key);
-        visit(&field, deployed.agent_config, findings, deployed);
+        visit(&field, deployed.agent_config, findings);
     }
 }
 
-fn visit(field: &str, value: &Value, findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+fn visit(field: &str, value: &Value, findings: &mut Findings<'_>) {
     match value {
         Value::Object(table) => {
             for (key, value) in table {
                 let separator = if field.ends_with(": ") { "" } else { "." };
-                visit(
-                    &format!("{field}{separator}{key}"),
-                    value,
-                    findings,
-                    deployed,
-                );
+                visit(&format!("{field}{separator}{key}"), value, findings);
             }
         }
         Value::Array(list) => {
             for (index, value) in list.iter().enumerate() {
-                visit(&format!("{field}[{index}]"), value, findings, deployed);
+                visit(&format!("{field}[{index}]"), value, findings);
             }
         }
         Value::String(text) => {
             let address = Url::parse(text).ok().as_ref().and_then(ServiceAddress::of);
             if let Some(address) = address {
-                check_url(field, text, &address, findings, deployed);
+                check_url(field, text, &address, findings);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -132,13 +124,8 @@ fn visit(field: &str, value: &Value, findings: &mut Findings<'_>, deployed: &Dep
 
 /// Checks a URL whose host looks like a Service's, unless the host may be something else because it contains neither
 /// the name of a Service nor that of the namespace.
-fn check_url(
-    field: &str,
-    url: &str,
-    address: &ServiceAddress,
-    findings: &mut Findings<'_>,
-    deployed: &Deployed<'_>,
-) {
+fn check_url(field: &str, url: &str, address: &ServiceAddress, findings: &mut Findings<'_>) {
+    let deployed = findings.deployed;
     if !deployed.is_complete {
         return;
     }
@@ -166,11 +153,8 @@ fn check_url(
     findings.add(field, message, remedy);
 }
 
-fn ports_of(service: &crate::manifest::Object) -> Vec<i32> {
-    let spec = service
-        .decode::<Service>()
-        .ok()
-        .and_then(|service| service.spec);
-    let ports = spec.and_then(|spec| spec.ports).unwrap_or_default();
-    ports.into_iter().map(|port| port.port).collect()
+fn ports_of(service: &Object) -> Vec<i32> {
+    let typed: Option<Service> = service.decode().ok();
+    let ports = typed.and_then(|service| service.spec?.ports);
+    ports.into_iter().flatten().map(|port| port.port).collect()
 }

@@ -6,12 +6,12 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::reference::{self, containers};
-use super::{Deployed, Findings, quantity};
+use super::{Findings, quantity};
 
 /// The path of a workload's pod template.
 const POD: &str = "spec.template.spec";
 
-pub(super) fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec: &PodSpec) {
+pub(super) fn check(findings: &mut Findings<'_>, spec: &PodSpec) {
     for (field, container) in containers(POD, spec) {
         image(findings, &field, container);
         pull_policy(findings, &field, container);
@@ -23,13 +23,13 @@ pub(super) fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, spec: 
         }
         probes(findings, &field, container);
         let volumes = spec.volumes.as_deref().unwrap_or_default();
-        reference::of_mounts(findings, deployed, &field, container, volumes);
+        reference::of_mounts(findings, &field, container, volumes);
     }
     names(findings, spec);
     grace(findings, spec);
     volumes(findings, spec);
     quantity::all(findings, &format!("{POD}.overhead"), spec.overhead.as_ref());
-    reference::of_pod(findings, deployed, POD, spec);
+    reference::of_pod(findings, POD, spec);
 }
 
 /// Containers and init containers share a namespace for their names.
@@ -115,37 +115,27 @@ fn pull_policy(findings: &mut Findings<'_>, field: &str, container: &Container) 
 }
 
 fn grace(findings: &mut Findings<'_>, spec: &PodSpec) {
-    if spec
-        .termination_grace_period_seconds
-        .is_some_and(|seconds| seconds < 0)
-    {
+    let grace = spec.termination_grace_period_seconds;
+    if grace.is_some_and(|seconds| seconds < 0) {
         let field = format!("{POD}.terminationGracePeriodSeconds");
         findings.add(&field, "is negative", "set it to 0 or more seconds");
     }
 }
 
 fn mounts(findings: &mut Findings<'_>, field: &str, container: &Container, spec: &PodSpec) {
-    let volumes: BTreeSet<&str> = spec
-        .volumes
-        .iter()
-        .flatten()
-        .map(|volume| volume.name.as_str())
-        .collect();
+    let has_volume = |name: &str| spec.volumes.iter().flatten().any(|it| it.name == name);
     let mut paths = BTreeSet::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let field = format!("{field}.volumeMounts[{index}]");
-        if !volumes.contains(mount.name.as_str()) {
+        if !has_volume(&mount.name) {
             let message = format!("mounts `{}`, which is not a volume of the pod", mount.name);
             let remedy = format!("add the volume to {POD}.volumes");
             findings.add(&format!("{field}.name"), message, remedy);
         }
         if !paths.insert(mount.mount_path.as_str()) {
             let message = format!("`{}` is mounted twice", mount.mount_path);
-            findings.add(
-                &format!("{field}.mountPath"),
-                message,
-                "keep one of the two",
-            );
+            let field = format!("{field}.mountPath");
+            findings.add(&field, message, "keep one of the two");
         }
     }
 }
@@ -157,17 +147,11 @@ fn probes(findings: &mut Findings<'_>, field: &str, container: &Container) {
         ("readinessProbe", &container.readiness_probe),
     ];
     for (name, probe) in probes {
-        let named_port = probe
-            .as_ref()
-            .and_then(port_of)
-            .and_then(|port| match port {
-                IntOrString::String(name) => Some(name),
-                IntOrString::Int(_) => None,
-            });
+        let Some(IntOrString::String(port)) = probe.as_ref().and_then(port_of) else {
+            continue;
+        };
         let mut ports = container.ports.iter().flatten();
-        if let Some(port) = named_port
-            && !ports.any(|declared| declared.name.as_ref() == Some(&port))
-        {
+        if !ports.any(|declared| declared.name.as_ref() == Some(port)) {
             let message = format!("probes port `{port}`, which the container does not have");
             let field = format!("{field}.{name}");
             findings.add(&field, message, "use one of the container's ports");
@@ -175,7 +159,7 @@ fn probes(findings: &mut Findings<'_>, field: &str, container: &Container) {
     }
 }
 
-fn port_of(probe: &Probe) -> Option<IntOrString> {
-    let http = probe.http_get.as_ref().map(|action| action.port.clone());
-    http.or_else(|| probe.tcp_socket.as_ref().map(|action| action.port.clone()))
+fn port_of(probe: &Probe) -> Option<&IntOrString> {
+    let http = probe.http_get.as_ref().map(|action| &action.port);
+    http.or_else(|| probe.tcp_socket.as_ref().map(|action| &action.port))
 }

@@ -10,23 +10,27 @@ use crate::manifest::{ManifestProblem, Object};
 /// Cluster roles that exist in every cluster, in addition to those whose names start with `system:`.
 const BUILT_IN_ROLES: [&str; 4] = ["admin", "cluster-admin", "edit", "view"];
 
-pub(super) fn binding(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+pub(super) fn binding(findings: &mut Findings<'_>) {
     let Some(binding) = findings.ok_or_report(Binding::read) else {
         return;
     };
-    check_role(findings, deployed, &binding.role);
+    check_role(findings, &binding.role);
     for (index, subject) in binding.subjects.iter().enumerate() {
-        check_subject(findings, deployed, &format!("subjects[{index}]"), subject);
+        let is_here = subject.namespace.as_deref() == Some(findings.deployed.namespace);
+        if is_here && subject.kind == "ServiceAccount" {
+            findings.service_account(&format!("subjects[{index}]"), &subject.name);
+        }
     }
 }
 
 /// A role without a binding is a problem, unless it is a cluster role for others; see [`Deployed::offered_roles`].
-pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
-    let object = findings.object;
-    if deployed.is_elsewhere(object) {
-        return;
-    }
-    if deployed.is_complete && !deployed.is_bound(object) && !deployed.is_offered(object) {
+pub(super) fn role(findings: &mut Findings<'_>) {
+    let (object, deployed) = (findings.object, findings.deployed);
+    if !findings.is_elsewhere()
+        && deployed.is_complete
+        && !deployed.is_bound(object)
+        && !deployed.is_offered(object)
+    {
         findings.add(
             "",
             "is a role that no binding uses",
@@ -36,7 +40,8 @@ pub(super) fn role(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
 }
 
 /// Checks that a binding grants a role to the agent's ServiceAccount, unless the manifests have no bound roles.
-pub(super) fn account(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+pub(super) fn account(findings: &mut Findings<'_>) {
+    let deployed = findings.deployed;
     let mut objects = deployed.objects.iter();
     let Some(account) = deployed.agent_account() else {
         return;
@@ -141,38 +146,16 @@ impl Deployed<'_> {
     }
 }
 
-fn check_role(findings: &mut Findings<'_>, deployed: &Deployed<'_>, role: &RoleRef) {
-    let is_built_in = role.kind == "ClusterRole"
-        && (role.name.starts_with("system:") || BUILT_IN_ROLES.contains(&role.name.as_str()));
-    let is_elsewhere = role.kind == "Role" && deployed.is_elsewhere(findings.object);
-    if !is_built_in && !is_elsewhere && !deployed.has(&role.kind, &role.name) {
+fn check_role(findings: &mut Findings<'_>, role: &RoleRef) {
+    let (kind, name) = (&role.kind, &role.name);
+    let is_built_in = kind == "ClusterRole"
+        && (name.starts_with("system:") || BUILT_IN_ROLES.contains(&name.as_str()));
+    let is_elsewhere = kind == "Role" && findings.is_elsewhere();
+    if !is_built_in && !is_elsewhere && !findings.deployed.has(kind, name) {
         findings.add(
             "roleRef",
-            format!(
-                "refers to the {} `{}`, which is not deployed",
-                role.kind, role.name
-            ),
+            format!("refers to the {kind} `{name}`, which is not deployed"),
             "use a role of the manifests, or add this one",
-        );
-    }
-}
-
-fn check_subject(
-    findings: &mut Findings<'_>,
-    deployed: &Deployed<'_>,
-    field: &str,
-    subject: &Subject,
-) {
-    let is_here = subject.kind == "ServiceAccount"
-        && subject.namespace.as_deref() == Some(deployed.namespace);
-    if is_here && subject.name != "default" && !deployed.has("ServiceAccount", &subject.name) {
-        findings.add(
-            field,
-            format!(
-                "refers to the ServiceAccount `{}`, which is not deployed",
-                subject.name
-            ),
-            "use a ServiceAccount of the manifests, or add this one",
         );
     }
 }

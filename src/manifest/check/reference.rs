@@ -1,34 +1,20 @@
 //! A pod's references by name: Secrets and `ConfigMaps` with their keys, and its ServiceAccount.
 
-use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, KeyToPath, PodSpec, Volume};
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::{Container, KeyToPath, PodSpec, Volume};
 use serde_json::{Map, Value};
 
 use super::{Deployed, Findings};
 
-/// A reference to an object, and the keys that the object must contain.
+/// A reference to an object.
 pub(in crate::manifest) struct Reference<'a> {
     field: String,
     pub(in crate::manifest) kind: &'static str,
     pub(in crate::manifest) name: &'a str,
-    pub(in crate::manifest) keys: Vec<&'a str>,
+    /// The keys that the object must contain; `None` if all its keys become environment variables.
+    pub(in crate::manifest) keys: Option<Vec<&'a str>>,
     optional: Option<bool>,
-    /// Whether all keys become environment variables.
-    pub(in crate::manifest) is_environment: bool,
-}
-
-impl<'a> Reference<'a> {
-    /// A reference in `key` of `field`, which determines the kind. It needs no specific keys.
-    fn new(field: &str, key: &str, name: &'a str, optional: Option<bool>) -> Self {
-        let is_secret = key.starts_with("secret");
-        Self {
-            field: format!("{field}.{key}"),
-            kind: if is_secret { "Secret" } else { "ConfigMap" },
-            name,
-            keys: Vec::new(),
-            optional,
-            is_environment: false,
-        }
-    }
 }
 
 /// The containers of the pod at the path `pod`, init containers first, with their paths.
@@ -45,44 +31,92 @@ pub(super) fn containers<'a>(
 /// All references of the pod at the path `pod`.
 pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
     let mut references = Vec::new();
+    // A reference in `key` of `field`. The key determines the kind.
+    let mut add = |field: &str, key: &str, name: &'a str, optional, keys| {
+        let is_secret = key.starts_with("secret");
+        references.push(Reference {
+            field: format!("{field}.{key}"),
+            kind: if is_secret { "Secret" } else { "ConfigMap" },
+            name,
+            keys,
+            optional,
+        });
+    };
     for (field, container) in containers(pod, spec) {
         for (index, variable) in container.env.iter().flatten().enumerate() {
-            references.extend(of_variable(
-                &format!("{field}.env[{index}].valueFrom"),
-                variable,
-            ));
+            let field = format!("{field}.env[{index}].valueFrom");
+            let from = variable.value_from.as_ref();
+            if let Some(it) = from.and_then(|from| from.secret_key_ref.as_ref()) {
+                let keys = Some(vec![it.key.as_str()]);
+                add(&field, "secretKeyRef", &it.name, it.optional, keys);
+            }
+            if let Some(it) = from.and_then(|from| from.config_map_key_ref.as_ref()) {
+                let keys = Some(vec![it.key.as_str()]);
+                add(&field, "configMapKeyRef", &it.name, it.optional, keys);
+            }
         }
-        for (index, source) in container.env_from.iter().flatten().enumerate() {
-            references.extend(of_env_source(&format!("{field}.envFrom[{index}]"), source));
+        for (index, from) in container.env_from.iter().flatten().enumerate() {
+            let field = format!("{field}.envFrom[{index}]");
+            if let Some(it) = &from.secret_ref {
+                add(&field, "secretRef", &it.name, it.optional, None);
+            }
+            if let Some(it) = &from.config_map_ref {
+                add(&field, "configMapRef", &it.name, it.optional, None);
+            }
         }
     }
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
-        references.extend(of_volume(&format!("{pod}.volumes[{index}]"), volume));
+        let field = format!("{pod}.volumes[{index}]");
+        if let Some(it) = &volume.secret {
+            let name = it.secret_name.as_deref().unwrap_or_default();
+            let keys = keys_of(it.items.as_deref());
+            add(&field, "secret", name, it.optional, keys);
+        }
+        if let Some(it) = &volume.config_map {
+            let keys = keys_of(it.items.as_deref());
+            add(&field, "configMap", &it.name, it.optional, keys);
+        }
+        let sources = volume.projected.iter().flat_map(|from| &from.sources);
+        for (index, source) in sources.flatten().enumerate() {
+            let field = format!("{field}.projected.sources[{index}]");
+            if let Some(it) = &source.secret {
+                let keys = keys_of(it.items.as_deref());
+                add(&field, "secret", &it.name, it.optional, keys);
+            }
+            if let Some(it) = &source.config_map {
+                let keys = keys_of(it.items.as_deref());
+                add(&field, "configMap", &it.name, it.optional, keys);
+            }
+        }
     }
     references
+}
+
+fn keys_of(items: Option<&[KeyToPath]>) -> Option<Vec<&str>> {
+    let items = items.unwrap_or_default().iter();
+    Some(items.map(|item| item.key.as_str()).collect())
 }
 
 /// Checks that each `subPath` into a Secret or ConfigMap names one of its files. The kubelet would create an empty
 /// folder instead.
 pub(super) fn of_mounts(
     findings: &mut Findings<'_>,
-    deployed: &Deployed<'_>,
     field: &str,
     container: &Container,
     volumes: &[Volume],
 ) {
-    if deployed.is_elsewhere(findings.object) {
+    if findings.is_elsewhere() {
         return;
     }
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let sub_path = mount.sub_path.as_deref().unwrap_or_default();
         let volume = volumes.iter().find(|volume| volume.name == mount.name);
-        let files = volume.and_then(|volume| files_of(deployed, volume));
+        let files = volume.and_then(|volume| files_of(findings.deployed, volume));
         let Some(files) = files.filter(|_| !sub_path.is_empty()) else {
             continue;
         };
-        let is_in = |file: &&str| std::path::Path::new(file).starts_with(sub_path);
-        if !files.iter().any(|file| is_in(&file.as_str())) {
+        let is_below = |file: &String| Path::new(file).starts_with(sub_path);
+        if !files.iter().any(is_below) {
             let message = format!("the volume `{}` has no file `{sub_path}`", mount.name);
             let remedy = format!("use one of its files ({})", files.join(", "));
             let field = format!("{field}.volumeMounts[{index}].subPath");
@@ -106,90 +140,20 @@ fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
 }
 
 /// Checks the references of a pod, including its ServiceAccount.
-pub(super) fn of_pod(
-    findings: &mut Findings<'_>,
-    deployed: &Deployed<'_>,
-    field: &str,
-    spec: &PodSpec,
-) {
-    if deployed.is_elsewhere(findings.object) {
+pub(super) fn of_pod(findings: &mut Findings<'_>, field: &str, spec: &PodSpec) {
+    if findings.is_elsewhere() {
         return;
     }
-    check(findings, deployed, references(field, spec));
+    check(findings, references(field, spec));
     let account = spec.service_account_name.as_deref().unwrap_or("default");
-    if account != "default" && !deployed.has("ServiceAccount", account) {
-        findings.add(
-            &format!("{field}.serviceAccountName"),
-            format!("refers to the ServiceAccount `{account}`, which is not deployed"),
-            "use a ServiceAccount of the manifests, or add this one",
-        );
-    }
-}
-
-fn of_variable<'a>(field: &str, variable: &'a EnvVar) -> Vec<Reference<'a>> {
-    let Some(from) = &variable.value_from else {
-        return Vec::new();
-    };
-    let secret = from.secret_key_ref.iter().map(|from| Reference {
-        keys: vec![&from.key],
-        ..Reference::new(field, "secretKeyRef", &from.name, from.optional)
-    });
-    let config_map = from.config_map_key_ref.iter().map(|from| Reference {
-        keys: vec![&from.key],
-        ..Reference::new(field, "configMapKeyRef", &from.name, from.optional)
-    });
-    secret.chain(config_map).collect()
-}
-
-fn of_env_source<'a>(field: &str, source: &'a EnvFromSource) -> Vec<Reference<'a>> {
-    let secret = source.secret_ref.iter().map(|from| Reference {
-        is_environment: true,
-        ..Reference::new(field, "secretRef", &from.name, from.optional)
-    });
-    let config_map = source.config_map_ref.iter().map(|from| Reference {
-        is_environment: true,
-        ..Reference::new(field, "configMapRef", &from.name, from.optional)
-    });
-    secret.chain(config_map).collect()
-}
-
-fn of_volume<'a>(field: &str, volume: &'a Volume) -> Vec<Reference<'a>> {
-    let mut references = Vec::new();
-    references.extend(volume.secret.iter().map(|from| {
-        let name = from.secret_name.as_deref().unwrap_or_default();
-        Reference {
-            keys: keys_of(from.items.as_ref()),
-            ..Reference::new(field, "secret", name, from.optional)
-        }
-    }));
-    references.extend(volume.config_map.iter().map(|from| Reference {
-        keys: keys_of(from.items.as_ref()),
-        ..Reference::new(field, "configMap", &from.name, from.optional)
-    }));
-    let projected = volume.projected.iter().flat_map(|from| &from.sources);
-    for (index, source) in projected.flatten().enumerate() {
-        let field = format!("{field}.projected.sources[{index}]");
-        references.extend(source.secret.iter().map(|from| Reference {
-            keys: keys_of(from.items.as_ref()),
-            ..Reference::new(&field, "secret", &from.name, from.optional)
-        }));
-        references.extend(source.config_map.iter().map(|from| Reference {
-            keys: keys_of(from.items.as_ref()),
-            ..Reference::new(&field, "configMap", &from.name, from.optional)
-        }));
-    }
-    references
-}
-
-fn keys_of(items: Option<&Vec<KeyToPath>>) -> Vec<&str> {
-    let items = items.into_iter().flatten();
-    items.map(|item| item.key.as_str()).collect()
+    findings.service_account(&format!("{field}.serviceAccountName"), account);
 }
 
 /// Kubernetes creates this ConfigMap in every namespace.
 const CLUSTER_CERTIFICATES: &str = "kube-root-ca.crt";
 
-fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, references: Vec<Reference<'_>>) {
+fn check(findings: &mut Findings<'_>, references: Vec<Reference<'_>>) {
+    let deployed = findings.deployed;
     for reference in references {
         let (kind, name) = (reference.kind, reference.name);
         if reference.optional == Some(true) || name == CLUSTER_CERTIFICATES {
@@ -205,7 +169,7 @@ fn check(findings: &mut Findings<'_>, deployed: &Deployed<'_>, references: Vec<R
             }
             continue;
         };
-        for key in reference.keys {
+        for key in reference.keys.into_iter().flatten() {
             if !has_key(&object.value, key) {
                 let message = format!("the {kind} `{name}` has no key `{key}`");
                 findings.add(&reference.field, message, "use one of its keys");

@@ -7,36 +7,31 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
-use super::{Deployed, Findings, pod, rbac};
+use super::{Findings, pod, rbac};
 use crate::manifest::{Object, names, selects};
 
-pub(super) fn daemon_set(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+pub(super) fn daemon_set(findings: &mut Findings<'_>) {
     let Some(typed) = findings.decode::<DaemonSet>() else {
         return;
     };
     let spec = typed.spec;
-    check(findings, deployed, &spec.selector, &spec.template);
-    rbac::account(findings, deployed);
+    check(findings, &spec.selector, &spec.template);
+    rbac::account(findings);
 }
 
-pub(super) fn deployment(findings: &mut Findings<'_>, deployed: &Deployed<'_>) {
+pub(super) fn deployment(findings: &mut Findings<'_>) {
     let Some(typed) = findings.decode::<Deployment>() else {
         return;
     };
     let spec = typed.spec;
-    check(findings, deployed, &spec.selector, &spec.template);
+    check(findings, &spec.selector, &spec.template);
     if findings.object.name == names::MOCK && spec.replicas.is_some_and(|replicas| replicas != 1) {
         let remedy = "set it to 1, because a single process must have all counters";
         findings.add("spec.replicas", "is not 1", remedy);
     }
 }
 
-fn check(
-    findings: &mut Findings<'_>,
-    deployed: &Deployed<'_>,
-    selector: &LabelSelector,
-    template: &PodTemplateSpec,
-) {
+fn check(findings: &mut Findings<'_>, selector: &LabelSelector, template: &PodTemplateSpec) {
     let labels = labels_of(template);
     let is_empty = selector.match_labels.iter().flatten().next().is_none()
         && selector.match_expressions.iter().flatten().next().is_none();
@@ -54,21 +49,19 @@ fn check(
                 "set the selector to labels in `spec.template.metadata.labels`",
             );
         }
-        foreign_pods(findings, deployed, selector);
+        foreign_pods(findings, selector);
     }
     match &template.spec {
-        Some(spec) => pod::check(findings, deployed, spec),
+        Some(spec) => pod::check(findings, spec),
         None => findings.add("spec.template.spec", "is missing", "describe the pod there"),
     }
 }
 
 /// Reports other objects whose pods also match the selector, because the pods couldn't be told apart.
-fn foreign_pods(findings: &mut Findings<'_>, deployed: &Deployed<'_>, selector: &LabelSelector) {
+fn foreign_pods(findings: &mut Findings<'_>, selector: &LabelSelector) {
     let own = findings.object;
-    let others = deployed
-        .objects
-        .iter()
-        .filter(|other| !other.is(&own.kind, &own.name));
+    let objects = findings.deployed.objects.iter();
+    let others = objects.filter(|other| !other.is(&own.kind, &own.name));
     for other in others {
         if pod_labels(other).is_some_and(|labels| selects(selector, &labels)) {
             findings.add(
@@ -92,9 +85,7 @@ fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
     Some(labels.iter().filter_map(text).collect())
 }
 
-fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
-    let metadata = template.metadata.as_ref();
-    metadata
-        .and_then(|metadata| metadata.labels.clone())
-        .unwrap_or_default()
+pub(super) fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
+    let metadata = template.metadata.clone().unwrap_or_default();
+    metadata.labels.unwrap_or_default()
 }

@@ -1,8 +1,7 @@
 //! Broken manifests, each with the place and message of its problem.
 
 use super::patches::with_file;
-use super::{Case, messages};
-use crate::manifest::{Folder, Sources};
+use super::{Case, messages, with_manifests, with_mock};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
@@ -156,7 +155,7 @@ fn problems_of(file: &str, from: &str, to: &str) -> Vec<crate::manifest::Manifes
     let text = original.replacen(from, to, 1);
     let sources = if file == "mock-api.yaml" {
         let files = [(file.to_owned(), text)].into();
-        Sources::builtin().with_mock(Folder::new("deploy/mock-api", files))
+        with_mock("deploy/mock-api", files)
     } else {
         with_file(file, text)
     };
@@ -166,11 +165,7 @@ fn problems_of(file: &str, from: &str, to: &str) -> Vec<crate::manifest::Manifes
 #[test]
 fn everything_is_reported_at_once() {
     let sources = with_file("rbac.yaml", "kind: [".to_owned());
-    let mut files: std::collections::BTreeMap<String, String> = sources
-        .manifests
-        .files()
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .collect();
+    let mut files = sources.manifests.files;
     files.insert(
         "daemonset.yaml".to_owned(),
         DAEMON_SET.replace(
@@ -178,7 +173,7 @@ fn everything_is_reported_at_once() {
             "- name: runs\n              mount",
         ),
     );
-    let sources = Sources::builtin().with_manifests(Folder::new("their", files));
+    let sources = with_manifests("their", files);
     let problems = messages(&Case::new(sources).render().err().unwrap());
     insta::assert_snapshot!(problems.join("\n"));
 }

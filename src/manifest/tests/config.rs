@@ -6,7 +6,10 @@ use super::{Case, TOKEN, messages, value};
 use crate::manifest::Sources;
 
 fn with_config(text: &str) -> Case {
-    Case::new(Sources::builtin().with_agent_config("plexd.yaml".to_owned(), text.to_owned()))
+    Case::new(Sources {
+        agent_config: ("plexd.yaml".to_owned(), text.to_owned()),
+        ..Sources::builtin()
+    })
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Case, messages, value};
-use crate::manifest::{Folder, Object, Sources};
+use super::{Case, messages, value, with_manifests};
+use crate::manifest::{Object, Sources};
 
 /// A folder as in an agent's own repository. Its files differ in form from the built-in ones.
 fn foreign() -> BTreeMap<String, String> {
@@ -107,7 +107,7 @@ spec:
 ";
 
 fn sources() -> Sources {
-    Sources::builtin().with_manifests(Folder::new("checkout/deploy/kubernetes", foreign()))
+    with_manifests("checkout/deploy/kubernetes", foreign())
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_token_and_the_configuration_replace_those_of_the_manifests() {
         "agent.yaml".to_owned(),
         DAEMON_SET.replace("their-token, key: bootstrap", "plexd-bootstrap, key: token"),
     );
-    let sources = Sources::builtin().with_manifests(Folder::new("their", files));
+    let sources = with_manifests("their", files);
     let rendered = Case::new(sources).rendered();
     let secret = value(&rendered, "Secret", "plexd-bootstrap", "");
     assert_eq!(secret["data"]["token"], "YS10b2tlbi1vZi10aGUtdGVzdHM=");
@@ -211,7 +211,7 @@ fn the_token_and_the_configuration_replace_those_of_the_manifests() {
 fn outcome_with(text: &str, wanted: Option<&str>) -> String {
     let mut files = foreign();
     files.insert("extra.yaml".to_owned(), text.to_owned());
-    let sources = Sources::builtin().with_manifests(Folder::new("their", files));
+    let sources = with_manifests("their", files);
     let mut case = Case::new(sources);
     case.daemon_set = wanted.map(str::to_owned);
     match case.render() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::Case;
+use super::{Case, with_manifests};
 use crate::manifest::{Folder, Sources};
 
 const SHIPPED: [(&str, &str); 4] = [
@@ -148,26 +148,18 @@ fn render_any(texts: BTreeMap<&str, String>) {
 }
 
 fn sources(mut texts: BTreeMap<&str, String>) -> Sources {
-    let builtin = Sources::builtin();
-    let mut files: BTreeMap<String, String> = builtin
-        .manifests
-        .files()
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .collect();
+    let mut files = Sources::builtin().manifests.files;
     let mock = texts.remove("mock-api.yaml");
     files.extend(
         texts
             .into_iter()
             .map(|(name, text)| (name.to_owned(), text)),
     );
-    let sources = builtin.with_manifests(Folder::new("fuzzed", files));
-    match mock {
-        Some(mock) => sources.with_mock(Folder::new(
-            "fuzzed",
-            [("mock-api.yaml".to_owned(), mock)].into(),
-        )),
-        None => sources,
+    let mut sources = with_manifests("fuzzed", files);
+    if let Some(mock) = mock {
+        sources.mock = Folder::new("fuzzed", [("mock-api.yaml".to_owned(), mock)].into());
     }
+    sources
 }
 
 fn documents(text: &str) -> Vec<Value> {

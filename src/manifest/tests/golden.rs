@@ -20,9 +20,9 @@ fn objects_come_in_the_documented_order() {
     let order: Vec<String> = rendered
         .steps()
         .iter()
-        .flat_map(|step| {
-            let titles = step.objects.iter().map(Object::title);
-            titles.map(move |title| format!("{}: {title}", step.rank))
+        .flat_map(|(rank, objects)| {
+            let titles = objects.iter().map(Object::title);
+            titles.map(move |title| format!("{rank}: {title}"))
         })
         .collect();
     assert_eq!(

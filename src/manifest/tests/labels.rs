@@ -2,7 +2,7 @@
 
 use super::patches::with_file;
 use super::{Case, messages, problems};
-use crate::manifest::{Folder, Sources, selects};
+use crate::manifest::{Folder, selects};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
@@ -12,7 +12,8 @@ fn other_labels_on_agent_and_mock_are_accepted() {
     let daemon_set = DAEMON_SET.replace("app.kubernetes.io/name: plexd", "app: mesh");
     let mock = MOCK.replace("app.kubernetes.io/name: mock-api", "role: central");
     let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
-    let sources = with_file("daemonset.yaml", daemon_set).with_mock(mock);
+    let mut sources = with_file("daemonset.yaml", daemon_set);
+    sources.mock = mock;
     let rendered = Case::new(sources).rendered();
     let selector = &rendered.agent().daemon_set.spec.selector;
     assert!(selects(
@@ -40,7 +41,8 @@ fn labels_that_the_mocks_selector_also_selects_are_reported() {
     );
     let mock = MOCK.replace("app.kubernetes.io/name: mock-api", "role: central");
     let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
-    let sources: Sources = with_file("daemonset.yaml", daemon_set).with_mock(mock);
+    let mut sources = with_file("daemonset.yaml", daemon_set);
+    sources.mock = mock;
     let problems = Case::new(sources).render().err().unwrap();
     insta::assert_snapshot!(messages(&problems).join("\n"), @"mock/mock.yaml, document 1, line 2 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
 }

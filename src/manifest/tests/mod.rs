@@ -81,6 +81,22 @@ impl Case {
     }
 }
 
+/// The built-in texts with other manifests for the agent.
+fn with_manifests(label: &str, files: BTreeMap<String, String>) -> Sources {
+    Sources {
+        manifests: Folder::new(label, files),
+        ..Sources::builtin()
+    }
+}
+
+/// The built-in texts with other manifests for the mock.
+fn with_mock(label: &str, files: BTreeMap<String, String>) -> Sources {
+    Sources {
+        mock: Folder::new(label, files),
+        ..Sources::builtin()
+    }
+}
+
 /// The messages of the problems.
 fn messages(problems: &[ManifestProblem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::Sources;
-use super::super::object::{Object, Source};
+use super::super::object::Object;
 use super::super::patch;
-use super::super::{Folder, PullPolicy};
-use super::{Case, value};
+use super::super::{Place, PullPolicy};
+use super::{Case, value, with_manifests};
 
 const AGENT: &str = "/spec/template/spec/containers/0";
 
@@ -110,13 +110,9 @@ pub(super) fn with_file(name: &str, text: String) -> Sources {
 
 /// The built-in manifests with some files replaced.
 pub(super) fn with_files<'n>(more: impl IntoIterator<Item = (&'n str, String)>) -> Sources {
-    let mut files: std::collections::BTreeMap<String, String> = Sources::builtin()
-        .manifests
-        .files()
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .collect();
+    let mut files = Sources::builtin().manifests.files;
     files.extend(more.into_iter().map(|(name, text)| (name.to_owned(), text)));
-    Sources::builtin().with_manifests(Folder::new("deploy/kubernetes", files))
+    with_manifests("deploy/kubernetes", files)
 }
 
 fn workload(pod: &Value) -> Object {
@@ -126,11 +122,7 @@ fn workload(pod: &Value) -> Object {
         "metadata": { "name": "plexd" },
         "spec": { "template": { "spec": pod } },
     });
-    let source = Source {
-        file: "daemonset.yaml".to_owned(),
-        document: None,
-        prefix: String::new(),
-    };
+    let source = Place::file("daemonset.yaml");
     Object::read(value, source).unwrap()
 }
 

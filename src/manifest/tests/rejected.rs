@@ -1,8 +1,8 @@
 //! Objects that the API server would reject, and roles without bindings, are reported before any cluster is created.
 
 use super::patches::with_file;
-use super::{Case, messages};
-use crate::manifest::{Folder, Sources};
+use super::{Case, messages, with_mock};
+use crate::manifest::Sources;
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
@@ -98,9 +98,7 @@ fn an_invalid_service_is_reported() {
         .replace(ports, twice)
         .replace("type: ClusterIP", "typ: ClusterIP");
     let files = [("mock.yaml".to_owned(), text)].into();
-    insta::assert_snapshot!(problems(
-        Sources::builtin().with_mock(Folder::new("mock", files))
-    ));
+    insta::assert_snapshot!(problems(with_mock("mock", files)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::patches::with_file;
-use super::{Case, Folder, messages, value};
+use super::{Case, messages, value, with_mock};
 use crate::manifest::{Sources, Tenancy};
 
 /// The settings that isolate a cell from others in the same cluster.
@@ -124,7 +124,7 @@ fn changes_to_the_whole_cluster_are_rejected() {
     let mock = include_str!("../../../deploy/mock-api/mock-api.yaml");
     let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: mine\nvalue: 1\n";
     let files = [("mock.yaml".to_owned(), format!("{mock}---\n{class}"))];
-    let sources = Sources::builtin().with_mock(Folder::new("mock", files.into()));
+    let sources = with_mock("mock", files.into());
     let problems = in_shared_cluster(sources).render().err().unwrap();
     assert_eq!(
         messages(&problems),

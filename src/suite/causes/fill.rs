@@ -1,30 +1,23 @@
 //! Fills in the placeholders in the texts of a rule.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
+use regex::{Captures, Regex};
 use serde_json::Value;
 
-use super::scene::{Match, Scene, items};
+use super::scene::{Match, Scene};
+use crate::manifest::items;
+
+/// A name in braces.
+static PLACEHOLDER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\{([^}]+)\}").expect("the pattern is valid"));
 
 impl Scene<'_> {
     /// `text` with its placeholders replaced by values from the manifests and from `found`.
     pub(super) fn fill(&self, text: &str, found: &Match<'_>) -> String {
-        let mut filled = String::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            filled += before;
-            match after.split_once('}') {
-                Some((name, after)) if !name.is_empty() => {
-                    filled += &self.value(name, found);
-                    rest = after;
-                }
-                _ => {
-                    filled.push('{');
-                    rest = after;
-                }
-            }
-        }
-        filled + rest
+        let value = |placeholder: &Captures<'_>| self.value(&placeholder[1], found);
+        PLACEHOLDER.replace_all(text, value).into_owned()
     }
 
     fn value(&self, name: &str, found: &Match<'_>) -> String {

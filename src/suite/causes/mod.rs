@@ -19,7 +19,7 @@ pub(crate) fn likely(scene: &Scene<'_>) -> Option<LikelyCause> {
 
 impl Rule {
     fn apply(&self, scene: &Scene<'_>) -> Option<LikelyCause> {
-        if !self.symptoms.contains(&scene.symptom()) {
+        if !self.symptoms.contains(&scene.failure.symptom) {
             return None;
         }
         let lines = scene.lines(self.source);

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::path::paths;
 use super::rules::{Fact, Source};
-use crate::event::{Failure, Symptom};
+use crate::event::Failure;
 use crate::excerpt::{self, Log};
-use crate::manifest::Rendered;
+use crate::manifest::{Rendered, items};
 
 /// A failure and its context.
 pub(crate) struct Scene<'s> {
-    failure: &'s Failure,
+    pub(super) failure: &'s Failure,
     log: Vec<String>,
     pub(super) rendered: &'s Rendered,
     /// The folder with the manifests, as named in reports.
@@ -41,10 +41,6 @@ impl<'s> Scene<'s> {
             rendered,
             kept_manifests,
         }
-    }
-
-    pub(super) const fn symptom(&self) -> Symptom {
-        self.failure.symptom
     }
 
     /// The lines of `source` to search, the best first.
@@ -176,8 +172,4 @@ impl<'s> Scene<'s> {
             line.contains(image).then_some(image)
         })
     }
-}
-
-pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }

@@ -4,7 +4,7 @@ use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Counter, Phase};
 use crate::suite::context::{Checked, Context, Outcome};
-use crate::suite::expectations::{self, Comparison, Membership, Requirement};
+use crate::suite::expectations::{self, Membership, Requirement};
 use crate::suite::mock::View;
 use crate::suite::wait::{self, Progress};
 
@@ -22,8 +22,8 @@ fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> P
         return Progress::Failed(wrong_nodes(&members));
     }
     match expectations::check(view, nodes, requirements) {
-        Comparison::Impossible(failure) => Progress::Failed(failure),
-        Comparison::Met(mut evidence) if members.matches() => {
+        Progress::Failed(failure) => Progress::Failed(failure),
+        Progress::Done(mut evidence) if members.matches() => {
             evidence.extend(view.nodes.is_none().then(only_totals));
             Progress::Done(Checked {
                 evidence,
@@ -31,14 +31,16 @@ fn check(view: &View, nodes: &[NodeName], requirements: &[Requirement<'_>]) -> P
                 ..Checked::default()
             })
         }
-        Comparison::Met(_) => Progress::waiting(Symptom::WrongNodes, members.evidence()),
-        Comparison::Unmet(mut unmet) if members.matches() || view.reporting().next().is_none() => {
-            unmet.sort_by_key(|row| row.node.is_none());
-            Progress::waiting(Symptom::CounterNotMet, unmet)
+        Progress::Done(_) => {
+            Progress::Waiting(wait::unmet(Symptom::WrongNodes, members.evidence()))
         }
-        Comparison::Unmet(unmet) => {
-            let evidence = members.evidence().into_iter().chain(unmet).collect();
-            Progress::waiting(Symptom::WrongNodes, evidence)
+        Progress::Waiting(mut unmet) if members.matches() || view.reporting().next().is_none() => {
+            unmet.evidence.sort_by_key(|row| row.node.is_none());
+            Progress::Waiting(unmet)
+        }
+        Progress::Waiting(unmet) => {
+            let evidence = members.evidence().into_iter().chain(unmet.evidence);
+            Progress::Waiting(wait::unmet(Symptom::WrongNodes, evidence.collect()))
         }
     }
 }
@@ -65,13 +67,10 @@ fn wrong_nodes(members: &Membership) -> Failure {
 /// Warnings about nodes that registered more than once. This isn't a failure, because an agent repeats the call if a
 /// response is lost.
 fn repeated_registrations(view: &View, nodes: &[NodeName]) -> Vec<String> {
-    let count = |node: &NodeName| {
-        let count = view.count(Some(node), Counter::RegistrationCount);
-        (count > 1).then_some(count)
-    };
     let warning = |node: &NodeName| {
-        count(node)
-            .map(|count| format!("{node} registered {count} times before it was asked to restart"))
+        let count = view.count(Some(node), Counter::RegistrationCount);
+        let text = || format!("{node} registered {count} times before it was asked to restart");
+        (count > 1).then(text)
     };
     nodes.iter().filter_map(warning).collect()
 }

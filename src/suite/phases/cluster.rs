@@ -1,15 +1,11 @@
 //! Phase 2: the cell's cluster is up, with the requested version and nodes.
 
-use crate::event::Event;
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
     let deadline = context.deadline(Phase::Cluster);
     let evidence = context.cluster.up(&deadline).await?;
-    context.events.emit(Event::CellFacts {
-        cell: context.plan.cell.id.clone(),
-        facts: context.cluster.facts(),
-    });
+    context.emit_facts();
     Ok(evidence.into())
 }

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{CommandEnd, CommandRun, Surroundings, run_command};
 use crate::event::{Evidence, Failure, LogExcerpt, Symptom};
 use crate::matrix::HostCommand;
-use crate::suite::context::{Checked, Context, Outcome};
+use crate::suite::context::{Checked, Context};
 use crate::suite::evidence;
 
 /// Why a command is stopped early.
@@ -20,14 +20,10 @@ pub(crate) async fn run(
     context: &mut Context,
     command: &HostCommand,
     interruption: &CancellationToken,
-) -> Option<Outcome> {
-    match execute(context, command, interruption).await {
-        Ok(CommandRun { end, output }) => {
-            let log = evidence::keep_output(context, command.name.as_str(), &output).await;
-            outcome(command, end, log)
-        }
-        Err(failure) => Some(Err(failure)),
-    }
+) -> Result<Option<Checked>, Failure> {
+    let CommandRun { end, output } = execute(context, command, interruption).await?;
+    let log = evidence::keep_output(context, command.name.as_str(), &output).await;
+    outcome(command, end, log)
 }
 
 async fn execute(
@@ -35,8 +31,7 @@ async fn execute(
     command: &HostCommand,
     interruption: &CancellationToken,
 ) -> Result<CommandRun<Stop>, Failure> {
-    let connecting = context.deadline(command.after);
-    context.connect(&connecting).await?;
+    context.connect(command.after).await?;
     let surroundings = Surroundings {
         kubeconfig: context.cluster.kubeconfig().await?,
         mock_url: context.mock()?.url().to_owned(),
@@ -54,19 +49,22 @@ async fn execute(
 }
 
 /// The result of the command; `None` if the run was interrupted.
-fn outcome(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Option<Outcome> {
+fn outcome(
+    command: &HostCommand,
+    end: CommandEnd<Stop>,
+    log: LogExcerpt,
+) -> Result<Option<Checked>, Failure> {
     let name = &command.name;
     let failed = |message: String, evidence: Evidence| {
         Failure::new(Symptom::CommandFailed, message).with_evidence([evidence])
     };
     let mut failure = match end {
         CommandEnd::Succeeded => {
-            let checked = Checked {
+            return Ok(Some(Checked {
                 evidence: vec![Evidence::new("end", "exit code 0", "exit code 0", true)],
                 logs: vec![log],
                 ..Checked::default()
-            };
-            return Some(Ok(checked));
+            }));
         }
         CommandEnd::Failed(how) => failed(
             format!("`{name}` ended with {how}"),
@@ -80,8 +78,8 @@ fn outcome(command: &HostCommand, end: CommandEnd<Stop>, log: LogExcerpt) -> Opt
             )
         }
         CommandEnd::Stopped(Stop::Broken(failure)) => failure,
-        CommandEnd::Stopped(Stop::Interrupted) => return None,
+        CommandEnd::Stopped(Stop::Interrupted) => return Ok(None),
     };
     failure.logs.insert(0, log);
-    Some(Err(failure))
+    Err(failure)
 }

@@ -1,10 +1,10 @@
 //! Waits until counters meet requirements. Shared by several phases.
 
-use crate::event::Symptom;
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};
-use crate::suite::expectations::{self, Comparison, Requirement};
-use crate::suite::wait::{self, Progress};
+use crate::suite::expectations::{self, Requirement};
+use crate::suite::mock::View;
+use crate::suite::wait;
 
 /// Waits until every requirement of `phase` holds.
 pub(crate) async fn reach(
@@ -14,14 +14,7 @@ pub(crate) async fn reach(
 ) -> Outcome {
     let deadline = context.deadline(phase);
     let nodes = context.nodes();
-    wait::until(context, phase, &deadline, |view| match expectations::check(
-        view,
-        &nodes,
-        requirements,
-    ) {
-        Comparison::Met(evidence) => Progress::Done(evidence.into()),
-        Comparison::Unmet(unmet) => Progress::waiting(Symptom::CounterNotMet, unmet),
-        Comparison::Impossible(failure) => Progress::Failed(failure),
-    })
-    .await
+    let condition = |view: &View| expectations::check(view, &nodes, requirements);
+    let evidence = wait::until(context, phase, &deadline, condition).await?;
+    Ok(evidence.into())
 }

@@ -10,7 +10,7 @@ use crate::matrix::Phase;
 use crate::suite::bodies;
 use crate::suite::context::{Context, Outcome};
 use crate::suite::expectations;
-use crate::suite::mock::{MockClient, Party};
+use crate::suite::mock::{MockClient, Party, View};
 use crate::suite::wait;
 
 /// The maximum number of concurrent requests to the mock.
@@ -24,7 +24,8 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     let sent = expectations::sent(expect, counters);
     counters::reach(context, Phase::RequestBodies, &sent).await?;
     let mock = context.mock()?;
-    let senders = senders(context, mock, &deadline).await?;
+    let (seen, nodes) = (mock.read(&deadline).await?, context.nodes());
+    let senders = senders(&seen, &nodes)?;
     let mut rows = Vec::new();
     for (counter, checks) in &bodies {
         let Some(endpoint) = counter.body() else {
@@ -32,29 +33,17 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         };
         let is_optional = expect.of(*counter).minimum() == 0;
         let sent = bodies_of(mock, &deadline, endpoint, &senders).await?;
-        for (sender, body) in senders.iter().zip(sent) {
-            rows.extend(bodies::check(
-                sender.as_ref().map(|sender| &sender.node),
-                endpoint,
-                checks,
-                body.as_deref(),
-                is_optional,
-            ));
+        for ((party, _), body) in senders.iter().zip(sent) {
+            let body = body.as_deref();
+            rows.extend(bodies::check(*party, endpoint, checks, body, is_optional));
         }
     }
-    let (held, failed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.holds);
-    if failed.is_empty() {
-        Ok(summary(&held, &senders).into())
-    } else {
-        Err(Failure::new(Symptom::BadBody, wait::summarize(&failed)).with_evidence(failed))
-    }
+    let held = wait::all_hold(Symptom::BadBody, rows)?;
+    Ok(summary(&held, &senders).into())
 }
 
-/// A node, and its id in the mock.
-struct Sender {
-    node: NodeName,
-    id: String,
-}
+/// A node and its id in the mock, or all nodes together and no id.
+type Sender<'s> = (Party<'s>, Option<&'s str>);
 
 /// The last body of each of `senders`. Uses one request for all of them if the mock offers it, and one for each body
 /// that the response lacks.
@@ -62,13 +51,12 @@ async fn bodies_of(
     mock: &MockClient,
     deadline: &Deadline,
     endpoint: &'static str,
-    senders: &[Option<Sender>],
+    senders: &[Sender<'_>],
 ) -> Result<Vec<Option<Vec<u8>>>, Failure> {
     let mut known = mock.last_requests(endpoint, deadline).await?;
     let requests: Vec<_> = senders
         .iter()
-        .map(|sender| {
-            let id = sender.as_ref().map(|sender| sender.id.as_str());
+        .map(|&(_, id)| {
             let known = id.and_then(|id| known.remove(id));
             async move {
                 match known {
@@ -84,32 +72,23 @@ async fn bodies_of(
         .await
 }
 
-/// The senders whose bodies are checked: each node, or only `None` for any node if the mock doesn't distinguish nodes.
-async fn senders(
-    context: &Context,
-    mock: &MockClient,
-    deadline: &Deadline,
-) -> Result<Vec<Option<Sender>>, Failure> {
-    let seen = mock.read(deadline).await?;
-    let nodes = context.nodes();
-    let sender = |party: Party<'_>| {
-        let Some(node) = party else { return Ok(None) };
-        match seen.node(node.as_str()) {
-            Some((id, _)) => Ok(Some(Sender {
-                node: node.clone(),
-                id: id.clone(),
-            })),
-            None => Err(Failure::new(
-                Symptom::WrongNodes,
-                format!("the mock no longer knows {node}"),
-            )),
-        }
+/// The senders whose bodies are checked: each node, or all nodes together if the mock doesn't distinguish nodes.
+fn senders<'s>(seen: &'s View, nodes: &'s [NodeName]) -> Result<Vec<Sender<'s>>, Failure> {
+    let sender = |party: Party<'s>| {
+        let Some(node) = party else {
+            return Ok((None, None));
+        };
+        let Some((id, _)) = seen.node(node.as_str()) else {
+            let message = format!("the mock no longer knows {node}");
+            return Err(Failure::new(Symptom::WrongNodes, message));
+        };
+        Ok((party, Some(id.as_str())))
     };
-    seen.parties(&nodes).into_iter().map(sender).collect()
+    seen.parties(nodes).into_iter().map(sender).collect()
 }
 
 /// One row per check for all nodes that sent a body, and one for each missing body.
-fn summary(held: &[Evidence], senders: &[Option<Sender>]) -> Vec<Evidence> {
+fn summary(held: &[Evidence], senders: &[Sender<'_>]) -> Vec<Evidence> {
     let nodes = senders.len();
     let is_same = |one: &Evidence, other: &Evidence| {
         one.subject == other.subject && one.is_checked() == other.is_checked()
@@ -121,7 +100,7 @@ fn summary(held: &[Evidence], senders: &[Option<Sender>]) -> Vec<Evidence> {
         }
         let count = held.iter().filter(|other| is_same(row, other)).count();
         let seen = match senders {
-            [None] => format!("{} in the last body of all nodes", row.seen),
+            [(None, _)] => format!("{} in the last body of all nodes", row.seen),
             _ => format!("{} on {count} of {nodes} nodes", row.seen),
         };
         rows.push(Evidence {

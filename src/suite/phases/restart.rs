@@ -59,20 +59,16 @@ fn restarted_nodes(context: &Context) -> Vec<NodeName> {
 
 /// Keeps the log of an agent that is about to be deleted. Returns a warning if that fails.
 async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
-    let file = context
-        .plan
-        .output
-        .join(format!("agent-before-restart-{node}.log"));
+    let file = format!("agent-before-restart-{node}.log");
+    let file = context.plan.output.join(file);
     let kept = match context.cluster.agent_log(node).await {
         Ok(log) => tokio::fs::write(&file, log)
             .await
             .map_err(|error| error.to_string()),
         Err(failure) => Err(failure.message),
     };
-    let problem = kept.err()?;
-    Some(format!(
-        "failed to keep the log of the agent on {node}: {problem}"
-    ))
+    let warning = |problem| format!("failed to keep the log of the agent on {node}: {problem}");
+    kept.err().map(warning)
 }
 
 /// Waits until `check` holds for each of `nodes`, with a separate deadline.
@@ -85,11 +81,9 @@ async fn await_on(
     wait::until(context, Phase::Restart, &deadline, |view: &View| {
         let parties = view.parties(nodes).into_iter();
         let rows = parties.flat_map(|party| check(party, view));
-        let (held, open): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);
-        if open.is_empty() {
-            Progress::Done(held)
-        } else {
-            Progress::waiting(Symptom::RestartNotMet, open)
+        match wait::all_hold(Symptom::RestartNotMet, rows) {
+            Ok(held) => Progress::Done(held),
+            Err(unmet) => Progress::Waiting(unmet),
         }
     })
     .await
@@ -171,13 +165,8 @@ fn same_registrations(
         Evidence::new(subject, format!("= {expected}"), seen, equal).on(party)
     };
     let rows = after.parties(nodes).into_iter().map(row);
-    let (held, changed): (Vec<_>, Vec<_>) = rows.partition(|row| row.holds);
-    if changed.is_empty() {
-        return Ok(held);
-    }
-    let message = format!(
-        "{}: the agent registered again instead of using its identity",
-        wait::summarize(&changed)
-    );
-    Err(Failure::new(Symptom::RestartNotMet, message).with_evidence(changed))
+    wait::all_hold(Symptom::RestartNotMet, rows).map_err(|mut failure| {
+        failure.message += ": the agent registered again instead of using its identity";
+        failure
+    })
 }

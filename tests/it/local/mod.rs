@@ -109,9 +109,11 @@ impl Setup {
         .into();
         files.insert("daemonset.yaml".to_owned(), self.daemon_set.clone());
         let mock = [("mock-api.yaml".to_owned(), self.mock.clone())].into();
-        let sources = Sources::builtin()
-            .with_manifests(Folder::new("deploy/kubernetes", files))
-            .with_mock(Folder::new("deploy/mock-api", mock));
+        let sources = Sources {
+            manifests: Folder::new("deploy/kubernetes", files),
+            mock: Folder::new("deploy/mock-api", mock),
+            ..Sources::builtin()
+        };
         let images = LocalProvider::new(shell()).images(&cell("1.34", 1));
         render(&Inputs {
             daemon_set: None,
