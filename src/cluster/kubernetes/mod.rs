@@ -11,7 +11,7 @@ pub(crate) mod diagnostics;
 mod forward;
 pub(crate) mod health;
 mod logs;
-mod placement;
+pub(crate) mod placement;
 pub(crate) mod pods;
 mod probes;
 pub(crate) mod ready;

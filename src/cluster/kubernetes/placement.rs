@@ -76,7 +76,7 @@ fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
 }
 
 /// Whether the taint repels a DaemonSet's pod with `tolerations`. Such pods always tolerate the taints of Kubernetes.
-fn repels(taint: &Taint, tolerations: &[Toleration]) -> bool {
+pub(crate) fn repels(taint: &Taint, tolerations: &[Toleration]) -> bool {
     let is_hard = matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
     let is_built_in = taint.key.starts_with("node.kubernetes.io/");
     is_hard

@@ -7,17 +7,15 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use super::controller::Controller;
 use super::failure;
 use super::health::{self, RestartBaseline};
-use super::isolation::Isolation;
-use super::status::{PodStatus, Pods, Role, StatusManager, agents, mock};
+use super::status::{PodStatus, Pods, Role, agents, mock};
 use super::{destroy, diagnostics, logs, pod_config, preflight, readiness};
 use crate::cluster::{
-    CellPlan, Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE,
-    LONGEST_RECOVERY, NodeName, Programs, StepLog, Stream,
+    Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE, LONGEST_RECOVERY,
+    NodeName, StepLog, Stream,
 };
 use crate::deadline::Deadline;
 use crate::error::chain;
@@ -36,21 +34,12 @@ pub(super) struct LocalCluster {
 }
 
 impl LocalCluster {
-    pub(super) fn new(
-        plan: Arc<CellPlan>,
-        programs: Arc<Programs>,
-        starts: Arc<Semaphore>,
-        isolation: Arc<Isolation>,
-    ) -> Self {
+    pub(super) fn new(controller: Controller) -> Self {
         Self {
-            controller: Arc::new(Controller::new(plan, programs, starts, isolation)),
+            controller: Arc::new(controller),
             forward: OnceLock::new(),
             baseline: OnceLock::new(),
         }
-    }
-
-    fn statuses(&self) -> &StatusManager {
-        self.controller.statuses()
     }
 
     /// The failure if a pod failed permanently, or if an agent's process ended after readiness.
@@ -64,7 +53,7 @@ impl LocalCluster {
     fn resources(&self) -> [HostResource; 2] {
         [
             HostResource::Folder {
-                path: self.controller.layout.root().to_owned(),
+                path: self.controller.layout.root.clone(),
             },
             HostResource::Processes {
                 mark: self.controller.plan.mark.clone(),
@@ -74,9 +63,9 @@ impl LocalCluster {
 
     /// The agents on `nodes` that have not been deleted.
     fn agents(&self, nodes: &[NodeName]) -> Vec<PodStatus> {
-        self.statuses().read(|pods| {
+        self.controller.statuses.read(|pods| {
             agents(pods)
-                .filter(|agent| nodes.contains(&agent.node))
+                .filter(|agent| nodes.contains(&agent.pod.node))
                 .cloned()
                 .collect()
         })
@@ -84,17 +73,12 @@ impl LocalCluster {
 
     /// Terminates the processes and closes the port.
     async fn stop(&self, deadline: &Deadline) -> Vec<Evidence> {
-        let Controller {
-            kubelet,
-            plan,
-            steps,
-            ..
-        } = self.controller.as_ref();
+        let steps = &self.controller.steps;
         // The rest of the time is for killing processes that ignore SIGTERM.
         let terminating = deadline.within(deadline.remaining() * 3 / 4);
-        let terminated = kubelet.shut_down(&terminating);
+        let terminated = self.controller.shut_down(&terminating);
         steps.measure("pods end", terminated).await;
-        let processes = destroy::processes(&plan.mark, deadline);
+        let processes = destroy::processes(&self.controller.plan.mark, deadline);
         let mut evidence = vec![steps.measure("processes gone", processes).await];
         evidence.extend(steps.measure("port closed", self.close_forward()).await);
         evidence
@@ -124,9 +108,11 @@ struct MockConnect(Arc<Controller>);
 #[async_trait]
 impl Connect for MockConnect {
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let address = self.0.mock_address();
-        let address = address.ok_or(io::ErrorKind::ConnectionRefused)?;
-        Ok(Box::new(TcpStream::connect(address).await?))
+        let addresses = self.0.addresses.get();
+        let addresses = addresses.ok_or(io::ErrorKind::ConnectionRefused)?;
+        Ok(Box::new(
+            TcpStream::connect(addresses.test_interface()).await?,
+        ))
     }
 }
 
@@ -146,8 +132,7 @@ impl Cluster for LocalCluster {
         }
         let (layout, nodes) = (self.controller.layout.clone(), self.nodes());
         let created = logs::blocking(move || layout.create(&nodes)).await;
-        let root = self.controller.layout.root();
-        created.map_err(|error| failure::filesystem(root, &error))?;
+        created.map_err(|error| failure::filesystem(&self.controller.layout.root, &error))?;
         let count = self.controller.nodes.len();
         let version = self.controller.plan.cell.kubernetes;
         Ok(vec![
@@ -204,7 +189,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let statuses = self.statuses();
+        let statuses = &self.controller.statuses;
         // The rest of the time is for probes that fail.
         let first = deadline.within((deadline.remaining() / 2).min(LONGEST_FIRST_PROBE));
         let probed = |pods: &Pods| match self.failed(pods) {
@@ -270,7 +255,10 @@ impl Cluster for LocalCluster {
     }
 
     async fn broken(&self) -> Failure {
-        self.statuses().wait_for(|pods| self.failed(pods)).await
+        self.controller
+            .statuses
+            .wait_for(|pods| self.failed(pods))
+            .await
     }
 
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
@@ -280,13 +268,14 @@ impl Cluster for LocalCluster {
             Failure::new(Symptom::AgentNotReady, message)
         })?;
         let log = self.controller.log(&agent).await;
-        let log = log.map_err(|error| failure::filesystem(&agent.log, &error))?;
+        let log = log.map_err(|error| failure::filesystem(&agent.pod.log, &error))?;
         Ok(log.text())
     }
 
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
-        let pods: Vec<PodStatus> = self.statuses().read(|pods| {
-            let agents = agents(pods).filter(|agent| node.is_none_or(|node| agent.node == *node));
+        let pods: Vec<PodStatus> = self.controller.statuses.read(|pods| {
+            let agents =
+                agents(pods).filter(|agent| node.is_none_or(|node| agent.pod.node == *node));
             agents.chain(mock(pods)).cloned().collect()
         });
         let mut logs = Vec::with_capacity(pods.len());
@@ -321,7 +310,7 @@ impl Cluster for LocalCluster {
 
     async fn diagnostics(&self, _deadline: &Deadline) -> Vec<Diagnostic> {
         let rendered = &self.controller.plan.rendered;
-        self.statuses().read(|pods| {
+        self.controller.statuses.read(|pods| {
             vec![
                 diagnostics::pods(pods),
                 diagnostics::daemon_set(rendered, pods),
@@ -338,30 +327,24 @@ impl Cluster for LocalCluster {
             layout,
             ..
         } = self.controller.as_ref();
-        evidence.push(steps.measure("folder gone", destroy::folder(layout)).await);
-        let (held, left): (Vec<_>, Vec<_>) = evidence.into_iter().partition(|row| row.holds);
-        if !left.is_empty() {
-            let message = "some of the cell's resources still exist";
-            return Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence(left));
-        }
+        let removed = destroy::folder(&layout.root);
+        evidence.push(steps.measure("folder gone", removed).await);
+        let message = "some of the cell's resources still exist";
+        let evidence = destroy::complete(evidence, message)?;
         for resource in self.resources() {
             plan.ledger.gone(&resource)?;
         }
-        Ok(held.into())
+        Ok(evidence.into())
     }
 
     async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let evidence = self.stop(deadline).await;
-        let left: Vec<_> = evidence.into_iter().filter(|row| !row.holds).collect();
-        if !left.is_empty() {
-            let message = "some of the cell's processes still run, or its port is still open";
-            return Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence(left));
-        }
+        let message = "some of the cell's processes still run, or its port is still open";
+        destroy::complete(self.stop(deadline).await, message)?;
         let commands = self.commands();
         let ledger = &self.controller.plan.ledger;
         let [folder, processes] = self.resources();
-        let written = ledger.keep(&folder, commands.clone());
-        written.and_then(|()| ledger.gone(&processes))?;
+        ledger.keep(&folder, commands.clone())?;
+        ledger.gone(&processes)?;
         Ok(commands)
     }
 

@@ -1,6 +1,6 @@
 //! The data of the rendered Secrets and `ConfigMaps`, key by key.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use base64::Engine;
@@ -11,54 +11,33 @@ use super::failure;
 use crate::event::Failure;
 use crate::manifest::{Object, Rendered};
 
-/// The kind of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Secret,
-    ConfigMap,
-}
+pub(super) const SECRET: &str = "Secret";
+pub(super) const CONFIG_MAP: &str = "ConfigMap";
 
 /// An object's data by key. Values may be tokens.
 pub(super) type Data = BTreeMap<String, Vec<u8>>;
 
-/// The data of all Secrets and `ConfigMaps`. Has no `Debug`: it contains tokens.
-pub(super) struct Contents(HashMap<(Kind, String), Data>);
+/// The data of the Secret or ConfigMap `name`. Fails if it doesn't exist and isn't optional.
+pub(super) fn data(
+    rendered: &Rendered,
+    kind: &str,
+    name: &str,
+    optional: Option<bool>,
+) -> Result<Option<Data>, Failure> {
+    required(rendered.object(kind, name).map(decoded), optional, name)
+}
 
-impl Contents {
-    pub(super) fn of(rendered: &Rendered) -> Self {
-        let all = rendered.objects().filter_map(|object| {
-            let kind = match object.kind.as_str() {
-                "Secret" => Kind::Secret,
-                "ConfigMap" => Kind::ConfigMap,
-                _ => return None,
-            };
-            Some(((kind, object.name.clone()), data(kind, object)))
-        });
-        Self(all.collect())
-    }
-
-    /// The data of the object `name`. Fails if it doesn't exist and isn't optional.
-    pub(super) fn get(
-        &self,
-        kind: Kind,
-        name: &str,
-        optional: Option<bool>,
-    ) -> Result<Option<&Data>, Failure> {
-        required(self.0.get(&(kind, name.to_owned())), optional, name)
-    }
-
-    /// The value of a key of the object `name`. Fails if either doesn't exist and isn't optional.
-    pub(super) fn value(
-        &self,
-        kind: Kind,
-        name: &str,
-        key: &str,
-        optional: Option<bool>,
-    ) -> Result<Option<&Vec<u8>>, Failure> {
-        let data = self.0.get(&(kind, name.to_owned()));
-        let value = data.and_then(|data| data.get(key));
-        required(value, optional, format_args!("key {key} of {name}"))
-    }
+/// The value of a key of the Secret or ConfigMap `name`. Fails if either doesn't exist and isn't optional.
+pub(super) fn value(
+    rendered: &Rendered,
+    kind: &str,
+    name: &str,
+    key: &str,
+    optional: Option<bool>,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let object = rendered.object(kind, name);
+    let value = object.and_then(|object| decoded(object).remove(key));
+    required(value, optional, format_args!("key {key} of {name}"))
 }
 
 fn required<T>(
@@ -72,10 +51,10 @@ fn required<T>(
     Ok(value)
 }
 
-fn data(kind: Kind, object: &Object) -> Data {
-    let (plain, encoded) = match kind {
-        Kind::Secret => ("stringData", "data"),
-        Kind::ConfigMap => ("data", "binaryData"),
+fn decoded(object: &Object) -> Data {
+    let (plain, encoded) = match object.kind.as_str() {
+        SECRET => ("stringData", "data"),
+        _ => ("data", "binaryData"),
     };
     let table = |field: &str| {
         let table = object.value.get(field).and_then(Value::as_object);

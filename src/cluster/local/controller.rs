@@ -1,81 +1,83 @@
-//! The work of a cluster's controllers for one cell: accepting objects, creating their pods, replacing deleted ones.
+//! The work of a cluster's controllers and kubelets for one cell: accepting objects, running their pods, replacing
+//! deleted ones.
 //!
-//! It doesn't depend on the phases' futures, which may be dropped at any point.
+//! It doesn't depend on the phases' futures, which may be dropped at any point: each pod runs in a task.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
-use super::isolation::Isolation;
-use super::kubelet::Kubelet;
+use super::addresses::Addresses;
+use super::launcher::Launcher;
 use super::layout::Layout;
-use super::pod_config::PodBuilder;
+use super::pod_config::PodConfig;
 use super::readiness::Readiness;
-use super::status::{PodStatus, Pods, StatusManager};
-use super::{logs, scheduling};
+use super::status::{PodStatus, Pods, Role, StatusManager};
+use super::{logs, pod_worker, scheduling};
 use crate::cluster::{CellPlan, NodeName, Programs, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 
-/// The controllers of one cell.
+/// The controllers and kubelets of one cell.
 pub(super) struct Controller {
     pub(super) plan: Arc<CellPlan>,
-    pub(super) programs: Arc<Programs>,
+    pub(super) programs: Programs,
+    pub(super) launcher: Arc<Launcher>,
     pub(super) nodes: Vec<NodeName>,
     pub(super) layout: Layout,
-    pub(super) kubelet: Kubelet,
+    pub(super) statuses: StatusManager,
     pub(super) steps: StepLog,
     /// Set when the objects have been accepted.
-    pod_builder: OnceLock<PodBuilder>,
+    pub(super) addresses: OnceLock<Addresses>,
+    agents: Workers,
+    mock: Workers,
+}
+
+/// The tasks of all pods with one role.
+#[derive(Default)]
+struct Workers {
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Controller {
-    pub(super) fn new(
-        plan: Arc<CellPlan>,
-        programs: Arc<Programs>,
-        starts: Arc<Semaphore>,
-        isolation: Arc<Isolation>,
-    ) -> Self {
-        let layout = Layout::new(plan.runtime.clone());
+    pub(super) fn new(plan: Arc<CellPlan>, programs: Programs, launcher: Arc<Launcher>) -> Self {
         Self {
-            nodes: plan.cluster.nodes(plan.cell.nodes.get()),
-            steps: StepLog::new(&plan.clock),
-            kubelet: Kubelet::new(Arc::clone(&plan), layout.clone(), starts, isolation),
-            pod_builder: OnceLock::new(),
             programs,
-            layout,
+            launcher,
+            nodes: plan.cluster.nodes(plan.cell.nodes.get()),
+            layout: Layout {
+                root: plan.runtime.clone(),
+            },
+            statuses: StatusManager::default(),
+            steps: StepLog::new(&plan.clock),
+            addresses: OnceLock::new(),
+            agents: Workers::default(),
+            mock: Workers::default(),
             plan,
         }
-    }
-
-    pub(super) fn statuses(&self) -> &StatusManager {
-        &self.kubelet.statuses
     }
 
     /// Accepts the objects, if each pod has a node and a valid specification. Then starts the mock, and an agent on
     /// each node as soon as the mock is ready.
     pub(super) fn apply(self: &Arc<Self>) -> Result<(), Failure> {
         self.check_scheduling()?;
-        let (rendered, programs) = (&self.plan.rendered, &self.programs);
-        let builder = PodBuilder::new(
-            Arc::clone(rendered),
-            Arc::clone(programs),
-            self.layout.clone(),
-            &self.nodes,
-        )?;
-        let builder = self.pod_builder.get_or_init(|| builder);
-        let mock = builder.mock(self.control_plane())?;
+        let addresses = Addresses::take(&self.plan.rendered, &self.nodes)?;
+        let addresses = self.addresses.get_or_init(|| addresses);
+        let control_plane = &self.nodes[0];
+        let mock = PodConfig::new(self, addresses, Role::Mock, control_plane)?;
         // A dry run, so that an invalid specification fails here and not later in a task.
-        builder.agent(self.control_plane())?;
+        PodConfig::new(self, addresses, Role::Agent, control_plane)?;
         let name = mock.name.clone();
-        self.kubelet.start(mock);
+        self.start(mock);
         let controller = Arc::clone(self);
-        self.kubelet.spawn(async move {
+        self.spawn(async move {
             let is_ready = |pods: &Pods| pods.get(&name)?.ready.then_some(());
-            let ready = controller.statuses().wait_for(is_ready);
+            let ready = controller.statuses.wait_for(is_ready);
             controller.steps.measure("mock ready", ready).await;
             for node in &controller.nodes {
                 controller.start_agent(node);
@@ -84,22 +86,17 @@ impl Controller {
         Ok(())
     }
 
-    /// The address of the mock's test interface; `None` before the objects were accepted.
-    pub(super) fn mock_address(&self) -> Option<SocketAddr> {
-        Some(self.pod_builder.get()?.addresses.test_interface())
-    }
-
     /// Deletes an agent's pod. A new one starts when the process has ended, even if nothing waits for it.
     pub(super) fn replace(self: &Arc<Self>, agent: PodStatus) {
         let controller = Arc::clone(self);
-        self.kubelet.spawn(async move {
+        self.spawn(async move {
             agent.deletion.cancel();
             let is_gone = |pods: &Pods| {
-                let is_current = pods.get(&agent.name).is_some_and(PodStatus::is_current);
+                let is_current = pods.get(&agent.pod.name).is_some_and(PodStatus::is_current);
                 (!is_current).then_some(())
             };
-            controller.statuses().wait_for(is_gone).await;
-            controller.start_agent(&agent.node);
+            controller.statuses.wait_for(is_gone).await;
+            controller.start_agent(&agent.pod.node);
         });
     }
 
@@ -112,10 +109,10 @@ impl Controller {
         condition: impl Fn(&Pods) -> Readiness,
         late: impl FnOnce(&Pods) -> Failure,
     ) -> Result<Vec<Evidence>, Failure> {
-        let waiting = deadline.run(self.statuses().wait_for(condition));
+        let waiting = deadline.run(self.statuses.wait_for(condition));
         let waited = self.steps.measure(name, waiting).await;
         waited.unwrap_or_else(|timed_out| {
-            let mut failure = self.statuses().read(late);
+            let mut failure = self.statuses.read(late);
             failure.message = format!("{}; {timed_out}", failure.message);
             Err(failure)
         })
@@ -123,9 +120,21 @@ impl Controller {
 
     /// A pod's log.
     pub(super) async fn log(&self, status: &PodStatus) -> io::Result<Log> {
-        let (path, offsets) = (status.log.clone(), status.log_offsets.clone());
+        let (path, offsets) = (status.pod.log.clone(), status.log_offsets.clone());
         let processes = logs::processes(path, offsets, &self.plan.mask).await?;
         Ok(Log::new(status.log_source(), processes))
+    }
+
+    /// Terminates all pods, and returns when their processes have ended. Nothing can be started afterwards.
+    pub(super) async fn shut_down(&self, deadline: &Deadline) {
+        // Agents still report to the mock while they terminate.
+        for (role, workers) in [(Role::Agent, &self.agents), (Role::Mock, &self.mock)] {
+            workers.stop.cancel();
+            workers.tasks.close();
+            if deadline.run(workers.tasks.wait()).await.is_err() {
+                tracing::debug!(?role, "pods did not end in time");
+            }
+        }
     }
 
     fn check_scheduling(&self) -> Result<(), Failure> {
@@ -140,19 +149,51 @@ impl Controller {
         ))
     }
 
-    fn control_plane(&self) -> &NodeName {
-        &self.nodes[0]
-    }
-
-    fn start_agent(&self, node: &NodeName) {
-        let Some(builder) = self.pod_builder.get() else {
+    fn start_agent(self: &Arc<Self>, node: &NodeName) {
+        let Some(addresses) = self.addresses.get() else {
             return;
         };
-        match builder.agent(node) {
-            Ok(agent) => self.kubelet.start(agent),
+        match PodConfig::new(self, addresses, Role::Agent, node) {
+            Ok(agent) => self.start(agent),
             // The dry run in `apply` succeeded with the same template. If this fails anyway, the suite notices the
             // missing agent.
             Err(failure) => tracing::error!(%node, %failure, "failed to configure an agent's pod"),
+        }
+    }
+
+    /// Starts a pod. It runs until it is deleted, even if nothing waits for it.
+    fn start(self: &Arc<Self>, pod: PodConfig) {
+        let workers = match pod.role {
+            Role::Agent => &self.agents,
+            Role::Mock => &self.mock,
+        };
+        let deletion = workers.stop.child_token();
+        let pod = Arc::new(pod);
+        self.statuses
+            .add(PodStatus::new(Arc::clone(&pod), deletion.clone()));
+        let controller = Arc::clone(self);
+        let running = async move {
+            pod_worker::run(&controller, &pod, deletion).await;
+            controller.remove_folder(&pod).await;
+        };
+        workers.tasks.spawn(running.in_current_span());
+    }
+
+    /// Runs `work` as one of the agents' tasks, until all of them are stopped.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.agents.stop.clone();
+        let work = stop.run_until_cancelled_owned(work);
+        self.agents.tasks.spawn(work.in_current_span());
+    }
+
+    /// Removes the pod's own folder, so that the next pod's empty volumes are empty.
+    async fn remove_folder(&self, pod: &PodConfig) {
+        let folder = self.layout.pod(&pod.node, &pod.name);
+        match tokio::fs::remove_dir_all(folder).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::debug!(pod = pod.name, %error, "failed to remove a pod's folder");
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }

@@ -5,58 +5,47 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, ObjectFieldSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use regex::{Captures, Regex};
 
-use super::contents::{Contents, Kind};
+use super::contents::{self, CONFIG_MAP, SECRET};
 use super::failure;
 use crate::event::Failure;
+use crate::manifest::Rendered;
 
-/// What the downward API says about a pod.
-#[derive(Clone, Debug)]
-pub(super) struct PodFacts {
-    pub(super) name: String,
-    pub(super) namespace: String,
-    pub(super) uid: String,
-    pub(super) node: String,
-    pub(super) address: String,
-    pub(super) account: String,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) annotations: BTreeMap<String, String>,
-}
+/// The fields of a pod by their paths in the downward API.
+pub(super) struct PodFields(BTreeMap<String, String>);
 
-impl PodFacts {
-    /// A field of the pod, in the notation of the downward API.
-    pub(super) fn field(&self, field: &ObjectFieldSelector) -> Result<String, Failure> {
+impl PodFields {
+    /// The labels and annotations in `metadata`, and the `others`.
+    pub(super) fn new(metadata: Option<&ObjectMeta>, others: &[(&str, &str)]) -> Self {
+        let metadata = metadata.cloned().unwrap_or_default();
+        let keyed = |table, values: Option<BTreeMap<String, String>>| {
+            let values = values.into_iter().flatten();
+            values.map(move |(key, value)| (format!("metadata.{table}['{key}']"), value))
+        };
+        let labels = keyed("labels", metadata.labels);
+        let annotations = keyed("annotations", metadata.annotations);
+        let others = others
+            .iter()
+            .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()));
+        Self(others.chain(labels).chain(annotations).collect())
+    }
+
+    /// The value of a field. A label or annotation that doesn't exist is empty.
+    pub(super) fn value(&self, field: &ObjectFieldSelector) -> Result<String, Failure> {
         let path = field.field_path.as_str();
-        let keyed = |prefix: &str| {
-            path.strip_prefix(prefix)?
-                .strip_prefix("['")?
-                .strip_suffix("']")
-        };
-        if let Some(label) = keyed("metadata.labels") {
-            return Ok(self.labels.get(label).cloned().unwrap_or_default());
+        let is_keyed = path.ends_with("']")
+            && ["metadata.labels['", "metadata.annotations['"]
+                .iter()
+                .any(|start| path.starts_with(start));
+        match self.0.get(path) {
+            Some(value) => Ok(value.clone()),
+            None if is_keyed => Ok(String::new()),
+            None => Err(failure::container(format_args!(
+                "`{path}` is not a field of a pod"
+            ))),
         }
-        if let Some(annotation) = keyed("metadata.annotations") {
-            return Ok(self
-                .annotations
-                .get(annotation)
-                .cloned()
-                .unwrap_or_default());
-        }
-        let value = match path {
-            "metadata.name" => &self.name,
-            "metadata.namespace" => &self.namespace,
-            "metadata.uid" => &self.uid,
-            "spec.nodeName" => &self.node,
-            "spec.serviceAccountName" => &self.account,
-            "status.hostIP" | "status.podIP" | "status.hostIPs" | "status.podIPs" => &self.address,
-            _ => {
-                return Err(failure::container(format_args!(
-                    "`{path}` is not a field of a pod"
-                )));
-            }
-        };
-        Ok(value.clone())
     }
 }
 
@@ -66,19 +55,20 @@ pub(super) type Environment = BTreeMap<String, String>;
 /// Resolves the environment of `container`.
 pub(super) fn resolve(
     container: &Container,
-    pod: &PodFacts,
-    contents: &Contents,
+    fields: &PodFields,
+    rendered: &Rendered,
 ) -> Result<Environment, Failure> {
     let mut environment = Environment::new();
     for source in container.env_from.iter().flatten() {
         let prefix = source.prefix.as_deref().unwrap_or_default();
         let secret = source.secret_ref.as_ref();
         let config_map = source.config_map_ref.as_ref();
-        let secret = secret.map(|from| (Kind::Secret, &from.name, from.optional));
-        let config_map = config_map.map(|from| (Kind::ConfigMap, &from.name, from.optional));
+        let secret = secret.map(|from| (SECRET, &from.name, from.optional));
+        let config_map = config_map.map(|from| (CONFIG_MAP, &from.name, from.optional));
         for (kind, name, optional) in secret.into_iter().chain(config_map) {
-            let data = contents.get(kind, name, optional)?.into_iter().flatten();
-            environment.extend(data.map(|(key, value)| (format!("{prefix}{key}"), text(value))));
+            let data = contents::data(rendered, kind, name, optional)?;
+            let data = data.into_iter().flatten();
+            environment.extend(data.map(|(key, value)| (format!("{prefix}{key}"), text(&value))));
         }
     }
     for variable in container.env.iter().flatten() {
@@ -87,7 +77,7 @@ pub(super) fn resolve(
                 let value = variable.value.as_deref().unwrap_or_default();
                 Some(expand(value, &environment))
             }
-            Some(source) => value_from(&variable.name, source, pod, contents)?,
+            Some(source) => value_from(&variable.name, source, fields, rendered)?,
         };
         environment.extend(value.map(|value| (variable.name.clone(), value)));
     }
@@ -97,22 +87,22 @@ pub(super) fn resolve(
 fn value_from(
     variable: &str,
     source: &EnvVarSource,
-    pod: &PodFacts,
-    contents: &Contents,
+    fields: &PodFields,
+    rendered: &Rendered,
 ) -> Result<Option<String>, Failure> {
     if let Some(field) = &source.field_ref {
-        return pod.field(field).map(Some);
+        return fields.value(field).map(Some);
     }
     let value = if let Some(from) = &source.secret_key_ref {
-        contents.value(Kind::Secret, &from.name, &from.key, from.optional)?
+        contents::value(rendered, SECRET, &from.name, &from.key, from.optional)?
     } else if let Some(from) = &source.config_map_key_ref {
-        contents.value(Kind::ConfigMap, &from.name, &from.key, from.optional)?
+        contents::value(rendered, CONFIG_MAP, &from.name, &from.key, from.optional)?
     } else {
         return Err(failure::container(format_args!(
             "the local provider doesn't support the source of the variable {variable}"
         )));
     };
-    Ok(value.map(|value| text(value)))
+    Ok(value.map(|value| text(&value)))
 }
 
 fn text(value: &[u8]) -> String {

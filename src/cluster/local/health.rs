@@ -20,7 +20,7 @@ pub(super) fn mock_failed(mock: &PodStatus) -> Failure {
 }
 
 fn agent_failed(agent: &PodStatus) -> Failure {
-    let (node, ends) = (&agent.node, agent.restarts);
+    let (node, ends) = (&agent.pod.node, agent.restarts);
     let reason = agent.warning.as_deref().unwrap_or("it ended");
     if agent.state == State::RunError {
         let message = format!("this machine can't run the agent on {node}: {reason}");
@@ -57,7 +57,7 @@ impl RestartBaseline {
     pub(super) fn new(pods: &Pods, allowed: u32) -> Self {
         Self {
             restarts: agents(pods)
-                .map(|agent| (agent.uid.clone(), agent.restarts))
+                .map(|agent| (agent.pod.uid.clone(), agent.restarts))
                 .collect(),
             allowed,
             early_ends: agents(pods).filter_map(early_end).collect(),
@@ -73,21 +73,22 @@ impl RestartBaseline {
     pub(super) fn exceeded(&self, pods: &Pods) -> Option<Failure> {
         let ends = |agent: &PodStatus| {
             // An agent that replaces a deleted one starts at zero.
-            let before = self.restarts.get(&agent.uid).copied().unwrap_or_default();
-            agent.restarts.saturating_sub(before)
+            let before = self.restarts.get(&agent.pod.uid);
+            agent
+                .restarts
+                .saturating_sub(before.copied().unwrap_or_default())
         };
         let agent = agents(pods).find(|agent| ends(agent) > self.allowed)?;
-        let last = agent.last_termination.as_ref();
-        let (reason, at) = last.map_or_else(
-            || ("its process ended", String::new()),
-            |last| (last.reason.as_str(), format!(" at {:.3}", last.at)),
-        );
-        let (symptom, ended) = match last {
-            Some(last) if last.by_probe => (Symptom::AgentUnhealthy, "was killed"),
-            Some(_) | None => (Symptom::AgentCrashed, "ended"),
+        // Set whenever `restarts` increases.
+        let last = agent.last_termination.as_ref()?;
+        let (symptom, ended) = if last.by_probe {
+            (Symptom::AgentUnhealthy, "was killed")
+        } else {
+            (Symptom::AgentCrashed, "ended")
         };
-        let node = &agent.node;
-        let message = format!("the agent on {node} {ended} after it was ready: {reason}{at}");
+        let (node, reason, at) = (&agent.pod.node, &last.reason, last.at);
+        let message =
+            format!("the agent on {node} {ended} after it was ready: {reason} at {at:.3}");
         let subject = "ends of the agent's process since readiness";
         let (expected, seen) = (format!("<= {}", self.allowed), ends(agent));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({reason})"), false);
@@ -98,7 +99,7 @@ impl RestartBaseline {
 
 fn early_end(agent: &PodStatus) -> Option<String> {
     let reason = &agent.last_termination.as_ref()?.reason;
-    let node = &agent.node;
+    let node = &agent.pod.node;
     Some(match agent.restarts {
         1 => format!("the agent on {node} ended once before it was ready: {reason}"),
         ends => {
@@ -114,7 +115,7 @@ pub(super) fn unprobed(pods: &Pods) -> Vec<String> {
         .map(|agent| {
             format!(
                 "the liveness probe of the agent on {} was not checked: it had not run by the end of the cell",
-                agent.node
+                agent.pod.node
             )
         })
         .collect()
@@ -127,7 +128,7 @@ pub(super) type LivenessFailures = BTreeMap<String, u32>;
 pub(super) fn liveness_failures(pods: &Pods) -> LivenessFailures {
     agents(pods)
         .filter_map(|agent| match &agent.liveness {
-            Liveness::Failure { count, .. } => Some((agent.uid.clone(), *count)),
+            Liveness::Failure { count, .. } => Some((agent.pod.uid.clone(), *count)),
             Liveness::Unknown | Liveness::Success => None,
         })
         .collect()
@@ -136,7 +137,7 @@ pub(super) fn liveness_failures(pods: &Pods) -> LivenessFailures {
 /// The warnings about agents whose liveness probe had failed `before` and has not failed again.
 pub(super) fn liveness_warnings(pods: &Pods, before: &LivenessFailures) -> Vec<String> {
     agents(pods)
-        .filter(|agent| before.contains_key(&agent.uid))
+        .filter(|agent| before.contains_key(&agent.pod.uid))
         .map(|agent| {
             let seen = match &agent.liveness {
                 Liveness::Failure { reason, .. } => reason.as_str(),
@@ -144,7 +145,7 @@ pub(super) fn liveness_warnings(pods: &Pods, before: &LivenessFailures) -> Vec<S
                     "its liveness probe failed, then recovered"
                 }
             };
-            format!("the agent on {}: {seen}", agent.node)
+            format!("the agent on {}: {seen}", agent.pod.node)
         })
         .collect()
 }
@@ -153,8 +154,9 @@ pub(super) fn liveness_warnings(pods: &Pods, before: &LivenessFailures) -> Vec<S
 pub(super) fn unhealthy(pods: &Pods, before: &LivenessFailures) -> Option<Failure> {
     let rows: Vec<Evidence> = agents(pods)
         .filter_map(|agent| match &agent.liveness {
-            Liveness::Failure { count, reason } if count > before.get(&agent.uid)? => Some(
-                Evidence::new("liveness probe", "succeeds", reason, false).on(Some(&agent.node)),
+            Liveness::Failure { count, reason } if count > before.get(&agent.pod.uid)? => Some(
+                Evidence::new("liveness probe", "succeeds", reason, false)
+                    .on(Some(&agent.pod.node)),
             ),
             _ => None,
         })

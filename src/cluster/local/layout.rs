@@ -1,8 +1,7 @@
 //! The folders of a cell: one for logs, and one per node for its host paths and pods.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cluster::NodeName;
 use crate::machine::private_folder;
@@ -10,19 +9,11 @@ use crate::machine::private_folder;
 /// The folders of one cell.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    root: PathBuf,
+    /// The cell's folder. Everything below it belongs to the cell.
+    pub(super) root: PathBuf,
 }
 
 impl Layout {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
-    }
-
-    /// The cell's folder. Everything below it belongs to the cell.
-    pub(super) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Creates the folders of `nodes`, private to the user.
     pub(super) fn create(&self, nodes: &[NodeName]) -> io::Result<()> {
         private_folder(&self.root)?;
@@ -48,16 +39,6 @@ impl Layout {
         self.logs().join(format!("{pod}.log"))
     }
 
-    /// Removes a pod's own folder, if it exists.
-    pub(super) fn remove_pod(&self, node: &NodeName, pod: &str) -> io::Result<()> {
-        remove(&self.pod(node, pod))
-    }
-
-    /// Removes all folders of the cell that exist.
-    pub(super) fn remove(&self) -> io::Result<()> {
-        remove(&self.root)
-    }
-
     fn node(&self, node: &NodeName) -> PathBuf {
         self.root.join("nodes").join(node.as_str())
     }
@@ -65,12 +46,5 @@ impl Layout {
     /// The folder of the containers' logs.
     pub(super) fn logs(&self) -> PathBuf {
         self.root.join("logs")
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }

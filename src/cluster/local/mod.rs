@@ -13,8 +13,7 @@ mod diagnostics;
 mod environment;
 mod failure;
 mod health;
-mod isolation;
-mod kubelet;
+mod launcher;
 mod layout;
 mod logs;
 mod pod_config;
@@ -29,18 +28,19 @@ mod volumes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use super::{CellPlan, Cluster, ImageNames, Programs, Provider, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure};
+use crate::machine::Ledger;
 use crate::machine::budget::Need;
-use crate::machine::{Ledger, probe as machine};
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase, ProviderChoice};
 
 use cluster::LocalCluster;
-use isolation::Isolation;
+use controller::Controller;
+use launcher::Launcher;
 
 /// How many additional nodes take as much of the machine as a cell with one node.
 const NODES_PER_SLOT: usize = 8;
@@ -48,10 +48,8 @@ const NODES_PER_SLOT: usize = 8;
 /// Runs cells as processes on this machine.
 pub struct LocalProvider {
     programs: Programs,
-    /// Limits how many processes of all cells start at once, because a starting process keeps a processor busy.
-    starts: Arc<Semaphore>,
-    /// Detected when it is first needed.
-    isolation: OnceCell<Arc<Isolation>>,
+    /// Created when it is first needed.
+    launcher: OnceCell<Arc<Launcher>>,
 }
 
 impl LocalProvider {
@@ -59,14 +57,13 @@ impl LocalProvider {
     pub fn new(programs: Programs) -> Self {
         Self {
             programs,
-            starts: Arc::new(Semaphore::new(machine::cpus() * 2)),
-            isolation: OnceCell::new(),
+            launcher: OnceCell::new(),
         }
     }
 
-    async fn isolation(&self) -> Arc<Isolation> {
-        let detect = async || Arc::new(Isolation::detect(&self.programs.runner).await);
-        Arc::clone(self.isolation.get_or_init(detect).await)
+    async fn launcher(&self) -> &Arc<Launcher> {
+        let detect = async || Arc::new(Launcher::detect(&self.programs.runner).await);
+        self.launcher.get_or_init(detect).await
     }
 }
 
@@ -108,8 +105,8 @@ impl Provider for LocalProvider {
     }
 
     async fn preflight(&self, cells: &[Cell], _deadline: &Deadline) -> Result<Survey, Failure> {
-        let isolation = self.isolation().await;
-        preflight::examine(&self.programs, &isolation, cells)
+        let refusal = self.launcher().await.refusal();
+        preflight::examine(&self.programs, refusal, cells)
     }
 
     /// Agents mostly wait, so several nodes share a slot.
@@ -125,10 +122,10 @@ impl Provider for LocalProvider {
     }
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
-        let programs = Arc::new(self.programs.of(&plan.cell));
-        let starts = Arc::clone(&self.starts);
-        let isolation = self.isolation().await;
-        Arc::new(LocalCluster::new(plan, programs, starts, isolation))
+        let programs = self.programs.of(&plan.cell);
+        let launcher = Arc::clone(self.launcher().await);
+        let controller = Controller::new(plan, programs, launcher);
+        Arc::new(LocalCluster::new(controller))
     }
 
     /// Does nothing: the cells share nothing.

@@ -4,23 +4,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::addresses::Addresses;
-use super::contents::Contents;
-use super::environment::{self, Environment, PodFacts, expand};
+use super::controller::Controller;
+use super::environment::{self, Environment, PodFields, expand};
 use super::failure;
-use super::layout::Layout;
 use super::prober::{self, Probes};
 use super::status::Role;
 use super::volumes::{self, Folder};
 use crate::cluster::{NodeName, Programs};
 use crate::event::Failure;
 use crate::machine::sandbox::Sandbox;
-use crate::manifest::Rendered;
 
 /// The default grace period of a pod.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
@@ -46,67 +43,52 @@ pub(super) struct PodConfig {
     pub(super) ignored: Vec<String>,
 }
 
-/// Derives the configurations of a cell's pods from the rendered objects.
-pub(super) struct PodBuilder {
-    rendered: Arc<Rendered>,
-    programs: Arc<Programs>,
-    layout: Layout,
-    contents: Contents,
-    pub(super) addresses: Addresses,
-}
-
-impl PodBuilder {
-    /// A builder for the pods on `nodes`. Reserves their addresses.
+impl PodConfig {
+    /// Derives the configuration of the pod with `role` on `node` from the rendered objects.
     pub(super) fn new(
-        rendered: Arc<Rendered>,
-        programs: Arc<Programs>,
-        layout: Layout,
-        nodes: &[NodeName],
-    ) -> Result<Self, Failure> {
-        Ok(Self {
-            contents: Contents::of(&rendered),
-            addresses: Addresses::take(&rendered, nodes)?,
-            rendered,
-            programs,
-            layout,
-        })
-    }
-
-    /// The mock's pod, on `node`.
-    pub(super) fn mock(&self, node: &NodeName) -> Result<PodConfig, Failure> {
-        let template = &self.rendered.mock().deployment.spec.template;
-        let container = self.rendered.mock_container();
-        self.build(Role::Mock, template, container, node)
-    }
-
-    /// The agent's pod on `node`.
-    pub(super) fn agent(&self, node: &NodeName) -> Result<PodConfig, Failure> {
-        let template = &self.rendered.agent().daemon_set.spec.template;
-        let container = self.rendered.agent_container();
-        self.build(Role::Agent, template, container, node)
-    }
-
-    fn build(
-        &self,
+        cell: &Controller,
+        addresses: &Addresses,
         role: Role,
-        template: &PodTemplateSpec,
-        container: Option<&Container>,
         node: &NodeName,
-    ) -> Result<PodConfig, Failure> {
+    ) -> Result<Self, Failure> {
+        let (rendered, layout) = (&cell.plan.rendered, &cell.layout);
+        let (template, container, address) = match role {
+            Role::Agent => (
+                &rendered.agent().daemon_set.spec.template,
+                rendered.agent_container(),
+                addresses.of(node),
+            ),
+            Role::Mock => (
+                &rendered.mock().deployment.spec.template,
+                rendered.mock_container(),
+                addresses.mock(),
+            ),
+        };
         let missing = || failure::container("the pod has no such container");
         let spec = template.spec.as_ref().ok_or_else(missing)?;
         let container = container.ok_or_else(missing)?;
-        let address = match role {
-            Role::Agent => self.addresses.of(node),
-            Role::Mock => self.addresses.mock(),
-        };
-        let facts = self.facts(template, spec, container, node, address);
-        let pod = self.layout.pod(node, &facts.name);
-        let host = self.layout.host(node);
-        let mut volumes = volumes::plan(spec, &facts, &self.contents, (&host, &pod))?;
+        let uid = format!("{:032x}", rand::random::<u128>());
+        let name = format!("{}-{}", container.name, &uid[..5]);
+        let folder = layout.pod(node, &name);
+        let ip = address.to_string();
+        let account = spec.service_account_name.as_deref();
+        let fields = [
+            ("metadata.name", name.as_str()),
+            ("metadata.namespace", rendered.namespace()),
+            ("metadata.uid", &uid),
+            ("spec.nodeName", node.as_str()),
+            ("spec.serviceAccountName", account.unwrap_or("default")),
+            ("status.hostIP", &ip),
+            ("status.hostIPs", &ip),
+            ("status.podIP", &ip),
+            ("status.podIPs", &ip),
+        ];
+        let fields = PodFields::new(template.metadata.as_ref(), &fields);
+        let host = layout.host(node);
+        let mut volumes = volumes::plan(spec, &fields, rendered, (&host, &folder))?;
         let mounts = volumes::mounts(container, &mut volumes);
-        let mut environment = environment::resolve(container, &facts, &self.contents)?;
-        let (program, first) = program(&self.programs, role);
+        let mut environment = environment::resolve(container, &fields, rendered)?;
+        let (program, first) = program(&cell.programs, role);
         let arguments = arguments(container, &environment, address);
         environment
             .entry("HOSTNAME".to_owned())
@@ -120,14 +102,14 @@ impl PodBuilder {
         let security = container.security_context.as_ref();
         let grace = spec.termination_grace_period_seconds;
         let grace = grace.and_then(|seconds| u64::try_from(seconds).ok());
-        Ok(PodConfig {
+        Ok(Self {
             role,
             node: node.clone(),
             sandbox: Sandbox {
                 host_name: node.to_string(),
-                files: self.files(node),
+                files: files(node, addresses.hosts(node, rendered.namespace())),
                 mounts,
-                root: pod.join("root"),
+                root: folder.join("root"),
                 read_only: security.and_then(|context| context.read_only_root_filesystem)
                     == Some(true),
                 program,
@@ -138,49 +120,25 @@ impl PodBuilder {
             volumes: volumes.into_values().collect(),
             probes: Probes::of(container, address),
             grace: grace.map_or(DEFAULT_GRACE, Duration::from_secs),
-            log: self.layout.log(&facts.name),
-            name: facts.name,
-            uid: facts.uid,
+            log: layout.log(&name),
+            name,
+            uid,
             ignored: ignored(spec, container),
         })
     }
+}
 
-    fn facts(
-        &self,
-        template: &PodTemplateSpec,
-        spec: &PodSpec,
-        container: &Container,
-        node: &NodeName,
-        address: IpAddr,
-    ) -> PodFacts {
-        let metadata = template.metadata.clone().unwrap_or_default();
-        let account = spec.service_account_name.as_deref();
-        let uid = format!("{:032x}", rand::random::<u128>());
-        PodFacts {
-            name: format!("{}-{}", container.name, &uid[..5]),
-            namespace: self.rendered.namespace().to_owned(),
-            uid,
-            node: node.to_string(),
-            address: address.to_string(),
-            account: account.unwrap_or("default").to_owned(),
-            labels: metadata.labels.unwrap_or_default(),
-            annotations: metadata.annotations.unwrap_or_default(),
-        }
-    }
-
-    /// The files of each pod on `node` that replace the host's.
-    fn files(&self, node: &NodeName) -> BTreeMap<PathBuf, String> {
-        const RESOLV_CONF: &str = "/etc/resolv.conf";
-        let hosts = self.addresses.hosts(node, self.rendered.namespace());
-        let mut files = BTreeMap::from([
-            ("/etc/hosts".into(), hosts),
-            ("/etc/hostname".into(), format!("{node}\n")),
-        ]);
-        // On the host, this may be a link to a file that isn't visible in a pod.
-        let resolv_conf = fs::read_to_string(RESOLV_CONF).ok();
-        files.extend(resolv_conf.map(|text| (RESOLV_CONF.into(), text)));
-        files
-    }
+/// The files of each pod on `node` that replace the host's; `hosts` is its `/etc/hosts`.
+fn files(node: &NodeName, hosts: String) -> BTreeMap<PathBuf, String> {
+    const RESOLV_CONF: &str = "/etc/resolv.conf";
+    let mut files = BTreeMap::from([
+        ("/etc/hosts".into(), hosts),
+        ("/etc/hostname".into(), format!("{node}\n")),
+    ]);
+    // On the host, this may be a link to a file that isn't visible in a pod.
+    let resolv_conf = fs::read_to_string(RESOLV_CONF).ok();
+    files.extend(resolv_conf.map(|text| (RESOLV_CONF.into(), text)));
+    files
 }
 
 /// The arguments of a container. The first word of `command` is left out: it is the program, which has another path
@@ -226,23 +184,15 @@ fn ignored(spec: &PodSpec, container: &Container) -> Vec<String> {
     others.chain(volumes).collect()
 }
 
-/// The program of `role`, and its first argument if it is the runner's own binary.
+/// The program of `role`: the one that the matrix file specifies, or the runner's own binary with its first argument.
 pub(super) fn program(programs: &Programs, role: Role) -> (PathBuf, Option<String>) {
-    if let Some(path) = custom_program(programs, role) {
-        return (path.clone(), None);
-    }
-    let subcommand = match role {
-        Role::Agent => "agent",
-        Role::Mock => "mockapi",
+    let (custom, subcommand) = match role {
+        Role::Agent => (&programs.agent, "agent"),
+        Role::Mock => (&programs.mock, "mockapi"),
     };
-    (programs.runner.clone(), Some(subcommand.to_owned()))
-}
-
-/// The program that the matrix file specifies for `role`.
-pub(super) fn custom_program(programs: &Programs, role: Role) -> Option<&PathBuf> {
-    match role {
-        Role::Agent => programs.agent.as_ref(),
-        Role::Mock => programs.mock.as_ref(),
+    match custom {
+        Some(path) => (path.clone(), None),
+        None => (programs.runner.clone(), Some(subcommand.to_owned())),
     }
 }
 

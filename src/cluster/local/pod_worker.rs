@@ -1,28 +1,28 @@
 //! Runs one pod: starts its process, probes it, restarts it when it ends, and terminates it when the pod is deleted.
 
-use std::convert::Infallible;
 use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use rustix::process::Signal;
-use tokio::sync::{AcquireError, Notify, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::kubelet::Kubelet;
+use super::controller::Controller;
 use super::pod_config::PodConfig;
-use super::prober::{ProbeResult, Prober, Stop};
-use super::status::{Liveness, Role, State, Termination};
-use super::{isolation, logs, volumes};
+use super::prober::Prober;
+use super::status::{Role, State, Termination};
+use super::{launcher, logs, volumes};
 use crate::error::chain;
 use crate::machine::process::Group;
 
-/// After its process has ended this often, an agent is not restarted any more.
-const AGENT_CRASHES: u32 = 3;
+/// How often an agent is restarted, in addition to the ends that the cell expects.
+const AGENT_RESTARTS: u32 = 2;
 /// A mock that has ended has lost its counters, so restarting it would not help.
-const MOCK_CRASHES: u32 = 1;
+const MOCK_RESTARTS: u32 = 0;
 /// The delay before the first restart. It doubles with each further restart.
 const INITIAL_BACK_OFF: Duration = Duration::from_millis(250);
 const MAX_BACK_OFF: Duration = Duration::from_secs(10);
@@ -30,10 +30,10 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(10);
 const START_LIMIT: Duration = Duration::from_secs(1);
 
 /// How an attempt to run the process ended.
-enum End {
+pub(super) enum End {
     /// It exited, as described in the text.
     Crashed(String),
-    /// It was killed because of a failed probe, as described in the text.
+    /// It has to be killed because of a failed probe, as described in the text.
     Killed(String),
     /// This machine can't start or probe it, and a retry would not help; the text has the reason.
     Unrunnable(String),
@@ -42,88 +42,76 @@ enum End {
 }
 
 /// Runs a pod until `deleted` is cancelled.
-pub(super) async fn run(kubelet: &Kubelet, pod: &PodConfig, deleted: CancellationToken) {
-    let allowed = match pod.role {
-        Role::Agent => AGENT_CRASHES.saturating_add(kubelet.plan.cell.variant.expect.restarts()),
-        Role::Mock => MOCK_CRASHES,
+pub(super) async fn run(controller: &Controller, pod: &PodConfig, deleted: CancellationToken) {
+    let plan = &controller.plan;
+    let restarts = match pod.role {
+        Role::Agent => AGENT_RESTARTS.saturating_add(plan.cell.variant.expect.restarts()),
+        Role::Mock => MOCK_RESTARTS,
     };
-    for attempt in 1..=allowed {
-        let end = run_once(kubelet, pod, &deleted).await;
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(INITIAL_BACK_OFF)
+        .with_max_delay(MAX_BACK_OFF)
+        .with_max_times(restarts as usize)
+        .build();
+    loop {
+        let end = run_once(controller, pod, &deleted).await;
         let by_probe = matches!(end, End::Killed(_));
-        let (state, reason) = match end {
+        let (state, reason, pause) = match end {
             End::Deleted => break,
-            End::Unrunnable(reason) => (State::RunError, reason),
-            End::Crashed(reason) | End::Killed(reason) => {
-                let is_last = attempt == allowed;
-                let state = if is_last {
-                    State::CrashLoop
-                } else {
-                    State::BackOff
-                };
-                (state, reason)
+            End::Unrunnable(reason) => (State::RunError, reason, None),
+            End::Crashed(reason) | End::Killed(reason) => match pauses.next() {
+                Some(pause) => (State::BackOff, reason, Some(pause)),
+                None => (State::CrashLoop, reason, None),
+            },
+        };
+        controller.statuses.update(&pod.name, |status| {
+            status.stop(state);
+            if state != State::RunError {
+                status.restarts += 1;
             }
-        };
-        let at = Timestamp::now();
-        let termination = Termination {
-            at,
-            reason,
-            by_probe,
-        };
-        record_end(kubelet, pod, state, termination);
-        if state != State::BackOff {
+            status.liveness = pod.probes.initial_liveness();
+            status.warn("BackOff", reason.clone());
+            status.last_termination = Some(Termination {
+                at: Timestamp::now(),
+                reason,
+                by_probe,
+            });
+        });
+        let Some(pause) = pause else {
             deleted.cancelled().await;
             break;
-        }
-        let pause = kubelet.plan.clock.deadline(back_off(attempt));
+        };
+        let pause = plan.clock.deadline(pause);
         let pause = deleted.run_until_cancelled(pause.passed());
         if pause.await.is_none() {
             break;
         }
     }
-    kubelet.statuses.update(&pod.name, |status| {
-        status.state = State::Terminated;
-        status.ready = false;
-        status.pid = None;
+    controller.statuses.update(&pod.name, |status| {
+        status.stop(State::Terminated);
         status.record("Killing", "the pod was deleted, and its process has ended");
     });
 }
 
-/// The delay before the restart after `attempt`.
-fn back_off(attempt: u32) -> Duration {
-    let factor = 1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX);
-    INITIAL_BACK_OFF.saturating_mul(factor).min(MAX_BACK_OFF)
-}
-
-fn record_end(kubelet: &Kubelet, pod: &PodConfig, state: State, termination: Termination) {
-    kubelet.statuses.update(&pod.name, |status| {
-        status.state = state;
-        status.ready = false;
-        status.pid = None;
-        if state != State::RunError {
-            status.restarts += 1;
-        }
-        status.liveness = pod.probes.initial_liveness();
-        status.warn("BackOff", termination.reason.clone());
-        status.last_termination = Some(termination);
-    });
-}
-
 /// Starts the process, and supervises it until it ends.
-async fn run_once(kubelet: &Kubelet, pod: &PodConfig, deleted: &CancellationToken) -> End {
-    let Some(permit) = deleted.run_until_cancelled(kubelet.starts.acquire()).await else {
+async fn run_once(controller: &Controller, pod: &PodConfig, deleted: &CancellationToken) -> End {
+    let Some(permit) = deleted
+        .run_until_cancelled(controller.launcher.starts.acquire())
+        .await
+    else {
         return End::Deleted;
     };
-    let mut group = match start(kubelet, pod) {
+    let mut group = match start(controller, pod) {
         Ok(group) => group,
         Err(reason) => return End::Unrunnable(reason),
     };
-    let entering = isolation::enter(group.child(), &pod.sandbox);
+    let entering = launcher::enter(group.child(), &pod.sandbox);
     let end = match deleted.run_until_cancelled(entering).await {
         None => End::Deleted,
         Some(Err(reason)) => End::Unrunnable(reason),
-        Some(Ok(())) => supervise(kubelet, pod, deleted, &mut group, permit).await,
+        Some(Ok(())) => supervise(controller, pod, deleted, &mut group, permit).await,
     };
-    let grace = kubelet.plan.clock.deadline(pod.grace);
+    let grace = controller.plan.clock.deadline(pod.grace);
     if let Err(error) = group.terminate(&grace).await {
         tracing::debug!(pod = pod.name, %error, "failed to wait for the end of a process");
     }
@@ -132,25 +120,22 @@ async fn run_once(kubelet: &Kubelet, pod: &PodConfig, deleted: &CancellationToke
 
 /// Probes a running process until it ends or has to be terminated.
 async fn supervise(
-    kubelet: &Kubelet,
+    controller: &Controller,
     pod: &PodConfig,
     deleted: &CancellationToken,
     group: &mut Group,
     permit: Result<SemaphorePermit<'_>, AcquireError>,
 ) -> End {
-    let listens = Notify::new();
-    let prober = Prober {
-        probes: &pod.probes,
-        listens: &listens,
-        started: Instant::now(),
-        report: |result| record_probe(kubelet, pod, result),
-    };
-    let release_permit = async {
-        // When the process listens or takes too long to, others may start.
-        let deadline = kubelet.plan.clock.deadline(START_LIMIT);
-        deadline.run(listens.notified()).await.unwrap_or_default();
+    let prober = Prober::new(&controller.statuses, pod);
+    let probing = async {
+        let mut listening = pin!(prober.until_listening());
+        let limit = controller.plan.clock.deadline(START_LIMIT);
+        let in_time = limit.run(&mut listening).await;
         drop(permit);
-        std::future::pending::<Infallible>().await
+        if in_time.is_err() {
+            listening.await;
+        }
+        prober.run().await
     };
     tokio::select! {
         biased;
@@ -159,54 +144,26 @@ async fn supervise(
             Err(error) => chain(&error),
         }),
         () = deleted.cancelled() => End::Deleted,
-        Err(stop) = prober.run() => match stop {
-            Stop::Kill(reason) => End::Killed(reason),
-            Stop::Exhausted(reason) => End::Unrunnable(reason),
-        },
-        never = release_permit => match never {},
+        Err(end) = probing => end,
     }
 }
 
 /// Creates the pod's folders and starts its process.
-fn start(kubelet: &Kubelet, pod: &PodConfig) -> Result<Group, String> {
+fn start(controller: &Controller, pod: &PodConfig) -> Result<Group, String> {
     let not_created = |error| format!("failed to create its folders: {}", chain(&error));
     volumes::write(&pod.volumes).map_err(not_created)?;
     let log = logs::open(&pod.log).map_err(not_created)?;
     let offset = log.metadata().map_or(0, |metadata| metadata.len());
-    let command = kubelet.isolation.command(pod, log, &kubelet.plan.mark);
+    let command = controller.launcher.command(pod, log, &controller.plan.mark);
     let group = Group::spawn(&mut command.map_err(not_created)?).map_err(|error| chain(&error))?;
     let pid = group.id();
-    kubelet.statuses.update(&pod.name, |status| {
+    controller.statuses.update(&pod.name, |status| {
         status.state = State::Running;
         status.log_offsets.push(offset);
         status.pid = pid;
         status.record("Started", format!("process {}", pid.unwrap_or_default()));
     });
     Ok(group)
-}
-
-fn record_probe(kubelet: &Kubelet, pod: &PodConfig, result: ProbeResult) {
-    kubelet.statuses.update(&pod.name, |status| match result {
-        ProbeResult::Ready => {
-            status.ready = true;
-            status.warning = None;
-            status.record("Ready", "can receive traffic");
-        }
-        ProbeResult::NotReady(reason) => {
-            status.ready = false;
-            status.warn("Unhealthy", reason);
-        }
-        ProbeResult::LivenessSucceeded => status.liveness = Liveness::Success,
-        ProbeResult::LivenessFailed(reason) => {
-            let count = match status.liveness {
-                Liveness::Failure { count, .. } => count.saturating_add(1),
-                Liveness::Unknown | Liveness::Success => 1,
-            };
-            status.warn_once("Unhealthy", reason.clone());
-            status.liveness = Liveness::Failure { count, reason };
-        }
-        ProbeResult::Failed(reason) => status.warn_once("Unhealthy", reason),
-    });
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -3,8 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::isolation::Isolation;
-use super::pod_config::{custom_program, program};
+use super::pod_config::program;
 use super::status::Role;
 use crate::cluster::{Programs, Survey};
 use crate::event::{Evidence, Failure, Symptom};
@@ -18,14 +17,13 @@ const FILES: u64 = 256;
 /// The approximate memory of an agent's process, in bytes.
 pub(super) const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
 
-/// Checks all requirements.
+/// Checks all requirements. `refusal` is why pods can't be isolated, and how to change that.
 pub(super) fn examine(
     programs: &Programs,
-    isolation: &Isolation,
+    refusal: Option<String>,
     cells: &[Cell],
 ) -> Result<Survey, Failure> {
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
-    let refusal = isolation.refusal();
     let mut evidence: Vec<Evidence> = Vec::new();
     for programs in cells.iter().map(|cell| programs.of(cell)) {
         let mut rows = executables(&programs)?;
@@ -47,53 +45,41 @@ pub(super) fn examine(
 
 /// Only the programs of this repository may run without isolation: others could write to the host.
 fn isolated(programs: &Programs, refusal: Option<&str>) -> Result<Evidence, Failure> {
-    let row = |seen| Evidence::new("isolation of pods", "namespaces", seen, true);
-    let Some(refusal) = refusal else {
-        return Ok(row("namespaces"));
-    };
-    let custom = [
-        ("agent", programs.agent.as_ref()),
-        ("mock", programs.mock.as_ref()),
-    ];
-    match custom
-        .into_iter()
-        .find_map(|(role, path)| Some((role, path?)))
-    {
-        None => Ok(row("none: the programs are the runner's own")),
-        Some((role, path)) => {
+    let agent = programs.agent.as_ref().map(|path| ("agent", path));
+    let mock = programs.mock.as_ref().map(|path| ("mock", path));
+    let seen = match (refusal, agent.or(mock)) {
+        (None, _) => "namespaces",
+        (Some(_), None) => "none: the programs are the runner's own",
+        (Some(refusal), Some((role, path))) => {
             let path = path.display();
             let message = format!(
                 "{path} (`[images.{role}] binary`) can't be run, because it could write to the host: {refusal}"
             );
-            Err(Failure::new(Symptom::ProcessFailed, message)
-                .with_remedy("permit namespaces, or run the cells with `--provider kind`"))
+            return Err(Failure::new(Symptom::ProcessFailed, message)
+                .with_remedy("permit namespaces, or run the cells with `--provider kind`"));
         }
-    }
+    };
+    Ok(Evidence::new("isolation of pods", "namespaces", seen, true))
 }
 
 /// Checks that both programs can be executed. Returns one row each.
 pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure> {
-    [Role::Agent, Role::Mock]
-        .map(|role| {
-            let (path, _) = program(programs, role);
-            let subject = format!("program of {}", role.name());
-            if is_executable(&path) {
-                return Ok(Evidence::new(
-                    subject,
-                    "an executable file",
-                    path.display(),
-                    true,
-                ));
-            }
-            let message = format!("{} is not an executable file", path.display());
-            Err(match custom_program(programs, role) {
-                Some(_) => Failure::new(Symptom::BadConfiguration, message)
+    let mut rows = Vec::new();
+    for role in [Role::Agent, Role::Mock] {
+        let (path, subcommand) = program(programs, role);
+        let seen = path.display();
+        if !is_executable(&path) {
+            let message = format!("{seen} is not an executable file");
+            return Err(match subcommand {
+                None => Failure::new(Symptom::BadConfiguration, message)
                     .with_remedy("correct `binary` in the matrix file's table of images"),
-                None => Failure::new(Symptom::ProcessFailed, message),
-            })
-        })
-        .into_iter()
-        .collect()
+                Some(_) => Failure::new(Symptom::ProcessFailed, message),
+            });
+        }
+        let subject = format!("program of {}", role.name());
+        rows.push(Evidence::new(subject, "an executable file", seen, true));
+    }
+    Ok(rows)
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -103,28 +89,18 @@ fn is_executable(path: &Path) -> bool {
 
 /// Checks that this process may open `needed` files.
 fn open_files(needed: u64) -> Result<Evidence, Failure> {
-    let seen = open_files::raise();
-    if seen.is_some_and(|seen| seen < needed) {
-        let message = format!(
-            "the limit of open files is {}, but {needed} are needed",
-            limit_text(seen)
-        );
+    let limit = open_files::raise();
+    let seen = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    if limit.is_some_and(|limit| limit < needed) {
+        let message = format!("the limit of open files is {seen}, but {needed} are needed");
         return Err(
             Failure::new(Symptom::MachineTooSmall, message).with_remedy(format!(
                 "raise the limit with `ulimit -n {needed}`; if the shell refuses, the hard limit is too low, and only root can raise it"
             )),
         );
     }
-    Ok(Evidence::new(
-        "open files",
-        format!(">= {needed}"),
-        limit_text(seen),
-        true,
-    ))
-}
-
-fn limit_text(limit: Option<u64>) -> String {
-    limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
+    let expected = format!(">= {needed}");
+    Ok(Evidence::new("open files", expected, seen, true))
 }
 
 fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
@@ -138,10 +114,6 @@ fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
         return Err(Failure::new(Symptom::MachineTooSmall, message)
             .with_remedy("select cells with fewer nodes"));
     }
-    Ok(Some(Evidence::new(
-        "memory",
-        format!(">= {needed_text}"),
-        seen,
-        true,
-    )))
+    let expected = format!(">= {needed_text}");
+    Ok(Some(Evidence::new("memory", expected, seen, true)))
 }

@@ -11,10 +11,11 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rustix::io::Errno;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
-use super::status::Liveness;
+use super::pod_config::PodConfig;
+use super::pod_worker::End;
+use super::status::{Liveness, PodStatus, StatusManager};
 use crate::error::chain;
 
 /// The delay between two checks whether a new process listens.
@@ -90,11 +91,14 @@ pub(super) fn port(container: &Container) -> Option<u16> {
         &container.startup_probe,
         &container.liveness_probe,
     ];
-    probes.into_iter().flatten().find_map(|probe| {
-        let http = probe.http_get.as_ref().map(|http| &http.port);
-        let port = http.or_else(|| probe.tcp_socket.as_ref().map(|tcp| &tcp.port))?;
-        u16::try_from(number(port, container)?).ok()
-    })
+    let mut probes = probes.into_iter().flatten();
+    probes.find_map(|probe| port_of(probe, container))
+}
+
+fn port_of(probe: &v1::Probe, container: &Container) -> Option<u16> {
+    let http = probe.http_get.as_ref().map(|http| &http.port);
+    let port = http.or_else(|| probe.tcp_socket.as_ref().map(|tcp| &tcp.port))?;
+    u16::try_from(number(port, container)?).ok()
 }
 
 impl Probes {
@@ -141,47 +145,30 @@ impl Probe {
         }
     }
 
-    /// Attempts the probe once. Returns whether it succeeded, or why not.
-    async fn attempt(&self) -> Result<Result<(), String>, Stop> {
+    /// Attempts the probe once.
+    async fn attempt(&self) -> Result<(), ProbeError> {
         let attempt = tokio::time::timeout(self.timeout, self.action.attempt()).await;
-        let outcome = attempt.unwrap_or_else(|_| {
-            let reason = format!("no response within {:?}", self.timeout);
-            Err(ProbeError::Failed(reason))
-        });
-        let with_name = |reason| format!("{} probe: {reason}", self.kind.name());
-        match outcome {
-            Ok(()) => Ok(Ok(())),
-            Err(ProbeError::Failed(reason)) => Ok(Err(with_name(reason))),
-            Err(ProbeError::Exhausted(reason)) => Err(Stop::Exhausted(with_name(reason))),
-        }
+        attempt.unwrap_or_else(|_| Err(format!("no response within {:?}", self.timeout).into()))
     }
 }
 
 impl Action {
     fn new(probe: &v1::Probe, container: &Container, address: IpAddr) -> Self {
-        let address = |port: &IntOrString| {
-            let port = u16::try_from(number(port, container)?).ok()?;
-            Some(SocketAddr::new(address, port))
-        };
-        if let Some(http) = &probe.http_get {
-            let address = address(&http.port);
-            if http.scheme.as_deref() == Some("HTTPS") {
-                return Self::Tcp { address };
+        let address = port_of(probe, container).map(|port| SocketAddr::new(address, port));
+        match &probe.http_get {
+            Some(http) if http.scheme.as_deref() != Some("HTTPS") => {
+                let headers = http.http_headers.iter().flatten();
+                let headers =
+                    headers.map(|header| format!("{}: {}\r\n", header.name, header.value));
+                let path = http.path.as_deref().unwrap_or("/");
+                Self::Http {
+                    address,
+                    path: format!("/{}", path.trim_start_matches('/')),
+                    headers: headers.collect(),
+                }
             }
-            let headers = http.http_headers.iter().flatten();
-            let headers = headers.map(|header| format!("{}: {}\r\n", header.name, header.value));
-            let path = http.path.as_deref().unwrap_or("/");
-            return Self::Http {
-                address,
-                path: format!("/{}", path.trim_start_matches('/')),
-                headers: headers.collect(),
-            };
-        }
-        match &probe.tcp_socket {
-            Some(tcp) => Self::Tcp {
-                address: address(&tcp.port),
-            },
-            None => Self::Unsupported,
+            None if probe.tcp_socket.is_none() => Self::Unsupported,
+            Some(_) | None => Self::Tcp { address },
         }
     }
 
@@ -191,17 +178,15 @@ impl Action {
             Self::Unsupported => return Ok(None),
         };
         let address = address.ok_or("the container has no port with that name")?;
-        TcpStream::connect(address)
-            .await
-            .map(Some)
-            .map_err(|error| {
-                let reason = format!("{address}: {}", chain(&error));
-                if is_exhaustion(&error) {
-                    ProbeError::Exhausted(reason)
-                } else {
-                    ProbeError::Failed(reason)
-                }
-            })
+        let connected = TcpStream::connect(address).await;
+        connected.map(Some).map_err(|error| {
+            let reason = format!("{address}: {}", chain(&error));
+            if is_exhaustion(&error) {
+                ProbeError::Exhausted(reason)
+            } else {
+                ProbeError::Failed(reason)
+            }
+        })
     }
 
     async fn attempt(&self) -> Result<(), ProbeError> {
@@ -259,72 +244,73 @@ async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16
     status.ok_or_else(|| io::Error::other("the response is not HTTP"))
 }
 
-/// What a probe shows about the container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ProbeResult {
-    /// The container is ready.
-    Ready,
-    /// The container is no longer ready.
-    NotReady(String),
-    /// The liveness probe succeeded.
-    LivenessSucceeded,
-    /// The liveness probe failed, but not often enough to kill the container.
-    LivenessFailed(String),
-    /// Another probe failed, which doesn't change anything yet.
-    Failed(String),
+/// Probes the current process of a pod.
+pub(super) struct Prober<'a> {
+    statuses: &'a StatusManager,
+    pod: &'a PodConfig,
+    /// When the process was started, from which initial delays count.
+    started: Instant,
 }
 
-/// Why probing stopped.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// The container has to be killed.
-    Kill(String),
-    /// The machine has run out of something that probes need.
-    Exhausted(String),
-}
+impl<'a> Prober<'a> {
+    /// A prober for a process that has just been started. Records the results in `statuses`.
+    pub(super) fn new(statuses: &'a StatusManager, pod: &'a PodConfig) -> Self {
+        Self {
+            statuses,
+            pod,
+            started: Instant::now(),
+        }
+    }
 
-/// Probes one container.
-pub(super) struct Prober<'a, R> {
-    pub(super) probes: &'a Probes,
-    /// Notified when the container listens or has had enough time to.
-    pub(super) listens: &'a Notify,
-    /// When the container was started, from which initial delays count.
-    pub(super) started: Instant,
-    /// Called with each result.
-    pub(super) report: R,
-}
+    /// Waits until the container listens, for one period at most: a process needs a moment, which isn't a failed probe.
+    pub(super) async fn until_listening(&self) {
+        let probes = &self.pod.probes;
+        let first = probes.startup.as_ref().or(probes.readiness.as_ref());
+        let Some(probe) = first.or(probes.liveness.as_ref()) else {
+            return;
+        };
+        let earliest = self.started + probe.initial_delay;
+        sleep_until(earliest).await;
+        while let Err(ProbeError::Failed(_)) = probe.action.connect().await
+            && Instant::now() < earliest + probe.period
+        {
+            // If hundreds of processes start at once, checking must not slow them down.
+            sleep((earliest.elapsed() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
+        }
+    }
 
-impl<R: Fn(ProbeResult) + Sync> Prober<'_, R> {
-    /// Runs the probes and reports their results, until the container has to be killed or can't be probed.
-    pub(super) async fn run(&self) -> Result<Infallible, Stop> {
-        let Probes {
-            startup,
-            liveness,
-            readiness,
-        } = self.probes;
-        self.until_listening().await;
-        self.repeat(startup.as_ref()).await?;
-        if readiness.is_none() {
-            (self.report)(ProbeResult::Ready);
+    /// Runs the probes and records their results, until the container has to be killed or can't be probed.
+    pub(super) async fn run(&self) -> Result<Infallible, End> {
+        let probes = &self.pod.probes;
+        self.repeat(probes.startup.as_ref()).await?;
+        if probes.readiness.is_none() {
+            self.update(PodStatus::become_ready);
         }
         tokio::try_join!(
-            self.repeat(liveness.as_ref()),
-            self.repeat(readiness.as_ref())
+            self.repeat(probes.liveness.as_ref()),
+            self.repeat(probes.readiness.as_ref())
         )?;
         std::future::pending().await
     }
 
     /// Attempts `probe` every period. Returns when a startup probe has succeeded, or if there is no probe.
-    async fn repeat(&self, probe: Option<&Probe>) -> Result<(), Stop> {
+    async fn repeat(&self, probe: Option<&Probe>) -> Result<(), End> {
         let Some(probe) = probe else {
             return Ok(());
         };
         let (mut successes, mut failures) = (0, 0);
         let mut is_ready = false;
         let mut ticks = self.ticks(probe);
+        let with_name = |reason| format!("{} probe: {reason}", probe.kind.name());
         loop {
             ticks.tick().await;
-            let outcome = probe.attempt().await?;
+            let outcome = match probe.attempt().await {
+                Ok(()) => Ok(()),
+                Err(ProbeError::Failed(reason)) => Err(with_name(reason)),
+                Err(ProbeError::Exhausted(reason)) => {
+                    return Err(End::Unrunnable(with_name(reason)));
+                }
+            };
             (successes, failures) = if outcome.is_ok() {
                 (successes + 1, 0)
             } else {
@@ -332,47 +318,40 @@ impl<R: Fn(ProbeResult) + Sync> Prober<'_, R> {
             };
             let is_met =
                 successes >= probe.success_threshold || failures >= probe.failure_threshold;
-            let result = match (probe.kind, outcome) {
+            match (probe.kind, outcome) {
                 (Kind::Startup, Ok(())) if is_met => return Ok(()),
                 (Kind::Startup | Kind::Liveness, Err(reason)) if is_met => {
-                    return Err(Stop::Kill(reason));
+                    return Err(End::Killed(reason));
                 }
-                (Kind::Liveness, Ok(())) => ProbeResult::LivenessSucceeded,
-                (Kind::Liveness, Err(reason)) => ProbeResult::LivenessFailed(reason),
+                (Kind::Liveness, Ok(())) => {
+                    self.update(|status| status.liveness = Liveness::Success);
+                }
+                (Kind::Liveness, Err(reason)) => self.update(|status| {
+                    status.warn_once("Unhealthy", reason.clone());
+                    let count = failures;
+                    status.liveness = Liveness::Failure { count, reason };
+                }),
                 (Kind::Readiness, Ok(())) if is_met && !is_ready => {
                     is_ready = true;
-                    ProbeResult::Ready
+                    self.update(PodStatus::become_ready);
                 }
                 (Kind::Readiness, Err(reason)) if is_met && is_ready => {
                     is_ready = false;
-                    ProbeResult::NotReady(reason)
+                    self.update(|status| {
+                        status.ready = false;
+                        status.warn("Unhealthy", reason);
+                    });
                 }
-                (Kind::Startup | Kind::Readiness, Err(reason)) => ProbeResult::Failed(reason),
-                (Kind::Startup | Kind::Readiness, Ok(())) => continue,
-            };
-            (self.report)(result);
+                (Kind::Startup | Kind::Readiness, Err(reason)) => {
+                    self.update(|status| status.warn_once("Unhealthy", reason));
+                }
+                (Kind::Startup | Kind::Readiness, Ok(())) => {}
+            }
         }
     }
 
-    /// Waits until the container listens, for one period at most: a process needs a moment, which isn't a failed probe.
-    async fn until_listening(&self) {
-        let Probes {
-            startup,
-            liveness,
-            readiness,
-        } = self.probes;
-        let first = startup.as_ref().or(readiness.as_ref());
-        if let Some(probe) = first.or(liveness.as_ref()) {
-            let earliest = self.started + probe.initial_delay;
-            sleep_until(earliest).await;
-            while let Err(ProbeError::Failed(_)) = probe.action.connect().await
-                && Instant::now() < earliest + probe.period
-            {
-                // If hundreds of processes start at once, checking must not slow them down.
-                sleep((earliest.elapsed() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
-            }
-        }
-        self.listens.notify_one();
+    fn update(&self, change: impl FnOnce(&mut PodStatus)) {
+        self.statuses.update(&self.pod.name, change);
     }
 
     /// Ticks every period, starting now or after the initial delay.

@@ -45,8 +45,9 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
 pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
     let rows = before.iter().map(|before| {
         let mut agents = agents(pods);
-        let now =
-            agents.find(|now| now.node == before.node && now.uid != before.uid && now.ready)?;
+        let now = agents.find(|now| {
+            now.pod.node == before.pod.node && now.pod.uid != before.pod.uid && now.ready
+        })?;
         Some(replacement(before, now))
     });
     rows.collect::<Option<_>>().map(Ok)
@@ -54,17 +55,17 @@ pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
 
 /// Evidence that a new agent runs on the node.
 fn replacement(before: &PodStatus, now: &PodStatus) -> Evidence {
-    let short = |status: &PodStatus| -> String { status.uid.chars().take(8).collect() };
+    let short = |status: &PodStatus| -> String { status.pod.uid.chars().take(8).collect() };
     let pid = now.pid.unwrap_or_default();
     let seen = format!("{}, ready (process {pid})", short(now));
     let expected = format!("not {}", short(before));
-    Evidence::new("pod UID", expected, seen, true).on(Some(&now.node))
+    Evidence::new("pod UID", expected, seen, true).on(Some(&now.pod.node))
 }
 
 /// The failure if the agents on `nodes` are not ready in time.
 pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
     let missing = nodes.iter().filter_map(|node| {
-        let seen = match agents(pods).find(|agent| agent.node == *node) {
+        let seen = match agents(pods).find(|agent| agent.pod.node == *node) {
             Some(agent) if agent.ready => return None,
             Some(agent) => state_of(agent),
             None => "no agent was started".to_owned(),
@@ -72,17 +73,16 @@ pub(super) fn agents_late(pods: &Pods, nodes: &[NodeName]) -> Failure {
         Some(Evidence::new("agent", "ready", seen, false).on(Some(node)))
     });
     let rows: Vec<Evidence> = missing.collect();
+    let node = |row: &Evidence| row.node.clone().unwrap_or_default();
     let message = match rows.as_slice() {
         [] => "the agents became ready only after the deadline".to_owned(),
-        [first, ..] => {
-            let (node, seen) = (first.node.as_deref().unwrap_or_default(), &first.seen);
-            match rows.len() {
-                1 => format!("the agent on {node} is not ready: {seen}"),
-                count => {
-                    format!("{count} agents are not ready, including the one on {node}: {seen}")
-                }
-            }
-        }
+        [only] => format!("the agent on {} is not ready: {}", node(only), only.seen),
+        [first, ..] => format!(
+            "{} agents are not ready, including the one on {}: {}",
+            rows.len(),
+            node(first),
+            first.seen
+        ),
     };
     Failure::new(Symptom::AgentNotReady, message).with_evidence(rows)
 }

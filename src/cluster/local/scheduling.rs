@@ -1,10 +1,9 @@
 //! Whether a DaemonSet's pods can be scheduled on each node, with the taints and labels that real nodes have.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::{PodSpec, Toleration};
+use k8s_openapi::api::core::v1::{PodSpec, Taint};
 
 use crate::cluster::NodeName;
+use crate::cluster::kubernetes::placement::repels;
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
@@ -13,57 +12,44 @@ pub(super) fn unschedulable<'n>(
     spec: &PodSpec,
     nodes: &'n [NodeName],
 ) -> Option<(&'n NodeName, String)> {
-    let tolerates = spec
-        .tolerations
-        .iter()
-        .flatten()
-        .any(tolerates_control_plane);
+    let taint = Taint {
+        key: CONTROL_PLANE.to_owned(),
+        effect: "NoSchedule".to_owned(),
+        ..Taint::default()
+    };
+    let tolerations = spec.tolerations.as_deref().unwrap_or_default();
+    // In a cluster with one node, that node runs everything and has no taint.
+    if nodes.len() > 1 && repels(&taint, tolerations) {
+        let reason = format!("its taint {CONTROL_PLANE}:NoSchedule is not tolerated");
+        return Some((&nodes[0], reason));
+    }
     nodes.iter().enumerate().find_map(|(index, node)| {
-        let is_control_plane = index == 0;
-        // In a cluster with one node, that node runs everything and has no taint.
-        let is_tainted = is_control_plane && nodes.len() > 1;
-        if is_tainted && !tolerates {
-            let reason = format!("its taint {CONTROL_PLANE}:NoSchedule is not tolerated");
-            return Some((node, reason));
-        }
-        let labels = labels(node, is_control_plane);
+        let label = |key: &str| label(node, index == 0, key);
         let mut selector = spec.node_selector.iter().flatten();
-        let (key, value) = selector.find(|(key, value)| labels.get(key.as_str()) != Some(value))?;
+        let (key, value) = selector.find(|(key, value)| label(key) != Some(value.as_str()))?;
         Some((node, format!("it doesn't have the label {key}={value}")))
     })
 }
 
-fn tolerates_control_plane(toleration: &Toleration) -> bool {
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    let key = toleration.key.as_deref().unwrap_or_default();
-    let exists = toleration.operator.as_deref() == Some("Exists");
-    let value = toleration.value.as_deref().unwrap_or_default();
-    let matches_key = match key {
-        "" => exists,
-        key => key == CONTROL_PLANE && (exists || value.is_empty()),
-    };
-    matches_key && matches!(effect, "" | "NoSchedule")
-}
-
-fn labels(node: &NodeName, is_control_plane: bool) -> BTreeMap<&'static str, String> {
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let mut labels = BTreeMap::from([
-        ("kubernetes.io/os", "linux".to_owned()),
-        ("kubernetes.io/arch", architecture.to_owned()),
-        ("kubernetes.io/hostname", node.to_string()),
-    ]);
-    if is_control_plane {
-        labels.insert(CONTROL_PLANE, String::new());
+/// The value of the node's label `key`.
+fn label<'n>(node: &'n NodeName, is_control_plane: bool, key: &str) -> Option<&'n str> {
+    match key {
+        "kubernetes.io/os" => Some("linux"),
+        "kubernetes.io/arch" => Some(match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        }),
+        "kubernetes.io/hostname" => Some(node.as_str()),
+        CONTROL_PLANE if is_control_plane => Some(""),
+        _ => None,
     }
-    labels
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Toleration;
+
     use super::*;
 
     fn is_schedulable(tolerations: Option<Vec<Toleration>>, nodes: usize) -> bool {

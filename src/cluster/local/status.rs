@@ -1,13 +1,13 @@
 //! The statuses of a cell's pods, and notifications when they change.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::NodeName;
+use super::pod_config::PodConfig;
 
 /// The role of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,15 +58,11 @@ impl State {
 }
 
 /// The status of a pod.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct PodStatus {
-    pub(super) name: String,
-    pub(super) role: Role,
-    pub(super) node: NodeName,
-    pub(super) uid: String,
+    pub(super) pod: Arc<PodConfig>,
     /// Cancelled to delete the pod.
     pub(super) deletion: CancellationToken,
-    pub(super) log: PathBuf,
     /// The length of the log when each of its processes started.
     pub(super) log_offsets: Vec<u64>,
     pub(super) created: Timestamp,
@@ -115,6 +111,28 @@ pub(super) struct PodEvent {
 const EVENT_LIMIT: usize = 50;
 
 impl PodStatus {
+    /// The status of a new pod, which is deleted by cancelling `deletion`.
+    pub(super) fn new(pod: Arc<PodConfig>, deletion: CancellationToken) -> Self {
+        let mut status = Self {
+            deletion,
+            log_offsets: Vec::new(),
+            created: Timestamp::now(),
+            state: State::Pending,
+            ready: false,
+            restarts: 0,
+            pid: None,
+            last_termination: None,
+            liveness: pod.probes.initial_liveness(),
+            warning: None,
+            events: VecDeque::new(),
+            pod: Arc::clone(&pod),
+        };
+        for ignored in &pod.ignored {
+            status.record("Ignored", ignored);
+        }
+        status
+    }
+
     /// Whether it failed permanently.
     pub(super) fn has_failed(&self) -> bool {
         matches!(self.state, State::CrashLoop | State::RunError)
@@ -122,12 +140,26 @@ impl PodStatus {
 
     /// The source of its log in reports.
     pub(super) fn log_source(&self) -> String {
-        format!("{} on {}", self.role.name(), self.node)
+        format!("{} on {}", self.pod.role.name(), self.pod.node)
     }
 
     /// Whether it has not been deleted.
     pub(super) fn is_current(&self) -> bool {
         self.state != State::Terminated
+    }
+
+    /// Records that the pod can receive traffic.
+    pub(super) fn become_ready(&mut self) {
+        self.ready = true;
+        self.warning = None;
+        self.record("Ready", "can receive traffic");
+    }
+
+    /// Changes its state to `state`, in which no process runs.
+    pub(super) fn stop(&mut self, state: State) {
+        self.state = state;
+        self.ready = false;
+        self.pid = None;
     }
 
     /// Records an event. If there are too many, the oldest one is dropped.
@@ -160,15 +192,15 @@ impl PodStatus {
 /// All pods of a cell by name, including deleted ones.
 pub(super) type Pods = BTreeMap<String, PodStatus>;
 
-/// Stores the statuses of pods. Clones share them.
-#[derive(Clone, Debug, Default)]
+/// Stores the statuses of pods.
+#[derive(Default)]
 pub(super) struct StatusManager(watch::Sender<Pods>);
 
 impl StatusManager {
     /// Adds a new pod.
     pub(super) fn add(&self, status: PodStatus) {
         self.0.send_modify(|pods| {
-            pods.insert(status.name.clone(), status);
+            pods.insert(status.pod.name.clone(), status);
         });
     }
 
@@ -213,5 +245,5 @@ pub(super) fn mock(pods: &Pods) -> Option<&PodStatus> {
 
 fn current(pods: &Pods, role: Role) -> impl Iterator<Item = &PodStatus> {
     pods.values()
-        .filter(move |status| status.role == role && status.is_current())
+        .filter(move |status| status.pod.role == role && status.is_current())
 }

@@ -1,22 +1,18 @@
 //! A pod's volumes as folders: host paths outlive the pod, all others are created per pod.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, Container, DownwardAPIProjection, KeyToPath, PodSpec, SecretProjection,
-    Volume, VolumeProjection,
-};
+use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, KeyToPath, PodSpec, Volume};
 
-use super::contents::{Contents, Data, Kind};
-use super::environment::PodFacts;
+use super::contents::{self, CONFIG_MAP, Data, SECRET};
+use super::environment::PodFields;
 use super::failure;
 use crate::event::Failure;
-use crate::machine::private_folder;
 use crate::machine::sandbox::Mount;
+use crate::machine::{private_folder, replace_private};
+use crate::manifest::Rendered;
 
 /// The contents of files by their paths below a volume's folder.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -33,8 +29,8 @@ pub(super) struct Folder {
 /// The folders of a pod's volumes by name. `host` is the node's root, `pod` is the pod's own folder.
 pub(super) fn plan(
     spec: &PodSpec,
-    facts: &PodFacts,
-    contents: &Contents,
+    fields: &PodFields,
+    rendered: &Rendered,
     (host, pod): (&Path, &Path),
 ) -> Result<BTreeMap<String, Folder>, Failure> {
     let volumes = spec.volumes.iter().flatten();
@@ -43,7 +39,7 @@ pub(super) fn plan(
             Some(from) => host.join(below_root(&from.path)),
             None => pod.join("volumes").join(below_root(&volume.name)),
         };
-        let files = files_of(volume, facts, contents)?;
+        let files = files_of(volume, fields, rendered)?;
         let folder = Folder {
             path,
             files,
@@ -85,76 +81,61 @@ pub(super) fn write(folders: &[Folder]) -> io::Result<()> {
             private_folder(path)?;
         }
         for (name, bytes) in &folder.files {
-            let path = folder.path.join(name);
-            if let Some(parent) = path.parent() {
-                private_folder(parent)?;
-            }
-            write_private(&path, bytes)?;
+            replace_private(&folder.path.join(name), |file| file.write_all(bytes))?;
         }
     }
     Ok(())
 }
 
-fn files_of(volume: &Volume, facts: &PodFacts, contents: &Contents) -> Result<Files, Failure> {
+/// The files of a volume. A volume with a single source is like a projected volume with only that one.
+fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<Files, Failure> {
     let keys = |kind, name: &str, optional, items: &Option<Vec<KeyToPath>>| {
-        let data = contents.get(kind, name, optional)?;
+        let data = contents::data(rendered, kind, name, optional)?;
         Ok::<_, Failure>(data.map_or_else(Files::new, |data| selected(data, items.as_deref())))
     };
-    let mut files = Files::new();
-    for source in projections(volume)? {
-        if let Some(from) = source.secret {
-            files.extend(keys(Kind::Secret, &from.name, from.optional, &from.items)?);
-        }
-        if let Some(from) = source.config_map {
-            let projected = keys(Kind::ConfigMap, &from.name, from.optional, &from.items);
-            files.extend(projected?);
-        }
-        let items = source.downward_api.and_then(|from| from.items);
-        for item in items.into_iter().flatten() {
-            if let Some(field) = &item.field_ref {
-                files.insert(below_root(&item.path), facts.field(field)?.into_bytes());
+    let downward = |items: &Option<Vec<DownwardAPIVolumeFile>>| {
+        let items = items.iter().flatten();
+        let values = items.filter_map(|item| Some((item, item.field_ref.as_ref()?)));
+        let files = values
+            .map(|(item, field)| Ok((below_root(&item.path), fields.value(field)?.into_bytes())));
+        files.collect::<Result<Files, Failure>>()
+    };
+    if let Some(projected) = &volume.projected {
+        let mut files = Files::new();
+        for source in projected.sources.iter().flatten() {
+            if let Some(from) = &source.secret {
+                files.extend(keys(SECRET, &from.name, from.optional, &from.items)?);
+            }
+            if let Some(from) = &source.config_map {
+                files.extend(keys(CONFIG_MAP, &from.name, from.optional, &from.items)?);
+            }
+            if let Some(from) = &source.downward_api {
+                files.extend(downward(&from.items)?);
             }
         }
-    }
-    Ok(files)
-}
-
-/// The sources of a volume's files. A volume with a single source is like a projected volume with only that one.
-fn projections(volume: &Volume) -> Result<Vec<VolumeProjection>, Failure> {
-    let mut source = VolumeProjection::default();
-    if let Some(projected) = &volume.projected {
-        return Ok(projected.sources.clone().unwrap_or_default());
-    } else if let Some(from) = volume.secret.clone() {
-        source.secret = Some(SecretProjection {
-            items: from.items,
-            name: from.secret_name.unwrap_or_default(),
-            optional: from.optional,
-        });
-    } else if let Some(from) = volume.config_map.clone() {
-        source.config_map = Some(ConfigMapProjection {
-            items: from.items,
-            name: from.name,
-            optional: from.optional,
-        });
-    } else if let Some(from) = volume.downward_api.clone() {
-        source.downward_api = Some(DownwardAPIProjection { items: from.items });
-    } else if volume.host_path.is_none() && volume.empty_dir.is_none() {
-        return Err(failure::container(format_args!(
+        Ok(files)
+    } else if let Some(from) = &volume.secret {
+        let name = from.secret_name.as_deref().unwrap_or_default();
+        keys(SECRET, name, from.optional, &from.items)
+    } else if let Some(from) = &volume.config_map {
+        keys(CONFIG_MAP, &from.name, from.optional, &from.items)
+    } else if let Some(from) = &volume.downward_api {
+        downward(&from.items)
+    } else if volume.host_path.is_some() || volume.empty_dir.is_some() {
+        Ok(Files::new())
+    } else {
+        Err(failure::container(format_args!(
             "the local provider doesn't support the type of the volume `{}`",
             volume.name
-        )));
+        )))
     }
-    Ok(vec![source])
 }
 
 /// The volumes with a projected source that only an API server can provide, such as a token of the ServiceAccount.
 pub(super) fn incomplete(spec: &PodSpec) -> impl Iterator<Item = &Volume> {
     spec.volumes.iter().flatten().filter(|volume| {
-        let projected = volume.projected.as_ref();
-        let mut sources = projected
-            .and_then(|it| it.sources.as_ref())
-            .into_iter()
-            .flatten();
+        let projected = volume.projected.iter();
+        let mut sources = projected.flat_map(|from| from.sources.iter().flatten());
         sources.any(|source| {
             source.service_account_token.is_some()
                 || source.cluster_trust_bundle.is_some()
@@ -164,17 +145,17 @@ pub(super) fn incomplete(spec: &PodSpec) -> impl Iterator<Item = &Volume> {
 }
 
 /// All keys as files, or those that `items` selects.
-fn selected(data: &Data, items: Option<&[KeyToPath]>) -> Files {
-    let Some(items) = items else {
-        let all = data.iter();
-        return all
-            .map(|(key, bytes)| (below_root(key), bytes.clone()))
-            .collect();
-    };
-    items
-        .iter()
-        .filter_map(|item| Some((below_root(&item.path), data.get(&item.key)?.clone())))
-        .collect()
+fn selected(data: Data, items: Option<&[KeyToPath]>) -> Files {
+    match items {
+        None => data
+            .into_iter()
+            .map(|(key, bytes)| (below_root(&key), bytes))
+            .collect(),
+        Some(items) => items
+            .iter()
+            .filter_map(|item| Some((below_root(&item.path), data.get(&item.key)?.clone())))
+            .collect(),
+    }
 }
 
 /// The path without any parts that could lead out of the folder that it is joined to.
@@ -183,12 +164,6 @@ fn below_root(path: &str) -> PathBuf {
     parts
         .filter(|part| matches!(part, Component::Normal(_)))
         .collect()
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)?.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The isolation of pods from the host: a sandbox per pod, if this machine permits namespaces.
+//! Starts pods, isolated from the host in a sandbox each, if this machine permits namespaces.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
 
 use super::pod_config::PodConfig;
 use crate::deadline::RunClock;
 use crate::error::chain;
 use crate::machine::marked::MARK;
+use crate::machine::probe;
 use crate::machine::process::Group;
 use crate::machine::sandbox::Sandbox;
 
@@ -22,13 +24,15 @@ const TEST_LIMIT: Duration = Duration::from_secs(20);
 const ROOT: &str = "PLEXD_ROOT";
 
 /// How pods are started on this machine.
-pub(super) struct Isolation {
+pub(super) struct Launcher {
     runner: PathBuf,
+    /// Limits how many processes of all cells start at once, because a starting process keeps a processor busy.
+    pub(super) starts: Semaphore,
     /// Why pods can't be isolated.
     refusal: Option<String>,
 }
 
-impl Isolation {
+impl Launcher {
     /// Detects whether pods can be isolated, by starting `runner` in a sandbox.
     pub(super) async fn detect(runner: &Path) -> Self {
         let deadline = RunClock::new().deadline(TEST_LIMIT);
@@ -38,6 +42,7 @@ impl Isolation {
         };
         Self {
             runner: runner.to_owned(),
+            starts: Semaphore::new(probe::cpus() * 2),
             refusal,
         }
     }
@@ -99,8 +104,7 @@ pub(super) async fn enter(child: &mut Child, sandbox: &Sandbox) -> Result<(), St
     };
     let sent = async {
         let text = serde_json::to_vec(sandbox)?;
-        stdin.write_all(&text).await?;
-        stdin.shutdown().await
+        stdin.write_all(&text).await
     };
     let sent = sent.await;
     drop(stdin);
