@@ -68,32 +68,29 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    fn variables(&self, plan: &CellPlan) -> Vec<(String, OsString)> {
+    /// Sets the environment of `program` for the cell of `plan`.
+    fn set(&self, program: &mut Command, plan: &CellPlan) {
         let names: Vec<_> = self.nodes.iter().map(NodeName::as_str).collect();
-        let variables: [(&str, OsString); 10] = [
-            ("CELL", plan.cell.id.as_str().into()),
-            ("CONFIG", plan.cell.config.as_str().into()),
-            (
-                "KUBERNETES_VERSION",
-                plan.cell.kubernetes.to_string().into(),
-            ),
-            ("MOCK_URL", (&*self.mock_url).into()),
-            ("NAMESPACE", (&*plan.namespace).into()),
-            ("NODES", self.nodes.len().to_string().into()),
-            ("NODE_NAMES", names.join(" ").into()),
-            ("OUTPUT", absolute(plan.output.clone()).into()),
-            ("PROVIDER", plan.run.provider.into()),
-            ("RUN", (&*plan.run.id).into()),
-        ];
-        let kubeconfig = self.kubeconfig.clone();
-        let kubeconfig = kubeconfig.map(|value| ("KUBECONFIG", value));
-        let variables = variables.into_iter().chain(kubeconfig);
-        let variables = variables.map(|(name, value)| (name.to_owned(), value));
-        let axes = plan.cell.axes.iter().map(|place| {
+        program
+            .env("CELL", plan.cell.id.as_str())
+            .env("CONFIG", plan.cell.config.as_str())
+            .env("KUBERNETES_VERSION", plan.cell.kubernetes.to_string())
+            .env("MOCK_URL", &self.mock_url)
+            .env("NAMESPACE", &plan.namespace)
+            .env("NODES", self.nodes.len().to_string())
+            .env("NODE_NAMES", names.join(" "))
+            .env("OUTPUT", absolute(plan.output.clone()))
+            .env("PROVIDER", plan.run.provider)
+            .env("RUN", &plan.run.id);
+        match &self.kubeconfig {
+            Some(kubeconfig) => program.env("KUBECONFIG", kubeconfig),
+            // A program for a cell without a cluster must not use another cluster by accident.
+            None => program.env_remove("KUBECONFIG"),
+        };
+        for place in &plan.cell.axes {
             let name = format!("AXIS_{}", place.axis().to_ascii_uppercase());
-            (name, place.value().into())
-        });
-        variables.chain(axes).collect()
+            program.env(name, place.value());
+        }
     }
 }
 
@@ -168,12 +165,10 @@ fn start(
     let stdout = sender.into_blocking_fd().map_err(no_pipe)?;
     let stderr = stdout.try_clone().map_err(no_pipe)?;
     let mut program = Command::new(&command.program);
+    surroundings.set(&mut program, plan);
     program
         .args(&command.arguments)
         .current_dir(&plan.run.folder)
-        // A program for a cell without a cluster must not use another cluster by accident.
-        .env_remove("KUBECONFIG")
-        .envs(surroundings.variables(plan))
         .env(MARK, mark)
         .stdin(Stdio::null())
         .stdout(stdout)

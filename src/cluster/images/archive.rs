@@ -1,6 +1,6 @@
 //! Image archives: files in the format of `docker save`, from which images are streamed into the engine and into nodes.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::rootfs::{LIBRARIES, PROGRAM, Rootfs};
+use super::rootfs::{self, LIBRARIES, PROGRAM, Rootfs};
 use super::{LABEL, Role};
 use crate::error::chain;
 use crate::event::Failure;
@@ -58,28 +58,24 @@ impl Archive {
         let Some(lock) = lock.map(Arc::new) else {
             return Ok(None);
         };
-        let read = || -> io::Result<Option<Vec<ArchivedImage>>> {
-            let file = match File::open(path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
+        // While the lock is held, no process deletes the file.
+        let read = || -> io::Result<Vec<ArchivedImage>> {
+            let file = File::open(path)?;
+            // Archives are pruned in the order of their last use.
+            file.set_modified(SystemTime::now())?;
             let mut tar = tar::Archive::new(file);
             for entry in tar.entries_with_seek()? {
                 let mut entry = entry?;
                 if entry.path()?.as_os_str() == MANIFEST {
                     let mut text = String::new();
                     entry.read_to_string(&mut text)?;
-                    return images(&text).map(Some);
+                    return images(&text);
                 }
             }
             Err(io::Error::other("it has no manifest.json"))
         };
         let images = read().map_err(|error| inaccessible(path, chain(&error)))?;
-        if images.is_some() {
-            mark_used(path).map_err(|error| inaccessible(path, chain(&error)))?;
-        }
-        Ok(images.map(|images| Self {
+        Ok(Some(Self {
             path: path.to_owned(),
             images,
             _lock: lock,
@@ -108,11 +104,14 @@ impl Archive {
         let manifest = Value::from(manifest).to_string().into_bytes();
         replace_private(path, |file| {
             let mut tar = tar::Builder::new(file);
-            append(&mut tar, MANIFEST, &manifest)?;
+            let mut append = |name: &str, content: &[u8]| {
+                rootfs::add(&mut tar, tar::EntryType::Regular, 0o644, name, content)
+            };
+            append(MANIFEST, &manifest)?;
             for (name, config) in &configs {
-                append(&mut tar, name, config)?;
+                append(name, config)?;
             }
-            append(&mut tar, &layer_name, &layer)?;
+            append(&layer_name, &layer)?;
             tar.into_inner()?.flush()
         })
         .map_err(|error| inaccessible(path, chain(&error)))
@@ -162,19 +161,6 @@ const fn architecture() -> &'static str {
     } else {
         std::env::consts::ARCH
     }
-}
-
-fn append(tar: &mut tar::Builder<impl Write>, name: &str, content: &[u8]) -> io::Result<()> {
-    let mut header = tar::Header::new_ustar();
-    header.set_mode(0o644);
-    header.set_size(content.len() as u64);
-    tar.append_data(&mut header, name, content)
-}
-
-/// Records that the archive was used, because archives are pruned in the order of their last use.
-fn mark_used(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().append(true).open(path)?;
-    file.set_modified(SystemTime::now())
 }
 
 /// Removes archives from `folder`, except for those that were used last and those that a run still uses.

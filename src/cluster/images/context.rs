@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use wildmatch::WildMatch;
 
 use super::inaccessible;
 use crate::event::Failure;
@@ -165,21 +166,8 @@ fn matches(pattern: &[String], parts: &[String]) -> bool {
             (0..=parts.len()).any(|skipped| matches(rest, &parts[skipped..]))
         }
         Some((first, rest)) => parts.split_first().is_some_and(|(part, others)| {
-            part_matches(first.as_bytes(), part.as_bytes()) && matches(rest, others)
+            WildMatch::new(first).matches(part) && matches(rest, others)
         }),
-    }
-}
-
-fn part_matches(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|skipped| part_matches(rest, &text[skipped..])),
-        Some((b'?', rest)) => text
-            .split_first()
-            .is_some_and(|(_, others)| part_matches(rest, others)),
-        Some((byte, rest)) => text
-            .split_first()
-            .is_some_and(|(first, others)| first == byte && part_matches(rest, others)),
     }
 }
 

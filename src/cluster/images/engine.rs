@@ -18,18 +18,21 @@ use super::archive::{Archive, prune};
 use super::connect::gone;
 use super::context::Context;
 use super::rootfs::Rootfs;
-use super::{ImageNames, LABEL, LOCK, Role, Sources, inaccessible};
+use super::{ImageNames, LABEL, LOCK, Role, inaccessible};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::{Lock, StateFolder, replace_private};
-use crate::matrix::{Build, ImageSource};
+use crate::matrix::{Build, ImageSource, Images};
 
-/// Ensures that both images are in the engine, and in one or two archives. If several processes call this at once, one
-/// of them does the work.
+/// Ensures that both images in `images` are in the engine under their `names`, and in one or two archives. Paths are
+/// relative to `base`, and `runner` is the binary in reference images. If several processes call this at once, one of
+/// them does the work.
 pub async fn ensure(
     docker: &Docker,
     state: &StateFolder,
-    sources: &Sources,
+    images: &Images,
+    base: &Path,
+    runner: &Path,
     names: &ImageNames,
 ) -> Result<Vec<Archive>, Failure> {
     let lock = state.lock(LOCK);
@@ -39,11 +42,10 @@ pub async fn ensure(
     let cache = state.cache();
     let mut reference = Vec::new();
     let mut archives = Vec::new();
-    for role in Role::ALL {
-        let (source, name) = match role {
-            Role::Agent => (&sources.images.agent.image, names.agent.as_str()),
-            Role::Mock => (&sources.images.mock.image, names.mock.as_str()),
-        };
+    for (role, source, name) in [
+        (Role::Agent, &images.agent.image, names.agent.as_str()),
+        (Role::Mock, &images.mock.image, names.mock.as_str()),
+    ] {
         match source {
             ImageSource::Reference => reference.push((role, name)),
             ImageSource::Tag(source) => {
@@ -57,14 +59,14 @@ pub async fn ensure(
             }
             ImageSource::Build(definition) => {
                 if !is_present(docker, name).await? {
-                    build(docker, &sources.base, definition, role, name).await?;
+                    build(docker, base, definition, role, name).await?;
                 }
                 archives.push(export(docker, &cache, name).await?);
             }
         }
     }
     if !reference.is_empty() {
-        archives.push(reference_archive(docker, &cache, &sources.runner, &reference).await?);
+        archives.push(reference_archive(docker, &cache, runner, &reference).await?);
     }
     prune(&cache).map_err(|error| inaccessible(&cache, chain(&error)))?;
     Ok(archives)
@@ -87,12 +89,17 @@ async fn is_present(docker: &Docker, name: &str) -> Result<bool, Failure> {
 }
 
 async fn image_id(docker: &Docker, name: &str) -> Result<Option<String>, Failure> {
-    match docker.inspect_image(name).await {
-        Ok(image) => Ok(Some(image.id.unwrap_or_default())),
+    let image = absent_is_none(docker.inspect_image(name).await).map_err(|error| gone(&error))?;
+    Ok(image.map(|image| image.id.unwrap_or_default()))
+}
+
+/// The engine's answer; `None` if the object doesn't exist.
+pub(crate) fn absent_is_none<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
         Err(Error::DockerResponseServerError {
             status_code: 404, ..
         }) => Ok(None),
-        Err(error) => Err(gone(&error)),
+        answer => answer.map(Some),
     }
 }
 

@@ -11,11 +11,12 @@ mod engine;
 mod name;
 mod rootfs;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) use archive::remove_unused;
 pub use archive::{Archive, ArchivedImage};
 pub use connect::connect;
+pub(crate) use engine::absent_is_none;
 pub use engine::{ensure, pull};
 pub use name::{ImageNames, image_names};
 
@@ -27,17 +28,6 @@ pub const LABEL: &str = "e2e-matrix.image";
 /// The name of the lock for creating images and archives.
 pub(crate) const LOCK: &str = "images";
 
-/// The sources of the two images.
-#[derive(Clone, Debug)]
-pub struct Sources {
-    /// `[images]`.
-    pub images: crate::matrix::Images,
-    /// The matrix file's folder, to which paths are relative.
-    pub base: PathBuf,
-    /// The runner's own binary, which contains the reference agent and the mock.
-    pub runner: PathBuf,
-}
-
 /// The two programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -46,8 +36,6 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 2] = [Self::Agent, Self::Mock];
-
     /// The name in image names and labels.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -68,12 +68,21 @@ impl Rootfs {
     /// The layer: a reproducible tar archive of the files.
     pub(super) fn layer(&self) -> Result<Vec<u8>, Failure> {
         let mut tar = tar::Builder::new(Vec::new());
-        for folder in ["tmp", "etc", "var", "run"] {
-            folder_entry(&mut tar, folder)
+        for (folder, mode) in [
+            ("tmp/", 0o1777),
+            ("etc/", 0o755),
+            ("var/", 0o755),
+            ("run/", 0o755),
+        ] {
+            add(&mut tar, tar::EntryType::Directory, mode, folder, &[])
                 .map_err(|error| inaccessible(Path::new(folder), error))?;
         }
         for (name, host) in &self.0 {
-            file_entry(&mut tar, name, host).map_err(|error| inaccessible(host, error))?;
+            let kind = tar::EntryType::Regular;
+            let path = name.trim_start_matches('/');
+            content(name, host)
+                .and_then(|content| add(&mut tar, kind, 0o755, path, &content))
+                .map_err(|error| inaccessible(host, error))?;
         }
         tar.into_inner()
             .map_err(|error| inaccessible(Path::new(PROGRAM), error))
@@ -95,31 +104,22 @@ fn missing(runner: &Path, library: &str) -> Failure {
     )
 }
 
-fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+/// Adds an entry that is the same whenever it is written.
+pub(super) fn add(
+    tar: &mut tar::Builder<impl io::Write>,
+    kind: tar::EntryType,
+    mode: u32,
+    name: &str,
+    content: &[u8],
+) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(mode);
-    header.set_size(size);
+    header.set_size(content.len() as u64);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    header
-}
-
-fn folder_entry(tar: &mut tar::Builder<Vec<u8>>, name: &str) -> io::Result<()> {
-    let mode = if name == "tmp" { 0o1777 } else { 0o755 };
-    let mut header = header(tar::EntryType::Directory, mode, 0);
-    tar.append_data(&mut header, format!("{name}/"), io::empty())
-}
-
-fn file_entry(tar: &mut tar::Builder<Vec<u8>>, name: &str, host: &Path) -> io::Result<()> {
-    let content = content(name, host)?;
-    let mut header = header(tar::EntryType::Regular, 0o755, content.len() as u64);
-    tar.append_data(
-        &mut header,
-        name.trim_start_matches('/'),
-        content.as_slice(),
-    )
+    tar.append_data(&mut header, name, content)
 }
 
 /// The content of the file `host` in the image under `name`.

@@ -10,8 +10,8 @@ use bollard::Docker;
 use bollard::query_parameters::InspectContainerOptions;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use super::create::Files;
-use super::destroy::{engine_failed, filesystem_failed};
+use super::create::KUBECONFIG;
+use super::destroy::filesystem_failed;
 use super::nodes::read_file;
 use super::tuning::admin_kubeconfig;
 use super::work::Work;
@@ -34,7 +34,7 @@ pub(super) async fn when_running(work: Arc<Work>) {
 
 /// Waits until the API server can be used.
 async fn connect(work: &Work) -> Result<Access, Failure> {
-    work.is_running(work.control_plane()).await?;
+    work.running[work.control_plane()].reached().await?;
     let docker = work.shared.docker().await?;
     let attempts = every(INTERVAL, LIMIT);
     let reading = async { (|| kubeconfig(work, docker)).retry(attempts).await };
@@ -48,7 +48,7 @@ async fn connect(work: &Work) -> Result<Access, Failure> {
 pub(super) async fn write_for_users(work: &Work) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
     let kubeconfig = kubeconfig(work, docker).await?;
-    let path = Files::of(work).kubeconfig();
+    let path = work.file(KUBECONFIG);
     let text = for_users(kubeconfig, work.plan.cluster.as_str());
     let written = text.and_then(|text| {
         replace_private(&path, |file| io::Write::write_all(file, text.as_bytes()))
@@ -81,7 +81,7 @@ async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure>
     let node = work.control_plane().as_str();
     let path = admin_kubeconfig(work.plan.cell.kubernetes);
     let not_yet = || api_unreachable(&format!("{path} does not exist yet"));
-    let text = read_file(docker, node, path).await.map_err(engine_failed)?;
+    let text = read_file(docker, node, path).await?;
     let mut kubeconfig =
         Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
     let address = published_address(docker, node).await?;
@@ -97,8 +97,7 @@ async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure>
 async fn published_address(docker: &Docker, node: &str) -> Result<String, Failure> {
     let container = docker
         .inspect_container(node, None::<InspectContainerOptions>)
-        .await;
-    let container = container.map_err(engine_failed)?;
+        .await?;
     let find = || {
         let ports = container.network_settings?.ports?;
         let binding = ports.get("6443/tcp")?.as_ref()?.first()?;

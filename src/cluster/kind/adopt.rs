@@ -4,73 +4,59 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use bollard::Docker;
 use bollard::models::ContainerSummaryStateEnum;
 
 use super::claim::{Claim, Kept, KindResource};
-use super::destroy::{engine_failed, filesystem_failed};
+use super::destroy::filesystem_failed;
 use super::fingerprint::Fingerprint;
-use super::node_state::{self, NodeStates};
 use super::nodes::containers;
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Source, Work};
-use super::{access, stale, wipe};
+use super::{access, node_state, stale, wipe};
 use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
 use crate::deadline::Deadline;
-use crate::event::{Failure, Symptom};
+use crate::event::Failure;
 use crate::machine::{
     DeadRun, HostResource, LedgerContents, StateFolder, private_folder, read_dead,
 };
 
-/// A kept cluster that this run has taken over.
-pub(super) struct Adopted {
-    pub(super) parked: Parked,
-    /// Why it can't be used; `None` if it is clean.
-    pub(super) problem: Option<String>,
-}
-
-/// Takes over and wipes a kept cluster that is like a new cluster for the cell of `plan`, if there is one.
+/// Takes over and wipes a kept cluster that is like a new cluster for the cell of `plan`, if there is one. Also returns
+/// why the cluster can't be used if it isn't clean.
 pub(super) async fn adopt(
     shared: &Arc<KindContext>,
     plan: &Arc<CellPlan>,
     deadline: &Deadline,
-) -> Result<Option<Adopted>, Failure> {
-    let docker = shared.docker().await?;
-    let fingerprint = Fingerprint::of(shared, docker, &plan.cell).await?;
+) -> Result<Option<(Parked, Result<(), String>)>, Failure> {
+    let fingerprint = Fingerprint::of(shared, &plan.cell).await?;
     let own = fingerprint.template();
     for run in read_dead(&shared.options.state)? {
-        let candidates = stale::clusters(&run).filter_map(|(_, claim)| {
-            let kept = claim.kept.clone().filter(|kept| kept.fingerprint == own)?;
-            Some((claim, kept))
-        });
-        let candidates: Vec<_> = candidates.collect();
-        for (claim, kept) in candidates {
-            let Some(work) = take_over(shared, plan, docker, &run, claim, &kept).await? else {
+        for (_, mut claim) in stale::clusters(&run) {
+            let kept = claim.kept.take();
+            let Some(kept) = kept.filter(|kept| kept.fingerprint == own) else {
+                continue;
+            };
+            let Some(work) = take_over(shared, plan, &run, claim, &kept).await? else {
                 continue;
             };
             // The fingerprint of this cluster is set only here.
             drop(work.fingerprint.set(fingerprint.clone()));
             work::attach(&work);
             let start = plan.clock.elapsed();
-            let wiped = deadline.run(clean(&work, plan, &kept)).await;
-            shared
-                .pool
-                .adopted(plan.clock.elapsed().saturating_sub(start));
-            let problem = match wiped {
-                Ok(Ok(())) => None,
-                Ok(Err(failure)) => Some(failure.message),
-                Err(timed_out) => Some(format!("wiping it {timed_out}")),
-            };
+            let wiped = deadline.run(clean(&work, &kept)).await;
+            shared.pool.tally().wiping += plan.clock.elapsed().saturating_sub(start);
+            let clean = wiped
+                .map_err(|timed_out| format!("wiping it {timed_out}"))
+                .and_then(|wiped| wiped.map_err(|failure| failure.message));
             let after = kept.cell.clone();
             let parked = Parked {
                 work,
                 fingerprint,
                 after,
             };
-            return Ok(Some(Adopted { parked, problem }));
+            return Ok(Some((parked, clean)));
         }
     }
     Ok(None)
@@ -81,7 +67,6 @@ pub(super) async fn adopt(
 async fn take_over(
     shared: &Arc<KindContext>,
     plan: &Arc<CellPlan>,
-    docker: &Docker,
     run: &DeadRun,
     claim: Claim,
     kept: &Kept,
@@ -95,7 +80,7 @@ async fn take_over(
         lock.remove()?;
         return Ok(None);
     };
-    if !is_running(docker, &claim, kept.nodes.len()).await? {
+    if !is_running(shared, &claim, kept.nodes.len()).await? {
         lock.remove()?;
         return Ok(None);
     }
@@ -106,15 +91,14 @@ async fn take_over(
     let tenant = Tenant::new(cluster_plan, Arc::new(Milestone::new()));
     let work = Work::new(Arc::clone(shared), &tenant, Source::Kind(None));
     // From here on, this run's claim wins.
-    work.take_over(claim, lock, kept)?;
+    work.take_over(claim, lock, kept.clone())?;
     run.gone(&entry.resource)?;
     Ok(Some(Arc::new(work)))
 }
 
 /// Whether all containers of the cluster run, and no others have its name.
-async fn is_running(docker: &Docker, claim: &Claim, nodes: usize) -> Result<bool, Failure> {
-    let found = containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(engine_failed)?;
+async fn is_running(shared: &KindContext, claim: &Claim, nodes: usize) -> Result<bool, Failure> {
+    let found = containers(shared.docker().await?, Some(&claim.name)).await?;
     let running = |state| state == Some(ContainerSummaryStateEnum::RUNNING);
     let is_own = |container| claim.owns(container);
     Ok(found.len() == nodes && found.iter().all(|it| is_own(it) && running(it.state)))
@@ -154,15 +138,8 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
 }
 
 /// Deletes what the last cell left, then reads the state of the nodes before the next cell.
-async fn clean(work: &Work, plan: &CellPlan, kept: &Kept) -> Result<(), Failure> {
-    let evidence = wipe::wipe(work, &kept.leftovers, &kept.before).await?;
-    if let Some(left) = evidence.iter().find(|row| !row.holds) {
-        let message = format!("{}: {}", left.subject, left.seen);
-        return Err(Failure::new(Symptom::CleanupIncomplete, message));
-    }
+async fn clean(work: &Work, kept: &Kept) -> Result<(), Failure> {
+    wipe::wipe(work, &kept.leftovers, &kept.before).await?;
     access::write_for_users(work).await?;
-    let paths = node_state::host_paths(&plan.rendered);
-    let before: NodeStates = node_state::read(work, &paths).await?;
-    work.before.set(Ok(before));
-    Ok(())
+    node_state::read_first(work).await
 }

@@ -4,16 +4,16 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::create::Files;
+use super::create::KUBECONFIG;
 use super::prepared::{self, Origin, Template};
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::wipe::Leftovers;
-use super::work::{self, Source, Work};
+use super::work::{self, Source, Work, lock};
 use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::kubernetes::{Tenant, ready};
@@ -41,23 +41,23 @@ struct Tenancy {
 }
 
 impl KindCluster {
-    /// A new cluster for the cell.
-    pub(super) fn fresh(shared: Arc<KindContext>, plan: Arc<CellPlan>) -> Self {
-        let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
-        Self::of(Tenancy::fresh(shared, tenant, Source::Any))
-    }
-
-    /// The cluster of another cell, proven clean.
-    pub(super) fn reused(parked: Parked, plan: Arc<CellPlan>) -> Self {
-        let tenant = Tenant::new(plan, Arc::clone(&parked.work.lost));
-        Self::of(Tenancy {
-            work: parked.work,
-            tenant: Arc::new(tenant),
-            after: Some(parked.after),
-        })
-    }
-
-    fn of(tenancy: Tenancy) -> Self {
+    /// The cluster for the cell of `plan`: the `parked` one of another cell, or else a new one.
+    pub(super) fn new(
+        shared: Arc<KindContext>,
+        plan: Arc<CellPlan>,
+        parked: Option<Parked>,
+    ) -> Self {
+        let tenancy = match parked {
+            Some(Parked { work, after, .. }) => Tenancy {
+                tenant: Arc::new(Tenant::new(plan, Arc::clone(&work.lost))),
+                work,
+                after: Some(after),
+            },
+            None => {
+                let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
+                Tenancy::fresh(shared, tenant, Source::Any)
+            }
+        };
         Self {
             steps: Arc::clone(&tenancy.tenant.steps),
             tenancy: Mutex::new(Arc::new(tenancy)),
@@ -66,7 +66,7 @@ impl KindCluster {
     }
 
     fn tenancy(&self) -> Arc<Tenancy> {
-        Arc::clone(&self.tenancy.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.tenancy))
     }
 
     /// Deletes a clone that could not be verified, and its template. The cell then starts over in a cluster that kind
@@ -89,7 +89,7 @@ impl KindCluster {
         );
         let fresh = Tenancy::fresh(shared, tenancy.tenant.elsewhere(), Source::Kind(Some(why)));
         let fresh = Arc::new(fresh);
-        *self.tenancy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        *lock(&self.tenancy) = Arc::clone(&fresh);
         fresh.begin();
         Ok(fresh)
     }
@@ -113,7 +113,7 @@ impl Tenancy {
 
     /// The template, if the cluster is a clone that no cell has verified yet.
     fn unverified(&self) -> Option<Arc<Template>> {
-        match self.work.origin() {
+        match self.work.origin.get() {
             Some(Origin::Prepared(template)) if self.after.is_none() => Some(Arc::clone(template)),
             Some(_) | None => None,
         }
@@ -186,27 +186,28 @@ impl Tenancy {
         let evidence = wiped
             .map_err(|timed_out| format!("wiping it {timed_out}"))?
             .map_err(|failure| failure.message)?;
-        if let Some(left) = evidence.iter().find(|row| !row.holds) {
-            return Err(format!("{}: {}", left.subject, left.seen));
-        }
         let parked = Parked {
             work: Arc::clone(&self.work),
             fingerprint: fingerprint.clone(),
             after: plan.cell.id.clone(),
         };
         let took = plan.clock.elapsed().saturating_sub(start);
-        self.work.shared.pool.park(&plan.cell, parked, took);
+        let pool = &self.work.shared.pool;
+        pool.tally().wiping += took;
+        pool.park(&plan.cell, parked);
         Ok(evidence)
     }
 
     /// How the cluster was created.
     fn origin(&self) -> String {
-        match (&self.after, self.work.origin()) {
+        match (&self.after, self.work.origin.get()) {
             (Some(cell), Some(Origin::Kept(_))) => {
                 format!("reused after {cell}, kept by an earlier run")
             }
             (Some(cell), _) => format!("reused after {cell}"),
-            (None, Some(Origin::Prepared(template))) => template.title(),
+            (None, Some(Origin::Prepared(template))) => {
+                format!("prepared, from template {}", template.id)
+            }
             (None, Some(Origin::Fresh(Some(why)))) => format!("fresh; {why}"),
             (None, Some(Origin::Fresh(None) | Origin::Kept(_)) | None) => "fresh".to_owned(),
         }
@@ -243,21 +244,24 @@ impl Cluster for KindCluster {
         evidence.push(ready::version(asked, &kube.server_version)?);
         let expected = "fresh, verified or proven clean";
         evidence.push(Evidence::new("cluster", expected, tenancy.origin(), true));
-        let pool = &work.shared.pool;
+        let mut tally = work.shared.pool.tally();
         if tenancy.after.is_some() {
-            pool.reused(work.creation_time.get().copied().unwrap_or_default());
-        } else {
-            let took = *work.creation_time.get_or_init(|| self.steps.elapsed());
-            pool.created();
-            match work.origin() {
-                Some(Origin::Prepared(template)) => {
-                    pool.cloned(template.creation().saturating_sub(took));
-                }
-                Some(Origin::Fresh(Some(why))) => {
-                    pool.rejected(format!("{}: {why}", tenant.plan.cell.id));
-                }
-                Some(Origin::Fresh(None) | Origin::Kept(_)) | None => {}
+            tally.reused += 1;
+            tally.saved += work.creation_time.get().copied().unwrap_or_default();
+            return Ok(evidence);
+        }
+        tally.created += 1;
+        let took = *work.creation_time.get_or_init(|| self.steps.elapsed());
+        match work.origin.get() {
+            Some(Origin::Prepared(template)) => {
+                tally.cloned += 1;
+                tally.saved_by_clones += template.creation().saturating_sub(took);
             }
+            Some(Origin::Fresh(Some(why))) => {
+                let cell = &tenant.plan.cell.id;
+                tally.rejections.push(format!("{cell}: {why}"));
+            }
+            Some(Origin::Fresh(None) | Origin::Kept(_)) | None => {}
         }
         Ok(evidence)
     }
@@ -298,7 +302,7 @@ impl Cluster for KindCluster {
     }
 
     async fn kubeconfig(&self) -> Result<Option<OsString>, Failure> {
-        Ok(Some(Files::of(&self.tenancy().work).kubeconfig().into()))
+        Ok(Some(self.tenancy().work.file(KUBECONFIG).into()))
     }
 
     fn nodes(&self) -> Vec<NodeName> {
@@ -314,7 +318,6 @@ impl Cluster for KindCluster {
             row.map_or_else(|| name.to_owned(), |row| format!("{name} ({})", row.seen))
         };
         let names = work.shared.names.of(&work.plan.cell);
-        let tuning = work.tuning.lock().unwrap_or_else(PoisonError::into_inner);
         let nodes = work.nodes();
         // A clone's nodes are named after the cluster that was frozen.
         let prefix = nodes
@@ -327,7 +330,7 @@ impl Cluster for KindCluster {
             agent: image(&names.agent),
             mock: image(&names.mock),
             address: tenant.address().map(|address| address.to_string()),
-            tuning: tuning.clone(),
+            tuning: work.tuning.get().cloned().unwrap_or_default(),
         }
     }
 

@@ -9,42 +9,25 @@ use super::claim::SEALS;
 use super::tuning::{self, PATCHES};
 use crate::matrix::Cell;
 
-/// A configuration file.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct KindFile {
-    /// The content. JSON is valid YAML, which kind reads.
-    pub(super) content: Value,
-    /// The changes to kind's defaults, for the report.
-    pub(super) tuning: Vec<String>,
-}
+/// The folder of kubeadm's patches in the cell's private folder.
+pub(super) const PATCHES_FOLDER: &str = "patches";
+/// The empty folder that is mounted as the seal, in the cell's private folder.
+pub(super) const SEAL_FOLDER: &str = "seal";
 
-/// The seal of a cluster's containers: an empty folder, mounted in each of them under a name that no other cluster
-/// uses.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seal<'s> {
-    /// The folder.
-    pub(super) folder: &'s Path,
-    /// The name.
-    pub(super) name: &'s str,
-}
-
-/// The file for `cell`. It is tuned if `patches` is a folder that contains [`tuning::DNS_PATCH`].
-pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> KindFile {
+/// The content of the file for `cell`, whose private folder is `folder`. JSON is valid YAML, which kind reads. The seal
+/// is an empty folder, mounted in each node under a name that no other cluster uses. With `fast_setup`, the cluster is
+/// tuned.
+pub(super) fn kind_file(cell: &Cell, fast_setup: bool, folder: &Path, seal: &str) -> Value {
     let variant = &cell.variant.kind;
     let mut content = Map::from_iter([
         ("kind".to_owned(), json!("Cluster")),
         ("apiVersion".to_owned(), json!("kind.x-k8s.io/v1alpha4")),
-        ("nodes".to_owned(), nodes(cell, patches, seal)),
+        ("nodes".to_owned(), nodes(cell, fast_setup, folder, seal)),
     ]);
     let mut kubeadm = Vec::new();
-    let mut names = Vec::new();
-    if patches.is_some() {
+    if fast_setup {
         let patches = tuning::kubeadm_patches(cell);
-        kubeadm = patches
-            .iter()
-            .map(|patch| json!(patch.to_string()))
-            .collect();
-        names = tuning::names(cell);
+        kubeadm.extend(patches.iter().map(|patch| json!(patch.to_string())));
     }
     for (key, value) in variant {
         match (key.as_str(), value) {
@@ -59,27 +42,19 @@ pub(super) fn kind_file(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> 
         content.insert("kubeadmConfigPatches".to_owned(), Value::Array(kubeadm));
     }
     bind_to_loopback(&mut content);
-    KindFile {
-        content: Value::Object(content),
-        tuning: names,
-    }
+    Value::Object(content)
 }
 
 /// The content of the file for `cell`, with placeholders for the folders and the seal's name, which differ between
 /// runs.
 pub(super) fn without_run(cell: &Cell, fast_setup: bool) -> Value {
-    let patches = fast_setup.then(|| Path::new("patches"));
-    let seal = Seal {
-        folder: Path::new("seal"),
-        name: "seal",
-    };
-    kind_file(cell, patches, seal).content
+    kind_file(cell, fast_setup, Path::new(""), "seal")
 }
 
-fn nodes(cell: &Cell, patches: Option<&Path>, seal: Seal<'_>) -> Value {
-    let mount = |folder: &Path, path: &str| json!({"hostPath": folder, "containerPath": path, "readOnly": true});
-    let sealed = mount(seal.folder, &format!("{SEALS}/{}", seal.name));
-    let patches = patches.map(|folder| mount(folder, PATCHES));
+fn nodes(cell: &Cell, fast_setup: bool, folder: &Path, seal: &str) -> Value {
+    let mount = |name: &str, path: &str| json!({"hostPath": folder.join(name), "containerPath": path, "readOnly": true});
+    let sealed = mount(SEAL_FOLDER, &format!("{SEALS}/{seal}"));
+    let patches = fast_setup.then(|| mount(PATCHES_FOLDER, PATCHES));
     let mounts: Vec<_> = std::iter::once(sealed.clone()).chain(patches).collect();
     let control_plane = json!({"role": "control-plane", "extraMounts": mounts});
     let workers =
@@ -104,10 +79,9 @@ mod tests {
     use super::*;
     use crate::matrix::{Matrix, Variant};
 
-    /// The file for `cell`, with any seal.
-    fn kind_file(cell: &Cell, patches: Option<&Path>) -> KindFile {
-        let (folder, name) = (Path::new("/seal"), "name");
-        super::kind_file(cell, patches, Seal { folder, name })
+    /// The file for `cell`, with any folder and seal.
+    fn kind_file(cell: &Cell, fast_setup: bool) -> Value {
+        super::kind_file(cell, fast_setup, Path::new("/run"), "name")
     }
 
     fn cell(version: &str, nodes: u16, kind: Value) -> Cell {
@@ -124,8 +98,8 @@ mod tests {
     }
 
     /// The kubeadm patches in a file, parsed.
-    fn patches(file: &KindFile) -> Vec<Value> {
-        let patches = file.content["kubeadmConfigPatches"].as_array().unwrap();
+    fn patches(file: &Value) -> Vec<Value> {
+        let patches = file["kubeadmConfigPatches"].as_array().unwrap();
         patches
             .iter()
             .map(|patch| serde_saphyr::from_str(patch.as_str().unwrap()).unwrap())
@@ -134,9 +108,9 @@ mod tests {
 
     #[test]
     fn without_tuning_kinds_defaults_are_unchanged() {
-        let file = kind_file(&cell("1.34", 3, json!({})), None);
+        let file = kind_file(&cell("1.34", 3, json!({})), false);
         let sealed =
-            json!({"hostPath": "/seal", "containerPath": "/e2e-matrix/name", "readOnly": true});
+            json!({"hostPath": "/run/seal", "containerPath": "/e2e-matrix/name", "readOnly": true});
         let expected = json!({
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
@@ -147,22 +121,20 @@ mod tests {
                 {"role": "worker", "extraMounts": [sealed]},
             ],
         });
-        assert_eq!(file.content, expected);
-        assert!(file.tuning.is_empty());
+        assert_eq!(file, expected);
     }
 
     #[test]
     fn only_the_control_plane_gets_the_patches() {
-        let file = kind_file(&cell("1.34", 2, json!({})), Some(Path::new("/run/patches")));
+        let file = kind_file(&cell("1.34", 2, json!({})), true);
         assert_eq!(
-            file.content["nodes"][0]["extraMounts"][1]["hostPath"],
+            file["nodes"][0]["extraMounts"][1]["hostPath"],
             "/run/patches"
         );
         let sealed =
-            json!({"hostPath": "/seal", "containerPath": "/e2e-matrix/name", "readOnly": true});
+            json!({"hostPath": "/run/seal", "containerPath": "/e2e-matrix/name", "readOnly": true});
         let worker = json!({"role": "worker", "extraMounts": [sealed]});
-        assert_eq!(file.content["nodes"][1], worker);
-        assert!(!file.tuning.is_empty());
+        assert_eq!(file["nodes"][1], worker);
     }
 
     #[test]
@@ -173,20 +145,17 @@ mod tests {
             "networking": {"apiServerAddress": "0.0.0.0"},
             "kubeadmConfigPatches": [own],
         });
-        let file = kind_file(&cell("1.34", 1, kind), Some(Path::new("/p")));
-        let all = file.content["kubeadmConfigPatches"].as_array().unwrap();
+        let file = kind_file(&cell("1.34", 1, kind), true);
+        let all = file["kubeadmConfigPatches"].as_array().unwrap();
         assert_eq!(all.last().unwrap(), own);
-        assert_eq!(file.content["featureGates"], json!({"A": true}));
-        assert_eq!(
-            file.content["networking"],
-            json!({"apiServerAddress": "0.0.0.0"})
-        );
+        assert_eq!(file["featureGates"], json!({"A": true}));
+        assert_eq!(file["networking"], json!({"apiServerAddress": "0.0.0.0"}));
     }
 
     #[test]
     fn arguments_and_key_types_are_written_for_versions_before_and_since_1_36() {
         let kind = json!({"featureGates": {"B": false, "A": true}});
-        let file = kind_file(&cell("1.36", 1, kind), Some(Path::new("/p")));
+        let file = kind_file(&cell("1.36", 1, kind), true);
         let patches = patches(&file);
         let of = |api_version: &str| {
             let is_it = |patch: &&Value| {
@@ -221,7 +190,7 @@ mod tests {
     #[test]
     fn kubeadm_skips_the_phases_that_kind_skips() {
         let kind = json!({"networking": {"kubeProxyMode": "none"}});
-        let file = kind_file(&cell("1.34", 3, kind), Some(Path::new("/p")));
+        let file = kind_file(&cell("1.34", 3, kind), true);
         let patches = patches(&file);
         let init = patches
             .iter()
@@ -236,7 +205,7 @@ mod tests {
     #[test]
     fn a_single_node_skips_the_phases_for_joining_nodes() {
         let phases = |nodes| {
-            let file = kind_file(&cell("1.34", nodes, json!({})), Some(Path::new("/p")));
+            let file = kind_file(&cell("1.34", nodes, json!({})), true);
             let is_it = |patch: &Value| patch["kind"] == "InitConfiguration";
             let init = patches(&file).into_iter().find(is_it);
             init.unwrap()["skipPhases"].clone()

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +14,14 @@ use jiff::Timestamp;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{KindFile, Seal, kind_file};
+use super::config::{PATCHES_FOLDER, SEAL_FOLDER, kind_file};
 use super::destroy::filesystem_failed;
 use super::fingerprint::Fingerprint;
 use super::nodes::{CLUSTER_LABEL, containers};
 use super::prepared;
-use super::tuning::DNS_PATCH;
+use super::tuning::{self, DNS_PATCH};
 use super::work::Work;
-use super::{destroy, disk_space, engine_health, network, node_image, preflight, stale};
+use super::{disk_space, engine_health, network, node_image, preflight, stale};
 use crate::cluster::NodeName;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
@@ -34,41 +33,12 @@ use crate::machine::process::{Group, ProcessError};
 /// after cleanup.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The files for creation, in the cell's private folder.
-pub(super) struct Files {
-    folder: PathBuf,
-}
-
-impl Files {
-    pub(super) fn of(work: &Work) -> Self {
-        Self {
-            folder: work.plan.runtime.clone(),
-        }
-    }
-
-    fn config(&self) -> PathBuf {
-        self.folder.join("kind.yaml")
-    }
-
-    /// The cluster's kubeconfig, which exists after kind has succeeded.
-    pub(super) fn kubeconfig(&self) -> PathBuf {
-        self.folder.join("kubeconfig")
-    }
-
-    /// kind's output.
-    pub(super) fn output(&self) -> PathBuf {
-        self.folder.join("kind.log")
-    }
-
-    fn patches(&self) -> PathBuf {
-        self.folder.join("patches")
-    }
-
-    /// The empty folder that is mounted as the seal.
-    pub(super) fn sealed(&self) -> PathBuf {
-        self.folder.join("seal")
-    }
-}
+/// The cluster's kubeconfig in the cell's private folder, which exists after kind has succeeded.
+pub(super) const KUBECONFIG: &str = "kubeconfig";
+/// kind's output in the same folder.
+pub(super) const OUTPUT: &str = "kind.log";
+/// kind's configuration file in the same folder.
+const CONFIG: &str = "kind.yaml";
 
 /// Creates the cluster, as a clone if there is a template. Must not be dropped: when `stop` is cancelled, it ends its
 /// processes and returns.
@@ -109,9 +79,9 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     // Recorded before the cluster, which uses it: entries are reclaimed last to first.
     work.shared.network(&work.plan.ledger).await?;
     work.plan_resources()?;
-    let image = node_image::ensure(work, docker).await?;
+    let image = node_image::ensure(work).await?;
     if work.may_be_reused() {
-        let fingerprint = Fingerprint::of(&work.shared, docker, &work.plan.cell).await?;
+        let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell).await?;
         // This runs once per cluster.
         drop(work.fingerprint.set(fingerprint));
     }
@@ -120,25 +90,19 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
 }
 
 fn write_files(work: &Work) -> std::io::Result<()> {
-    let files = Files::of(work);
-    private_folder(&files.folder)?;
+    let (cell, folder) = (&work.plan.cell, &work.plan.runtime);
+    private_folder(folder)?;
     let fast_setup = work.shared.options.fast_setup;
-    let patches = files.patches();
     if fast_setup {
+        let patches = folder.join(PATCHES_FOLDER);
         private_folder(&patches)?;
         let (name, content) = DNS_PATCH;
         fs::write(patches.join(name), content)?;
+        work.tuning.get_or_init(|| tuning::names(cell));
     }
-    let sealed = files.sealed();
-    private_folder(&sealed)?;
-    let seal = Seal {
-        folder: &sealed,
-        name: &work.seal,
-    };
-    let patches = fast_setup.then_some(patches.as_path());
-    let KindFile { content, tuning } = kind_file(&work.plan.cell, patches, seal);
-    work.set_tuning(tuning);
-    fs::write(files.config(), content.to_string())
+    private_folder(&folder.join(SEAL_FOLDER))?;
+    let content = kind_file(cell, fast_setup, folder, &work.seal);
+    fs::write(folder.join(CONFIG), content.to_string())
 }
 
 async fn kind_create(
@@ -146,11 +110,15 @@ async fn kind_create(
     image: &str,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let files = Files::of(work);
-    let mut group = spawn(work, image, &files)?;
+    let mut group = spawn(work, image)?;
     let failed = |error: ProcessError| Failure::new(Symptom::ProcessFailed, chain(&error));
     if let Some(status) = stop.run_until_cancelled(group.wait()).await {
-        return check_status(status.map_err(failed)?, &files.output());
+        let status = status.map_err(failed)?;
+        if status.success() {
+            return Ok(());
+        }
+        let output = fs::read_to_string(work.file(OUTPUT)).unwrap_or_default();
+        return Err(explain(&output, &status.to_string()));
     }
     // The creation of a container can't be cancelled, so it is awaited, and cleanup then deletes the container.
     let grace = work.plan.clock.deadline(ABORT_TIMEOUT);
@@ -169,9 +137,10 @@ async fn kind_create(
     Err(Failure::new(Symptom::ClusterNotUp, message))
 }
 
-fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
-    let failed = |error| filesystem_failed("write to", &files.output(), &error);
-    let output = File::create(files.output()).map_err(failed)?;
+fn spawn(work: &Work, image: &str) -> Result<Group, Failure> {
+    let path = work.file(OUTPUT);
+    let failed = |error| filesystem_failed("write to", &path, &error);
+    let output = File::create(&path).map_err(failed)?;
     let errors = output.try_clone().map_err(failed)?;
     let mut command = Command::new("kind");
     command
@@ -184,9 +153,9 @@ fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
         ])
         .args(["--image", image])
         .arg("--config")
-        .arg(files.config())
+        .arg(work.file(CONFIG))
         .arg("--kubeconfig")
-        .arg(files.kubeconfig())
+        .arg(work.file(KUBECONFIG))
         .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
         .env_remove("KIND_EXPERIMENTAL_DOCKER_NETWORK")
         .env(MARK, &work.plan.mark)
@@ -194,14 +163,6 @@ fn spawn(work: &Work, image: &str, files: &Files) -> Result<Group, Failure> {
         .stdout(output)
         .stderr(errors);
     Group::spawn(&mut command).map_err(|error| Failure::new(Symptom::ToolMissing, chain(&error)))
-}
-
-fn check_status(status: ExitStatus, output: &Path) -> Result<(), Failure> {
-    if status.success() {
-        return Ok(());
-    }
-    let text = fs::read_to_string(output).unwrap_or_default();
-    Err(explain(&text, &status.to_string()))
 }
 
 /// Why kind failed, according to its output.
@@ -293,11 +254,8 @@ pub(super) async fn follow(work: Arc<Work>) {
 /// Records the cluster's containers and volumes. The engine chooses their ids and names, so they can't be recorded
 /// earlier.
 async fn record_containers(work: &Work, docker: &Docker) {
-    let recorded = match containers(docker, Some(work.plan.cluster.as_str())).await {
-        Ok(found) => work.record_containers(&found),
-        Err(error) => Err(destroy::engine_failed(error)),
-    };
-    if let Err(failure) = recorded {
+    let found = containers(docker, Some(work.plan.cluster.as_str())).await;
+    if let Err(failure) = found.and_then(|found| work.record_containers(&found)) {
         tracing::warn!(%failure, "failed to record the containers of the nodes");
     }
 }

@@ -8,16 +8,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::errors::Error;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use futures::future::try_join_all;
 
+use super::adopt;
 use super::claim::{Claim, Live};
 use super::nodes::{containers, is_gone};
 use super::thaw::thaw;
 use super::work::Work;
-use super::{adopt, disk_space, engine_health};
 use crate::cluster::StepLog;
 use crate::deadline::Deadline;
 use crate::error::chain;
@@ -27,18 +26,6 @@ use crate::machine::{LiveClaims, open_files};
 /// How long deleting a container may take before it is assumed to be blocked. The engine itself gives up after twelve
 /// seconds.
 const UNUSUALLY_LONG: Duration = Duration::from_secs(3);
-
-/// The failure if the engine returned an error.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "this is passed to `map_err`, which gives the error away"
-)]
-pub(super) fn engine_failed(error: Error) -> Failure {
-    let message = format!("the container engine failed: {}", chain(&error));
-    disk_space::diagnose(
-        Failure::new(Symptom::EngineGone, message).with_remedy(engine_health::REMEDY),
-    )
-}
 
 /// The failure if `action`, such as `write to`, failed for a file or folder on the host.
 pub(super) fn filesystem_failed(action: &str, path: &Path, error: &io::Error) -> Failure {
@@ -98,11 +85,12 @@ pub(super) async fn delete_containers(
     volumes.retain(|volume| !live.owns_volume(volume));
     let ids = found.iter().filter_map(|it| it.id.as_deref());
     let deleting = ids.map(|id| delete_container(docker, id));
-    try_join_all(deleting).await.map_err(engine_failed)?;
+    try_join_all(deleting).await?;
     let left = own_containers(docker, claim, live).await?;
     let mut left_volumes = Vec::new();
     for volume in &volumes {
-        if !delete_volume(docker, volume).await.map_err(engine_failed)? {
+        let deleted = docker.remove_volume(volume, None::<RemoveVolumeOptions>);
+        if !is_gone(deleted.await)? {
             left_volumes.push(volume.clone());
         }
     }
@@ -124,20 +112,13 @@ pub(super) async fn own_containers(
     claim: &Claim,
     live: &Live,
 ) -> Result<Vec<ContainerSummary>, Failure> {
-    let found = containers(docker, Some(&claim.name)).await;
-    let mut found = found.map_err(engine_failed)?;
+    let mut found = containers(docker, Some(&claim.name)).await?;
     found.retain(|container| claim.may_delete(container, live));
     Ok(found)
 }
 
-/// Deletes a volume. Returns whether it is gone: a volume in use stays.
-async fn delete_volume(docker: &Docker, name: &str) -> Result<bool, Error> {
-    let options = None::<RemoveVolumeOptions>;
-    is_gone(docker.remove_volume(name, options).await)
-}
-
 /// Deletes the container with this id, and its volumes.
-async fn delete_container(docker: &Docker, id: &str) -> Result<(), Error> {
+async fn delete_container(docker: &Docker, id: &str) -> Result<(), Failure> {
     let options = RemoveContainerOptionsBuilder::new()
         .force(true)
         .v(true)

@@ -6,8 +6,8 @@
 use futures::future::join_all;
 use kube::ResourceExt;
 
-use super::create::Files;
-use super::nodes::exec;
+use super::create::OUTPUT;
+use super::nodes::run;
 use super::work::Work;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::kubernetes::diagnostics::{self, file, mask};
@@ -49,7 +49,7 @@ pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -
 }
 
 fn kind_output(work: &Work) -> String {
-    let path = Files::of(work).output();
+    let path = work.file(OUTPUT);
     std::fs::read_to_string(&path)
         .unwrap_or_else(|error| format!("{}: {}\n", path.display(), chain(&error)))
 }
@@ -77,10 +77,9 @@ async fn journal(work: &Work, node: &NodeName) -> Diagnostic {
         JOURNAL_LINES,
     ];
     let text = match work.shared.docker().await {
-        Ok(docker) => match exec(docker, node.as_str(), &command, None).await {
-            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-            Err(error) => format!("the kubelet's journal can't be read: {error}\n"),
-        },
+        Ok(docker) => run(docker, node, &command, None)
+            .await
+            .unwrap_or_else(|why| format!("the kubelet's journal can't be read: {why}\n")),
         Err(failure) => format!("{failure}\n"),
     };
     file(&format!("kubelet-{node}.log"), text, false)

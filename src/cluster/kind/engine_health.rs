@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::errors::Error;
 
+use super::disk_space;
 use super::work::Work;
 use crate::deadline::Deadline;
 use crate::error::chain;
@@ -18,6 +20,14 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What to do if the engine fails.
 pub(super) const REMEDY: &str = "check whether the engine runs (`docker info`), and read its log";
+
+/// The failure if the engine returned an error.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = format!("the container engine failed: {}", chain(&error));
+        disk_space::diagnose(Self::new(Symptom::EngineGone, message).with_remedy(REMEDY))
+    }
+}
 
 /// Checks the engine until it doesn't respond.
 pub(super) async fn watch(work: Arc<Work>) {

@@ -1,12 +1,10 @@
 //! The fingerprint of a cluster identifies everything that it was created from. A cluster is reused only if a fresh one
 //! would have the same fingerprint.
 
-use bollard::Docker;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::config;
-use super::destroy::engine_failed;
 use super::node_image;
 use super::provider::KindContext;
 use crate::event::Failure;
@@ -23,14 +21,10 @@ pub(super) struct Fingerprint([(&'static str, String); 4]);
 
 impl Fingerprint {
     /// The fingerprint that a new cluster for `cell` would have.
-    pub(super) async fn of(
-        shared: &KindContext,
-        docker: &Docker,
-        cell: &Cell,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn of(shared: &KindContext, cell: &Cell) -> Result<Self, Failure> {
+        let docker = shared.docker().await?;
         let image = node_image::resolve(docker, cell).await?;
-        let inspected = docker.inspect_image(&image.name).await;
-        let node_image = inspected.map_err(engine_failed)?.id;
+        let node_image = docker.inspect_image(&image.name).await?.id;
         // The locations of patches and seal don't matter, and their contents come from this program.
         let file = config::without_run(cell, shared.options.fast_setup);
         let archives = shared.archives(cell).await?;

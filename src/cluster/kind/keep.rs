@@ -1,7 +1,7 @@
 //! Keeps a cluster after the end of its cell: records it, and lists the commands to inspect it.
 
 use super::claim::{Kept, KindResource};
-use super::create::Files;
+use super::create::KUBECONFIG;
 use super::wipe::Leftovers;
 use super::work::Work;
 use crate::cluster::CellPlan;
@@ -16,18 +16,16 @@ pub(super) fn keep(work: &Work, plan: &CellPlan, is_sound: bool) -> Result<Vec<S
     let ledger = &plan.ledger;
     let [folder, processes] = work.on_host();
     // kind has ended, so no process is left.
-    let mut kept = ledger.gone(&processes);
+    ledger.gone(&processes)?;
     if let Some(mut claim) = work.claim() {
         claim.kept = is_sound
             .then(|| reusable(work, plan))
             .flatten()
             .map(Box::new);
         // The folder is needed for inspection.
-        let folder = kept.and_then(|()| ledger.keep(&folder, Vec::new()));
-        let cluster = KindResource::Cluster(claim);
-        kept = folder.and_then(|()| ledger.keep(&cluster, commands.clone()));
+        ledger.keep(&folder, Vec::new())?;
+        ledger.keep(&KindResource::Cluster(claim), commands.clone())?;
     }
-    kept?;
     Ok(commands)
 }
 
@@ -40,13 +38,13 @@ fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
         nodes: work.nodes(),
         before: work.before.get()?,
         leftovers: Leftovers::of(plan),
-        folders: work.folders(),
+        folders: [work.earlier_folders(), &[work.plan.runtime.clone()]].concat(),
         creation_ms: milliseconds(*work.creation_time.get()?),
     })
 }
 
 fn commands(work: &Work, plan: &CellPlan) -> Vec<String> {
-    let kubeconfig = Files::of(work).kubeconfig();
+    let kubeconfig = work.file(KUBECONFIG);
     let path = quoted(&kubeconfig.display().to_string());
     let mut commands = Vec::new();
     // kind writes this file last: a cluster that didn't come up has none.

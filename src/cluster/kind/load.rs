@@ -10,14 +10,13 @@ use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::disk_space;
-use super::node_state::{host_paths, read};
-use super::nodes::exec;
+use super::node_state::read_first;
+use super::nodes::run;
 use super::prepared::Origin;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
 use crate::cluster::retry::every;
-use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// How long a node's containerd may take to respond. Phases have shorter deadlines.
@@ -30,7 +29,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long to retry a failing import: longer than containerd takes to restart.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 
-const CTR: [&str; 2] = ["ctr", "--namespace=k8s.io"];
+/// The namespace of containerd that Kubernetes uses.
+const NAMESPACE: &str = "--namespace=k8s.io";
 
 /// When the nodes' containers run, reads the state of the nodes if another cell may reuse the cluster, and loads the
 /// images.
@@ -38,10 +38,9 @@ pub(super) async fn when_running(work: Arc<Work>) {
     let loading = async {
         work.all_running().await?;
         // The state of a kept cluster is read after it has been wiped.
-        let is_new = !matches!(work.origin(), Some(Origin::Kept(_)));
+        let is_new = !matches!(work.origin.get(), Some(Origin::Kept(_)));
         if is_new && work.may_be_reused() {
-            let before = read(&work, &host_paths(&work.plan.rendered)).await?;
-            work.before.set(Ok(before));
+            read_first(&work).await?;
         }
         load(&work).await
     };
@@ -97,17 +96,15 @@ fn failed(node: &NodeName, why: &str) -> Failure {
     disk_space::diagnose(Failure::new(Symptom::ImageLoadFailed, message))
 }
 
-async fn run(docker: &Docker, node: &NodeName, command: &[&str]) -> Result<String, String> {
-    let output = exec(docker, node.as_str(), command, None).await;
-    output.map_err(|error| chain(&error))?.success()
-}
-
 /// Waits until the node's containerd responds. Returns its snapshotter.
 async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> {
     let attempts = every(INTERVAL, RESPONSE_TIMEOUT);
-    let version = [CTR[0], "version"];
-    (|| run(docker, node, &version)).retry(attempts).await?;
-    let config = run(docker, node, &["containerd", "config", "dump"]).await?;
+    let version = ["ctr", "version"];
+    (|| run(docker, node, &version, None))
+        .retry(attempts)
+        .await?;
+    let dump = ["containerd", "config", "dump"];
+    let config = run(docker, node, &dump, None).await?;
     snapshotter(&config)
 }
 
@@ -133,10 +130,9 @@ async fn import(
     snapshotter: &str,
 ) -> Result<(), String> {
     let snapshotter = format!("--snapshotter={snapshotter}");
-    let [ctr, namespace] = CTR;
     let command = [
-        ctr,
-        namespace,
+        "ctr",
+        NAMESPACE,
         "images",
         "import",
         "--all-platforms",
@@ -144,8 +140,8 @@ async fn import(
         &snapshotter,
         "-",
     ];
-    let output = exec(docker, node.as_str(), &command, Some(&archive.path)).await;
-    output.map_err(|error| chain(&error))?.success().map(|_| ())
+    let imported = run(docker, node, &command, Some(&archive.path)).await;
+    imported.map(drop)
 }
 
 /// Verifies all images of `archive`.
@@ -164,13 +160,14 @@ async fn verify(
     node: &NodeName,
     image: &ArchivedImage,
 ) -> Result<Evidence, String> {
-    let [ctr, namespace] = CTR;
     let name = canonical(&image.name);
     let filter = format!("name=={name}");
-    let list = run(docker, node, &[ctr, namespace, "images", "list", &filter]).await?;
+    let list = ["ctr", NAMESPACE, "images", "list", &filter];
+    let list = run(docker, node, &list, None).await?;
     let seen = match manifest_digest(&list, &name) {
         Some(digest) => {
-            let manifest = run(docker, node, &[ctr, namespace, "content", "get", digest]).await?;
+            let get = ["ctr", NAMESPACE, "content", "get", digest];
+            let manifest = run(docker, node, &get, None).await?;
             config_digest(&manifest).unwrap_or_else(|| "unreadable".to_owned())
         }
         None => "missing".to_owned(),

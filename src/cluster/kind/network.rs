@@ -17,8 +17,7 @@ use bollard::query_parameters::{
 use jiff::Timestamp;
 
 use super::claim::{KindResource, Live, NetworkClaim};
-use super::destroy::engine_failed;
-use super::nodes::is_missing;
+use crate::cluster::images::absent_is_none;
 use crate::cluster::reclaim::Reclaimed;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
@@ -146,36 +145,32 @@ async fn delete_unused(
     dry_run: bool,
 ) -> Result<Reclaimed, Failure> {
     let live = Live::read(live)?;
-    let found = find(docker).await.map_err(engine_failed)?;
-    let Some(network) = found.filter(|network| claim.owns(network)) else {
+    let network = find(docker).await?;
+    let Some(network) = network.filter(|network| claim.owns(network)) else {
         return Ok(Reclaimed::Absent);
     };
     if live.owns_network(&network) {
         return Ok(Reclaimed::Used("a run uses it".to_owned()));
     }
     let id = network.id.unwrap_or_default();
-    let deleted = delete_empty(docker, &id, dry_run).await;
-    deleted.map_err(engine_failed)
-}
-
-async fn delete_empty(docker: &Docker, id: &str, dry_run: bool) -> Result<Reclaimed, Error> {
-    let used = || Ok(Reclaimed::Used("containers use it".to_owned()));
+    let used = || Reclaimed::Used("containers use it".to_owned());
     // The engine would refuse only because of running containers, but stopped ones could no longer be started.
-    if has_containers(docker, id).await? {
-        return used();
+    if has_containers(docker, &id).await? {
+        return Ok(used());
     }
     if dry_run {
         return Ok(Reclaimed::Present);
     }
-    match docker.remove_network(id).await {
-        Ok(()) => Ok(Reclaimed::Removed),
-        Err(error) if is_missing(&error) => Ok(Reclaimed::Absent),
+    match docker.remove_network(&id).await {
         // Another process was faster.
         Err(Error::DockerResponseServerError {
             status_code: 403 | 409,
             ..
-        }) => used(),
-        Err(error) => Err(error),
+        }) => Ok(used()),
+        removed => Ok(match absent_is_none(removed)? {
+            Some(()) => Reclaimed::Removed,
+            None => Reclaimed::Absent,
+        }),
     }
 }
 
@@ -203,12 +198,8 @@ async fn create(docker: &Docker, seal: &str) -> Result<String, Failure> {
     Ok(created.map_err(|error| failed(&error))?.id)
 }
 
-/// Whether the network exists.
-pub(super) async fn exists(docker: &Docker) -> Result<bool, Error> {
-    Ok(find(docker).await?.is_some())
-}
-
-async fn find(docker: &Docker) -> Result<Option<Network>, Error> {
+/// The network, if it exists.
+pub(super) async fn find(docker: &Docker) -> Result<Option<Network>, Error> {
     let pattern = format!("^{NETWORK}$");
     let filters = HashMap::from([("name", vec![pattern.as_str()])]);
     let options = ListNetworksOptionsBuilder::new().filters(&filters).build();

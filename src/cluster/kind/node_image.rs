@@ -6,10 +6,8 @@ use std::collections::HashMap;
 use bollard::Docker;
 use bollard::query_parameters::ListImagesOptionsBuilder;
 
-use super::destroy::engine_failed;
-use super::nodes::is_missing;
 use super::work::Work;
-use crate::cluster::images;
+use crate::cluster::images::{self, absent_is_none};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::Lock;
@@ -19,39 +17,15 @@ const REPOSITORY: &str = "kindest/node";
 
 /// Images published for kind, used if there is no local one: from the release notes of kind v0.33.0 (1.34 and later),
 /// v0.30.0 (1.31 to 1.33) and v0.29.0 (1.30).
-const PUBLISHED: [(&str, &str); 8] = [
-    (
-        "1.37",
-        "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
-    ),
-    (
-        "1.36",
-        "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",
-    ),
-    (
-        "1.35",
-        "kindest/node:v1.35.8@sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0",
-    ),
-    (
-        "1.34",
-        "kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d",
-    ),
-    (
-        "1.33",
-        "kindest/node:v1.33.4@sha256:25a6018e48dfcaee478f4a59af81157a437f15e6e140bf103f85a2e7cd0cbbf2",
-    ),
-    (
-        "1.32",
-        "kindest/node:v1.32.8@sha256:abd489f042d2b644e2d033f5c2d900bc707798d075e8186cb65e3f1367a9d5a1",
-    ),
-    (
-        "1.31",
-        "kindest/node:v1.31.12@sha256:0f5cc49c5e73c0c2bb6e2df56e7df189240d83cf94edfa30946482eb08ec57d2",
-    ),
-    (
-        "1.30",
-        "kindest/node:v1.30.13@sha256:397209b3d947d154f6641f2d0ce8d473732bd91c87d9575ade99049aa33cd648",
-    ),
+const PUBLISHED: [&str; 8] = [
+    "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
+    "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",
+    "kindest/node:v1.35.8@sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0",
+    "kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d",
+    "kindest/node:v1.33.4@sha256:25a6018e48dfcaee478f4a59af81157a437f15e6e140bf103f85a2e7cd0cbbf2",
+    "kindest/node:v1.32.8@sha256:abd489f042d2b644e2d033f5c2d900bc707798d075e8186cb65e3f1367a9d5a1",
+    "kindest/node:v1.31.12@sha256:0f5cc49c5e73c0c2bb6e2df56e7df189240d83cf94edfa30946482eb08ec57d2",
+    "kindest/node:v1.30.13@sha256:397209b3d947d154f6641f2d0ce8d473732bd91c87d9575ade99049aa33cd648",
 ];
 
 /// A node image, and whether the engine has it.
@@ -63,39 +37,22 @@ pub(super) struct NodeImage {
 
 /// The image for `cell`'s nodes. Doesn't pull it.
 pub(super) async fn resolve(docker: &Docker, cell: &Cell) -> Result<NodeImage, Failure> {
-    if let Some(name) = &cell.node_image {
-        return named(docker, name.clone()).await;
-    }
-    if let Some(name) = newest(cell.kubernetes, &local(docker).await?) {
-        return Ok(NodeImage {
-            name,
-            is_present: true,
-        });
-    }
-    let version = cell.kubernetes.to_string();
-    let published = PUBLISHED.iter().find(|(of, _)| *of == version);
-    match published {
-        Some((_, name)) => named(docker, (*name).to_owned()).await,
-        None => Err(missing(
-            &format!("{REPOSITORY}:v{version}.*"),
-            cell,
-            "kind publishes no image for this version",
-        )),
-    }
-}
-
-async fn named(docker: &Docker, name: String) -> Result<NodeImage, Failure> {
-    match docker.inspect_image(&name).await {
-        Ok(_) => Ok(NodeImage {
-            name,
-            is_present: true,
-        }),
-        Err(error) if is_missing(&error) => Ok(NodeImage {
-            name,
-            is_present: false,
-        }),
-        Err(error) => Err(engine_failed(error)),
-    }
+    let name = if let Some(name) = &cell.node_image {
+        name.clone()
+    } else if let Some(name) = newest(cell.kubernetes, &local(docker).await?) {
+        name
+    } else {
+        let start = start(cell.kubernetes);
+        let published = PUBLISHED.into_iter().find(|name| name.starts_with(&start));
+        let published = published.ok_or_else(|| {
+            let why = "kind publishes no image for this version";
+            missing(&format!("{start}*"), cell, why)
+        })?;
+        published.to_owned()
+    };
+    let inspected = absent_is_none(docker.inspect_image(&name).await)?;
+    let is_present = inspected.is_some();
+    Ok(NodeImage { name, is_present })
 }
 
 /// Fails if the image exists neither locally nor in the registry. Doesn't pull it.
@@ -109,8 +66,8 @@ pub(super) async fn check(docker: &Docker, cell: &Cell) -> Result<NodeImage, Fai
 }
 
 /// Pulls the image if it doesn't exist locally, and returns its name. Concurrent calls pull it once.
-pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failure> {
-    let cell = &work.plan.cell;
+pub(super) async fn ensure(work: &Work) -> Result<String, Failure> {
+    let (docker, cell) = (work.shared.docker().await?, &work.plan.cell);
     let image = resolve(docker, cell).await?;
     if !image.is_present {
         let name = format!("node-image-{}", cell.kubernetes);
@@ -127,17 +84,18 @@ pub(super) async fn ensure(work: &Work, docker: &Docker) -> Result<String, Failu
 async fn local(docker: &Docker) -> Result<Vec<String>, Failure> {
     let filters = HashMap::from([("reference", vec![REPOSITORY])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-    let images = docker.list_images(Some(options)).await;
-    let images = images.map_err(engine_failed)?;
-    Ok(images
-        .into_iter()
-        .flat_map(|image| image.repo_tags)
-        .collect())
+    let images = docker.list_images(Some(options)).await?.into_iter();
+    Ok(images.flat_map(|image| image.repo_tags).collect())
+}
+
+/// The start of the names of the images of `version`.
+fn start(version: KubernetesVersion) -> String {
+    format!("{REPOSITORY}:v{version}.")
 }
 
 /// The newest of `names` that is an image of `version`.
 fn newest(version: KubernetesVersion, names: &[String]) -> Option<String> {
-    let start = format!("{REPOSITORY}:v{version}.");
+    let start = start(version);
     let patch = |name: &&String| -> Option<u32> { name.strip_prefix(&start)?.parse().ok() };
     names
         .iter()

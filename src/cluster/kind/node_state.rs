@@ -10,10 +10,9 @@ use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::PodSpec;
 use serde::{Deserialize, Serialize};
 
-use super::nodes::exec;
+use super::nodes;
 use super::work::Work;
 use crate::cluster::NodeName;
-use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Rendered;
 
@@ -74,8 +73,15 @@ pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     try_join_all(killing).await.map(drop)
 }
 
+/// Reads the state of all nodes before the first cell.
+pub(super) async fn read_first(work: &Work) -> Result<(), Failure> {
+    let before = read(work, &host_paths(&work.plan.rendered)).await?;
+    work.before.set(Ok(before));
+    Ok(())
+}
+
 /// Reads the state of all nodes.
-pub(super) async fn read(work: &Work, paths: &[String]) -> Result<NodeStates, Failure> {
+async fn read(work: &Work, paths: &[String]) -> Result<NodeStates, Failure> {
     let docker = work.shared.docker().await?;
     let reading = work.containers.iter().map(|node| async move {
         let listing = run(docker, node, LIST, paths).await?;
@@ -149,9 +155,7 @@ async fn run(
 ) -> Result<String, Failure> {
     let mut command = vec!["sh", "-c", script, "sh"];
     command.extend(arguments.iter().map(String::as_str));
-    let output = exec(docker, node.as_str(), &command, None).await;
-    let output = output.map_err(|error| chain(&error));
-    let output = output.and_then(super::nodes::Output::success);
+    let output = nodes::run(docker, node, &command, None).await;
     output.map_err(|why| {
         let message = format!("failed to run a cleanup script on node {node}: {why}");
         Failure::new(Symptom::CleanupIncomplete, message)

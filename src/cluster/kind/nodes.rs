@@ -15,36 +15,44 @@ use bollard::query_parameters::{
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::AsyncWriteExt;
 
+use crate::cluster::NodeName;
+use crate::cluster::images::absent_is_none;
+use crate::error::chain;
+use crate::event::Failure;
+
 /// kind's label on the containers of a cluster. Its value is the cluster's name.
 pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 
 /// The output of a command on a node.
-#[derive(Debug, Default)]
-pub(super) struct Output {
-    /// Its exit code; `None` if the engine doesn't know it.
-    pub(super) code: Option<i64>,
-    /// Its standard output.
-    pub(super) stdout: Vec<u8>,
-    /// Its standard error.
-    pub(super) stderr: Vec<u8>,
+#[derive(Default)]
+struct Output {
+    /// `None` if the engine doesn't know it.
+    exit_code: Option<i64>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
 }
 
-impl Output {
-    /// Its standard output if it succeeded.
-    pub(super) fn success(self) -> Result<String, String> {
-        if self.code == Some(0) {
-            return Ok(String::from_utf8_lossy(&self.stdout).into_owned());
-        }
-        let stderr = String::from_utf8_lossy(&self.stderr);
-        let code = self
-            .code
-            .map_or("unknown".to_owned(), |code| code.to_string());
-        Err(format!("exit code {code}: {}", stderr.trim()))
+/// Runs `command` in the container `node`, with the file `input` as its standard input if there is one. Returns its
+/// standard output if it succeeded.
+pub(super) async fn run(
+    docker: &Docker,
+    node: &NodeName,
+    command: &[&str],
+    input: Option<&Path>,
+) -> Result<String, String> {
+    let executed = exec(docker, node.as_str(), command, input).await;
+    let output = executed.map_err(|error| chain(&error))?;
+    if output.exit_code == Some(0) {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let code = output
+        .exit_code
+        .map_or("unknown".to_owned(), |code| code.to_string());
+    Err(format!("exit code {code}: {}", stderr.trim()))
 }
 
-/// Runs `command` in `container`, with the file `input` as its standard input if there is one.
-pub(super) async fn exec(
+async fn exec(
     docker: &Docker,
     container: &str,
     command: &[&str],
@@ -77,7 +85,7 @@ pub(super) async fn exec(
             None => reading.await?,
         }
     }
-    output.code = docker.inspect_exec(&id).await?.exit_code;
+    output.exit_code = docker.inspect_exec(&id).await?.exit_code;
     Ok(output)
 }
 
@@ -108,51 +116,28 @@ pub(super) async fn read_file(
     docker: &Docker,
     container: &str,
     path: &str,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<String>, Failure> {
     // Checks first whether the file exists: sending a file is expensive for the engine, and the file is often missing.
     let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
-    match docker
-        .get_container_archive_info(container, Some(options))
-        .await
-    {
-        Ok(_) => {}
-        Err(error) if is_missing(&error) => return Ok(None),
-        Err(error) => return Err(error),
+    let info = docker.get_container_archive_info(container, Some(options));
+    if absent_is_none(info.await)?.is_none() {
+        return Ok(None);
     }
     let options = DownloadFromContainerOptionsBuilder::new()
         .path(path)
         .build();
-    let bytes: Result<Vec<_>, Error> = docker
-        .download_from_container(container, Some(options))
-        .try_collect()
-        .await;
-    match bytes {
-        Ok(chunks) => Ok(first_file(&chunks.concat())),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the engine reports that the object doesn't exist.
-pub(super) fn is_missing(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::DockerResponseServerError {
-            status_code: 404,
-            ..
-        }
-    )
+    let file = docker.download_from_container(container, Some(options));
+    let chunks = absent_is_none(file.try_collect::<Vec<_>>().await)?;
+    Ok(chunks.and_then(|chunks| first_file(&chunks.concat())))
 }
 
 /// Whether an object is gone after the engine was asked to delete it: an object in use stays.
-pub(super) fn is_gone<T>(deleted: Result<T, Error>) -> Result<bool, Error> {
+pub(super) fn is_gone<T>(deleted: Result<T, Error>) -> Result<bool, Failure> {
     match deleted {
-        Ok(_) => Ok(true),
-        Err(error) if is_missing(&error) => Ok(true),
         Err(Error::DockerResponseServerError {
             status_code: 409, ..
         }) => Ok(false),
-        Err(error) => Err(error),
+        deleted => Ok(absent_is_none(deleted).map(|_| true)?),
     }
 }
 
@@ -169,7 +154,7 @@ fn first_file(bytes: &[u8]) -> Option<String> {
 pub(super) async fn containers(
     docker: &Docker,
     cluster: Option<&str>,
-) -> Result<Vec<ContainerSummary>, Error> {
+) -> Result<Vec<ContainerSummary>, Failure> {
     let label = match cluster {
         Some(name) => format!("{CLUSTER_LABEL}={name}"),
         None => CLUSTER_LABEL.to_owned(),
@@ -179,15 +164,5 @@ pub(super) async fn containers(
         .all(true)
         .filters(&filters)
         .build();
-    docker.list_containers(Some(options)).await
-}
-
-/// The names of the clusters to which `containers` belong.
-pub(super) fn clusters(containers: &[ContainerSummary]) -> std::collections::BTreeSet<String> {
-    let labels = containers
-        .iter()
-        .filter_map(|container| container.labels.as_ref());
-    labels
-        .filter_map(|labels| labels.get(CLUSTER_LABEL).cloned())
-        .collect()
+    Ok(docker.list_containers(Some(options)).await?)
 }

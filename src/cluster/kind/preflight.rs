@@ -6,7 +6,6 @@ use std::path::Path;
 use bollard::Docker;
 use bollard::query_parameters::ListNetworksOptions;
 
-use super::destroy::engine_failed;
 use super::provider::KindContext;
 use super::{disk_space, network, node_image};
 use crate::cluster::Survey;
@@ -45,16 +44,11 @@ pub(super) async fn preflight(
 
 async fn survey(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure> {
     let docker = shared.docker().await?;
-    let version = docker.version().await.map_err(engine_failed)?;
-    let engine = version.version.unwrap_or_default();
+    let engine = docker.version().await?.version.unwrap_or_default();
+    let engine = format!("Docker {engine}");
     let kind = shared.kind_version().await?;
     let mut evidence = vec![
-        Evidence::new(
-            "container engine",
-            "answers",
-            format!("Docker {engine}"),
-            true,
-        ),
+        Evidence::new("container engine", "answers", engine, true),
         Evidence::new("kind", "on PATH", kind, true),
     ];
     let (images, skips) = node_images(shared, docker, cells).await?;
@@ -86,11 +80,8 @@ async fn node_images(
     let mut found: BTreeMap<String, Evidence> = BTreeMap::new();
     let mut skips = BTreeMap::new();
     for cells in groups.into_values() {
-        let checked = match cells.first() {
-            Some(cell) => node_image::check(docker, cell).await,
-            None => continue,
-        };
-        let image = match checked {
+        // A group has at least one cell.
+        let image = match node_image::check(docker, cells[0]).await {
             Ok(image) => image,
             Err(failure)
                 if shared.options.skip_missing_images
@@ -122,12 +113,8 @@ fn capacity(
     unit: &str,
     remedy: &str,
 ) -> Result<Evidence, Failure> {
-    let evidence = Evidence::new(
-        subject,
-        format!(">= {need} {unit}"),
-        format!("{has} {unit}"),
-        has >= need,
-    );
+    let (expected, seen) = (format!(">= {need} {unit}"), format!("{has} {unit}"));
+    let evidence = Evidence::new(subject, expected, seen, has >= need);
     if evidence.holds {
         return Ok(evidence);
     }
@@ -140,40 +127,28 @@ fn capacity(
 }
 
 fn inotify(nodes: u64) -> Result<Option<Evidence>, Failure> {
-    let need = INOTIFY_PER_NODE * nodes;
-    let check = |limits: probe::Inotify| {
-        capacity(
-            "fs.inotify.max_user_instances",
-            need,
-            limits.instances,
-            "instances",
-            INOTIFY_REMEDY,
-        )
+    let Some(limits) = probe::inotify() else {
+        return Ok(None);
     };
-    probe::inotify().map(check).transpose()
+    let subject = "fs.inotify.max_user_instances";
+    let (need, has) = (INOTIFY_PER_NODE * nodes, limits.instances);
+    capacity(subject, need, has, "instances", INOTIFY_REMEDY).map(Some)
 }
 
 fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
+    let Some(memory) = probe::memory() else {
+        return Ok(None);
+    };
     let (control_plane, worker) = MEMORY;
     let need = control_plane + worker * nodes.saturating_sub(1);
+    let (need, has) = (need >> 20, memory.available >> 20);
     let remedy = "close other programs, or select smaller cells with --filter";
-    let mebibytes = |bytes: u64| bytes >> 20;
-    let check = |memory: probe::Memory| {
-        capacity(
-            "available memory",
-            mebibytes(need),
-            mebibytes(memory.available),
-            "MiB",
-            remedy,
-        )
-    };
-    probe::memory().map(check).transpose()
+    capacity("available memory", need, has, "MiB", remedy).map(Some)
 }
 
 /// The free disk space of the engine's folder, if it is on this machine.
 async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> {
-    let info = docker.info().await.map_err(engine_failed)?;
-    let folder = info.docker_root_dir.unwrap_or_default();
+    let folder = docker.info().await?.docker_root_dir.unwrap_or_default();
     let Ok(free) = probe::free_disk(Path::new(&folder)) else {
         return Ok(None);
     };
@@ -184,9 +159,8 @@ async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> 
 
 /// Checks that an address pool is free for the network that all clusters share, unless the network exists.
 async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
-    let exists = network::exists(docker).await.map_err(engine_failed)?;
-    let networks = docker.list_networks(None::<ListNetworksOptions>).await;
-    let networks = networks.map_err(engine_failed)?;
+    let exists = network::find(docker).await?.is_some();
+    let networks = docker.list_networks(None::<ListNetworksOptions>).await?;
     let bridges = networks
         .iter()
         .filter(|network| network.driver.as_deref() == Some("bridge"))
@@ -197,12 +171,8 @@ async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
     } else {
         format!("{bridges} of about {NETWORKS} possible networks exist")
     };
-    let evidence = Evidence::new(
-        "Docker network `kind`",
-        "exists or can be created",
-        seen,
-        holds,
-    );
+    let expected = "exists or can be created";
+    let evidence = Evidence::new("Docker network `kind`", expected, seen, holds);
     if holds {
         return Ok(evidence);
     }

@@ -11,7 +11,6 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use super::adopt::{self, Adopted};
 use super::cluster::KindCluster;
 use super::config;
 use super::fingerprint::Fingerprint;
@@ -19,8 +18,8 @@ use super::network::Use;
 use super::prepared::{self, Templates};
 use super::reuse::{self, Parked, Pool};
 use super::work::{Source, Work};
-use super::{destroy, engine_health, network, node_image, preflight};
-use crate::cluster::images::{self, Archive, ImageNames, Sources, image_names};
+use super::{adopt, destroy, engine_health, network, node_image, preflight};
+use crate::cluster::images::{self, Archive, ImageNames, image_names};
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Cluster, ClusterName, NAMESPACE, Preparation, Provider, Survey};
@@ -150,11 +149,7 @@ impl KindContext {
     async fn parked(&self, cell: &Cell) -> Option<Parked> {
         let parked = self.pool.take(cell)?;
         let deadline = self.options.clock.deadline(FINGERPRINT_TIMEOUT);
-        let comparing = async {
-            let docker = self.docker().await?;
-            Fingerprint::of(self, docker, cell).await
-        };
-        let why = match deadline.run(comparing).await {
+        let why = match deadline.run(Fingerprint::of(self, cell)).await {
             Ok(Ok(fingerprint)) => {
                 let differences = parked.fingerprint.differences(&fingerprint);
                 if differences.is_empty() {
@@ -183,25 +178,24 @@ impl KindContext {
             let mut archives = self.archives.lock().await;
             Arc::clone(archives.entry(names.agent.clone()).or_default())
         };
-        let creating = archives.get_or_try_init(|| self.create_archives(cell, &names));
+        let creating = archives.get_or_try_init(async || {
+            let options = &self.options;
+            let images = Images {
+                agent: options.images.agent_of(cell),
+                ..options.images.clone()
+            };
+            let (base, runner) = (&options.base, &options.runner);
+            images::ensure(
+                self.docker().await?,
+                &options.state,
+                &images,
+                base,
+                runner,
+                &names,
+            )
+            .await
+        });
         creating.await.cloned()
-    }
-
-    async fn create_archives(
-        &self,
-        cell: &Cell,
-        names: &ImageNames,
-    ) -> Result<Vec<Archive>, Failure> {
-        let docker = self.docker().await?;
-        let sources = Sources {
-            images: Images {
-                agent: self.options.images.agent_of(cell),
-                ..self.options.images.clone()
-            },
-            base: self.options.base.clone(),
-            runner: self.options.runner.clone(),
-        };
-        images::ensure(docker, &self.options.state, &sources, names).await
     }
 }
 
@@ -268,9 +262,10 @@ impl Provider for KindProvider {
     ) -> Result<Option<Preparation>, Failure> {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
         let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant, Source::Any));
-        let docker = self.0.docker().await?;
-        let image = node_image::ensure(&work, docker).await?;
-        let (template, is_new) = prepared::prepare(&work, &image, stop, prepared::TIMEOUT).await?;
+        let image = node_image::ensure(&work).await?;
+        let id = prepared::id(&work).await?;
+        let preparing = prepared::prepare(&work, &image, id, stop, prepared::TIMEOUT);
+        let (template, is_new) = preparing.await?;
         Ok(Some(Preparation {
             template: template.id.clone(),
             is_new,
@@ -294,10 +289,7 @@ impl Provider for KindProvider {
             None if self.0.options.reuse => adopt_kept(&self.0, &plan).await,
             parked => parked,
         };
-        Arc::new(match parked {
-            Some(parked) => KindCluster::reused(parked, plan),
-            None => KindCluster::fresh(Arc::clone(&self.0), plan),
-        })
+        Arc::new(KindCluster::new(Arc::clone(&self.0), plan, parked))
     }
 
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure> {
@@ -334,10 +326,8 @@ async fn adopt_kept(shared: &Arc<KindContext>, plan: &Arc<CellPlan>) -> Option<P
     let adopting = Box::pin(adopt::adopt(shared, plan, &deadline));
     let rejection = match adopting.await {
         Ok(None) => return None,
-        Ok(Some(Adopted { parked, problem })) => {
-            let Some(why) = problem else {
-                return Some(parked);
-            };
+        Ok(Some((parked, Ok(())))) => return Some(parked),
+        Ok(Some((parked, Err(why)))) => {
             let name = &parked.work.plan.cluster;
             let deadline = shared.options.clock.deadline(DELETION_TIMEOUT);
             match delete_parked(&parked, &deadline).await {

@@ -2,6 +2,7 @@
 //!
 //! Deletes only resources that a ledger claims and no live run does, and resources with our label.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +10,8 @@ use bollard::Docker;
 use tokio::sync::OnceCell;
 
 use super::claim::{Claim, KindResource, Live};
-use super::destroy::{delete_containers, engine_failed, own_containers};
+use super::destroy::{delete_containers, own_containers};
+use super::nodes::CLUSTER_LABEL;
 use super::{network, nodes, stored_images};
 use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
@@ -80,22 +82,23 @@ impl KindReclaimer {
 
     /// The clusters whose names have our format, but which aren't in any ledger in `state`.
     pub async fn strangers(&self, state: &StateFolder) -> Result<Vec<String>, Failure> {
-        let found = nodes::containers(self.docker().await?, None).await;
-        let found = found.map_err(engine_failed)?;
+        let found = nodes::containers(self.docker().await?, None).await?;
         let folders = folders(state)?;
-        let ledgers = folders
+        let ledgers: Vec<_> = folders
             .iter()
-            .filter_map(|it| LedgerContents::read(it).ok());
-        let ledgers: Vec<_> = ledgers.collect();
+            .filter_map(|it| LedgerContents::read(it).ok())
+            .collect();
         let is_in = |contents: &LedgerContents, name: &str| {
             let is_it = |(_, it)| matches!(it, KindResource::Cluster(claim) if claim.name == name);
             contents.payloads().any(is_it)
         };
-        let mut clusters = nodes::clusters(&found);
-        clusters.retain(|name| {
-            ClusterName::matches_grammar(name) && !ledgers.iter().any(|ledger| is_in(ledger, name))
-        });
-        Ok(clusters.into_iter().collect())
+        let labels = found.iter().flat_map(|it| &it.labels);
+        let names: BTreeSet<_> = labels
+            .filter_map(|labels| labels.get(CLUSTER_LABEL))
+            .filter(|name| ClusterName::matches_grammar(name))
+            .filter(|name| !ledgers.iter().any(|ledger| is_in(ledger, name)))
+            .collect();
+        Ok(names.into_iter().cloned().collect())
     }
 
     /// The images with our label, by name, or by id if they have none.
@@ -153,8 +156,7 @@ pub(super) async fn cluster(
 
 /// The result if nothing is left of the cluster: something else may have its name.
 async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
-    let found = nodes::containers(docker, Some(&claim.name)).await;
-    let found = found.map_err(engine_failed)?;
+    let found = nodes::containers(docker, Some(&claim.name)).await?;
     let reason = "that run did not create it; delete it with `kind delete cluster`";
     Ok(if found.iter().all(|container| live.owns(container)) {
         Reclaimed::Absent

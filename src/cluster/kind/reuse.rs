@@ -1,14 +1,14 @@
 //! Clusters that several cells use, one after another: which cells can share a cluster, which clusters wait for their
 //! next cell, and how much time this saves.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::fingerprint::Fingerprint;
-use super::work::Work;
+use super::work::{Work, lock};
 use crate::matrix::{Cell, CellId};
 
 /// The key of the cells that can share a cluster: they agree in everything that a cluster is created from, including
@@ -21,7 +21,6 @@ pub(super) fn group(cell: &Cell) -> String {
 }
 
 /// A cluster that was proven clean.
-#[derive(Clone)]
 pub(super) struct Parked {
     pub(super) work: Arc<Work>,
     pub(super) fingerprint: Fingerprint,
@@ -31,7 +30,13 @@ pub(super) struct Parked {
 
 /// The shared clusters of a run.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<State>);
+pub(super) struct Pool {
+    /// The cells that haven't started yet, each with its [`group`] and its [`topology`].
+    to_come: Mutex<BTreeMap<CellId, (String, String)>>,
+    /// The clusters that wait for a cell, by [`group`].
+    parked: Mutex<BTreeMap<String, Parked>>,
+    tally: Mutex<Tally>,
+}
 
 /// The key of the cells whose clusters can be clones of the same template.
 fn topology(cell: &Cell) -> String {
@@ -40,120 +45,73 @@ fn topology(cell: &Cell) -> String {
     format!("{}/{}/{image}/{kind}", cell.kubernetes, cell.nodes)
 }
 
-#[derive(Default)]
-struct State {
-    /// The cells that haven't started yet, by [`group`].
-    to_come: BTreeMap<String, BTreeSet<CellId>>,
-    /// The same cells, by [`topology`].
-    alike: BTreeMap<String, BTreeSet<CellId>>,
-    parked: BTreeMap<String, Parked>,
-    tally: Tally,
-}
-
 /// The result of sharing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    created: usize,
-    reused: usize,
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) created: usize,
+    pub(super) reused: usize,
     /// The creation times of reused clusters, counted once per reuse.
-    saved: Duration,
+    pub(super) saved: Duration,
     /// How long wiping took in total.
-    wiping: Duration,
+    pub(super) wiping: Duration,
     /// How many clusters were clones of templates.
-    cloned: usize,
+    pub(super) cloned: usize,
     /// How much sooner they were up than the clusters that the templates were made from.
-    saved_by_clones: Duration,
+    pub(super) saved_by_clones: Duration,
     /// Why prepared or shared clusters were not used.
-    rejections: Vec<String>,
+    pub(super) rejections: Vec<String>,
 }
 
 impl Pool {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The result so far, to be added to.
+    pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
+        lock(&self.tally)
     }
 
     /// Announces the cells of the run.
     pub(super) fn expect(&self, cells: &[Cell]) {
-        let mut state = self.state();
-        for cell in cells {
-            let group = state.to_come.entry(group(cell)).or_default();
-            group.insert(cell.id.clone());
-            let alike = state.alike.entry(topology(cell)).or_default();
-            alike.insert(cell.id.clone());
-        }
+        let keys = |cell: &Cell| (cell.id.clone(), (group(cell), topology(cell)));
+        lock(&self.to_come).extend(cells.iter().map(keys));
     }
 
     /// Records that `cell` starts. Returns the cluster that waits for it.
     pub(super) fn take(&self, cell: &Cell) -> Option<Parked> {
-        let mut state = self.state();
-        let group = group(cell);
-        if let Some(to_come) = state.to_come.get_mut(&group) {
-            to_come.remove(&cell.id);
-        }
-        if let Some(alike) = state.alike.get_mut(&topology(cell)) {
-            alike.remove(&cell.id);
-        }
-        state.parked.remove(&group)
+        lock(&self.to_come).remove(&cell.id);
+        lock(&self.parked).remove(&group(cell))
     }
 
     /// Whether another cell will use the cluster of `cell`.
     pub(super) fn has_next(&self, cell: &Cell) -> bool {
-        let state = self.state();
-        let to_come = state.to_come.get(&group(cell));
-        to_come.is_some_and(|cells| !cells.is_empty())
+        let own = group(cell);
+        lock(&self.to_come).values().any(|(group, _)| *group == own)
     }
 
     /// How many further cells have clusters that are created like that of `cell`.
     pub(super) fn to_come(&self, cell: &Cell) -> usize {
-        let state = self.state();
-        state.alike.get(&topology(cell)).map_or(0, BTreeSet::len)
-    }
-
-    /// Records how long it took to wipe a cluster that an earlier run kept.
-    pub(super) fn adopted(&self, wiping: Duration) {
-        self.state().tally.wiping += wiping;
+        let own = topology(cell);
+        let to_come = lock(&self.to_come);
+        to_come.values().filter(|(_, it)| *it == own).count()
     }
 
     /// Keeps a clean cluster for the next cell.
-    pub(super) fn park(&self, cell: &Cell, parked: Parked, wiping: Duration) {
-        let mut state = self.state();
-        state.parked.insert(group(cell), parked);
-        state.tally.wiping += wiping;
+    pub(super) fn park(&self, cell: &Cell, parked: Parked) {
+        lock(&self.parked).insert(group(cell), parked);
     }
 
     /// Takes all clusters that still wait.
     pub(super) fn drain(&self) -> Vec<Parked> {
-        let parked = std::mem::take(&mut self.state().parked);
+        let parked = std::mem::take(&mut *lock(&self.parked));
         parked.into_values().collect()
-    }
-
-    /// Records that a cluster was created.
-    pub(super) fn created(&self) {
-        self.state().tally.created += 1;
-    }
-
-    /// Records that a cluster was reused whose creation took this long.
-    pub(super) fn reused(&self, creation_time: Duration) {
-        let tally = &mut self.state().tally;
-        tally.reused += 1;
-        tally.saved += creation_time;
-    }
-
-    /// Records that a cluster was a clone, which was up this much sooner than a fresh one.
-    pub(super) fn cloned(&self, saved: Duration) {
-        let tally = &mut self.state().tally;
-        tally.cloned += 1;
-        tally.saved_by_clones += saved;
     }
 
     /// Records why a prepared or shared cluster was not used.
     pub(super) fn rejected(&self, why: String) {
-        self.state().tally.rejections.push(why);
+        self.tally().rejections.push(why);
     }
 
     /// The summary for the report.
     pub(super) fn summary(&self) -> Vec<String> {
-        let tally = self.state().tally.clone();
+        let tally = self.tally();
         let mut texts = tally.rejections.clone();
         if tally.cloned > 0 {
             let (cloned, created) = (tally.cloned, tally.created);
@@ -226,10 +184,13 @@ mod tests {
     fn the_time_saved_is_measured() {
         let pool = Pool::default();
         assert_eq!(pool.summary(), [] as [&str; 0]);
-        pool.created();
-        pool.reused(Duration::from_secs(20));
-        pool.reused(Duration::from_secs(20));
-        pool.state().tally.wiping = Duration::from_secs(14);
+        *pool.tally() = Tally {
+            created: 1,
+            reused: 2,
+            saved: Duration::from_secs(40),
+            wiping: Duration::from_secs(14),
+            ..Tally::default()
+        };
         assert_eq!(
             pool.summary(),
             ["reuse saved about 26 s: 1 cluster instead of 3"]

@@ -7,8 +7,8 @@ use bollard::Docker;
 
 use super::claim::{Claim, KindResource};
 use super::nodes::containers;
+use super::reclaim;
 use super::work::Work;
-use super::{destroy, reclaim};
 use crate::cluster::ClusterName;
 use crate::cluster::reclaim::Entry;
 use crate::event::{Failure, Symptom};
@@ -40,8 +40,7 @@ pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> 
             }
         }
     }
-    let others = containers(docker, Some(own)).await;
-    let others = others.map_err(destroy::engine_failed)?;
+    let others = containers(docker, Some(own)).await?;
     if others.is_empty() {
         return Ok(());
     }
@@ -50,11 +49,18 @@ pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> 
         .flat_map(clusters)
         .filter(|(left, _)| left.kept.is_some());
     let is_kept = kept.any(|(_, claim)| others.iter().any(|container| claim.owns(container)));
-    Err(if is_kept {
-        self::kept(own)
+    let (why, gc) = if is_kept {
+        (": an earlier run kept it", "`e2e-matrix gc --kept` or ")
     } else {
-        foreign(own)
-    })
+        (", and no dead run created it", "")
+    };
+    Err(Failure::new(
+        Symptom::ClusterNotUp,
+        format!("a cluster called {own} already exists{why}"),
+    )
+    .with_remedy(format!(
+        "delete it with {gc}`kind delete cluster --name {own}`, or choose another name"
+    )))
 }
 
 /// The clusters in the ledger of `run`.
@@ -66,29 +72,9 @@ pub(super) fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
     run.contents.payloads().filter_map(claim)
 }
 
-fn foreign(name: &str) -> Failure {
-    Failure::new(
-        Symptom::ClusterNotUp,
-        format!("a cluster called {name} already exists, and no dead run created it"),
-    )
-    .with_remedy(format!(
-        "delete it with `kind delete cluster --name {name}`, or choose another name"
-    ))
-}
-
 /// The failure if another run has locked the name.
 pub(super) fn in_use(name: &str) -> Failure {
     let message = format!("another run uses the cluster name {name}");
     Failure::new(Symptom::ClusterNotUp, message)
         .with_remedy("wait until that run ends, or choose another name with `--cluster-name`")
-}
-
-fn kept(name: &str) -> Failure {
-    Failure::new(
-        Symptom::ClusterNotUp,
-        format!("a cluster called {name} already exists: an earlier run kept it"),
-    )
-    .with_remedy(format!(
-        "delete it with `e2e-matrix gc --kept` or `kind delete cluster --name {name}`, or choose another name"
-    ))
 }

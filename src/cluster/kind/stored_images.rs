@@ -6,7 +6,6 @@ use bollard::Docker;
 use bollard::models::ImageSummary;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 
-use super::destroy::engine_failed;
 use super::nodes::is_gone;
 use crate::event::Failure;
 
@@ -14,8 +13,7 @@ use crate::event::Failure;
 pub(super) async fn with_label(docker: &Docker, label: &str) -> Result<Vec<ImageSummary>, Failure> {
     let filters = HashMap::from([("label", vec![label])]);
     let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-    let images = docker.list_images(Some(options)).await;
-    images.map_err(engine_failed)
+    Ok(docker.list_images(Some(options)).await?)
 }
 
 /// The names of an image, by which it can be deleted even if a container uses it; its id if it has none.
@@ -33,5 +31,5 @@ pub(super) fn names(mut image: ImageSummary) -> Vec<String> {
 /// loses its name, and the next `docker image prune` deletes it.
 pub(super) async fn delete(docker: &Docker, name: &str, force: bool) -> Result<bool, Failure> {
     let options = RemoveImageOptionsBuilder::new().force(force).build();
-    is_gone(docker.remove_image(name, Some(options), None).await).map_err(engine_failed)
+    is_gone(docker.remove_image(name, Some(options), None).await)
 }

@@ -17,17 +17,18 @@ pub(super) const DNS_PATCH: (&str, &str) = (
 );
 
 /// The first version whose kubeadm accepts a patch of its DNS deployment.
-const DNS_PATCHED_SINCE: KubernetesVersion = KubernetesVersion {
-    major: 1,
-    minor: 32,
-};
+const DNS_PATCHED_SINCE: KubernetesVersion = version_1(32);
 
 /// The last version whose controller manager starts its controllers only after looking for nodes, which it does for the
 /// first time after ten seconds.
-const LATE_NODE_IPAM: KubernetesVersion = KubernetesVersion {
-    major: 1,
-    minor: 30,
-};
+const LATE_NODE_IPAM: KubernetesVersion = version_1(30);
+
+/// The first version in which the administrator's kubeconfig needs role bindings.
+const SUPER_ADMIN_SINCE: KubernetesVersion = version_1(29);
+
+const fn version_1(minor: u16) -> KubernetesVersion {
+    KubernetesVersion { major: 1, minor }
+}
 
 /// Descriptions of the settings for `cell`, for the report.
 pub(super) fn names(cell: &Cell) -> Vec<String> {
@@ -61,11 +62,7 @@ pub(super) fn assigns_pod_networks(cell: &Cell) -> bool {
 
 /// The kubeconfig that works without role bindings, as soon as the API server responds.
 pub(super) fn admin_kubeconfig(version: KubernetesVersion) -> &'static str {
-    let since = KubernetesVersion {
-        major: 1,
-        minor: 29,
-    };
-    if version >= since {
+    if version >= SUPER_ADMIN_SINCE {
         "/etc/kubernetes/super-admin.conf"
     } else {
         "/etc/kubernetes/admin.conf"

@@ -10,8 +10,7 @@ use super::node_state::{self, NodeStates};
 use super::work::Work;
 use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::delete::{delete, dynamic, gone, request, workloads_at_once};
-use crate::cluster::kubernetes::unusable;
-use crate::event::{Evidence, Failure};
+use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
 /// The namespaces that every kind cluster has.
@@ -60,8 +59,8 @@ impl Leftovers {
     }
 }
 
-/// Deletes everything that a cell left in the cluster. Evidence that doesn't hold says what remains. The namespace, in
-/// which nothing runs any more, is deleted in the background: see [`Work::wait_for_deletion`].
+/// Deletes everything that a cell left in the cluster, and fails if something remains. The namespace, in which nothing
+/// runs any more, is deleted in the background: see [`Work::wait_for_deletion`].
 pub(super) async fn wipe(
     work: &Work,
     leftovers: &Leftovers,
@@ -88,7 +87,13 @@ pub(super) async fn wipe(
     let subject = "objects in other namespaces";
     evidence.push(Evidence::none_left(subject, &leftovers.elsewhere));
     evidence.extend(node_state::wipe(work, &leftovers.paths, before).await?);
-    Ok(evidence)
+    match evidence.iter().find(|row| !row.holds) {
+        None => Ok(evidence),
+        Some(left) => {
+            let message = format!("{}: {}", left.subject, left.seen);
+            Err(Failure::new(Symptom::CleanupIncomplete, message))
+        }
+    }
 }
 
 /// Kills the cell's processes. Asking them to end could take as long as they like.
@@ -109,17 +114,15 @@ async fn delete_objects(client: &Client, leftovers: &Leftovers) -> Result<(), Fa
 
 async fn namespaces_left(client: &Client, leftovers: &Leftovers) -> Result<Evidence, Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let listed = api.list(&ListParams::default()).await;
-    let names = listed.map_err(|error| unusable(&error))?.into_iter();
-    let names = names.map(|namespace| namespace.name_any());
+    let namespaces = api.list(&ListParams::default()).await?.into_iter();
+    let names = namespaces.map(|namespace| namespace.name_any());
     let left: Vec<_> = names.filter(|name| !leftovers.covers(name)).collect();
     Ok(Evidence::none_left("other namespaces", &left))
 }
 
 async fn pods_left(client: &Client) -> Result<Evidence, Failure> {
     let api: Api<Pod> = Api::all(client.clone());
-    let listed = api.list(&ListParams::default()).await;
-    let pods = listed.map_err(|error| unusable(&error))?.into_iter();
+    let pods = api.list(&ListParams::default()).await?.into_iter();
     let foreign = pods.filter(|pod| {
         let namespace = pod.namespace().unwrap_or_default();
         !SYSTEM.contains(&namespace.as_str())
@@ -131,8 +134,8 @@ async fn pods_left(client: &Client) -> Result<Evidence, Failure> {
 async fn objects_left(client: &Client, leftovers: &Leftovers) -> Result<Evidence, Failure> {
     let mut left = Vec::new();
     for (version, kind, name) in &leftovers.objects {
-        let found = dynamic(client, version, kind).get_opt(name).await;
-        if found.map_err(|error| unusable(&error))?.is_some() {
+        let found = dynamic(client, version, kind).get_opt(name).await?;
+        if found.is_some() {
             left.push(format!("{kind} {name}"));
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::claim::{Claim, Kept, KindResource, SEALS};
+use super::config::SEAL_FOLDER;
 use super::fingerprint::Fingerprint;
 use super::node_state::NodeStates;
 use super::prepared::Origin;
@@ -46,7 +47,7 @@ pub(super) struct Work {
     /// Reached when kind has succeeded, or when the containers of a clone were created.
     pub(super) created: Milestone<()>,
     /// How the cluster is created. Set before any milestone is reached.
-    origin: OnceLock<Origin>,
+    pub(super) origin: OnceLock<Origin>,
     /// For each container of a node: reached when it runs.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
     /// Reached when the images are loaded on every node.
@@ -56,13 +57,11 @@ pub(super) struct Work {
     /// Fails if the cluster can't come up any more, or has gone down.
     pub(super) lost: Arc<Milestone<()>>,
     /// The changes to kind's defaults.
-    pub(super) tuning: Mutex<Vec<String>>,
+    pub(super) tuning: OnceLock<Vec<String>>,
     /// The fingerprint, if another cell may reuse the cluster.
     pub(super) fingerprint: OnceLock<Fingerprint>,
     /// The state of the nodes before the first cell, if another cell may reuse the cluster.
     pub(super) before: Milestone<NodeStates>,
-    /// The private folders of the runs that kept the cluster before.
-    earlier_folders: OnceLock<Vec<PathBuf>>,
     /// Reached when the namespace of the previous cell is deleted.
     deletion: Mutex<Arc<Milestone<()>>>,
     /// How long the cluster took to come up.
@@ -101,10 +100,9 @@ impl Work {
             loaded: Milestone::new(),
             access: Milestone::new(),
             lost: Arc::clone(&tenant.lost),
-            tuning: Mutex::default(),
+            tuning: OnceLock::new(),
             fingerprint: OnceLock::new(),
             before: Milestone::new(),
-            earlier_folders: OnceLock::new(),
             deletion: Mutex::new(Arc::new(Milestone::reached_already(()))),
             creation_time: OnceLock::new(),
             tasks: TaskTracker::new(),
@@ -121,30 +119,12 @@ impl Work {
         &self.containers[0]
     }
 
-    /// How the cluster is created, as soon as that is known.
-    pub(super) fn origin(&self) -> Option<&Origin> {
-        self.origin.get()
-    }
-
-    /// Sets how the cluster is created. This happens once.
-    pub(super) fn set_origin(&self, origin: Origin) {
-        self.origin.get_or_init(|| origin);
-    }
-
     /// The names of the nodes in Kubernetes, control plane first.
     pub(super) fn nodes(&self) -> Vec<NodeName> {
         match self.origin.get() {
             Some(Origin::Prepared(template)) => template.nodes(),
-            Some(Origin::Kept(nodes)) => nodes.clone(),
+            Some(Origin::Kept(kept)) => kept.nodes.clone(),
             Some(Origin::Fresh { .. }) | None => self.containers.clone(),
-        }
-    }
-
-    /// Waits until the container of `node` runs.
-    pub(super) async fn is_running(&self, node: &NodeName) -> Result<(), Failure> {
-        match self.running.get(node) {
-            Some(milestone) => milestone.reached().await,
-            None => std::future::pending().await,
         }
     }
 
@@ -162,18 +142,13 @@ impl Work {
     }
 
     /// Takes over a cluster that an earlier run kept, with the lock of its name.
-    pub(super) fn take_over(&self, claim: Claim, name: Lock, kept: &Kept) -> Result<(), Failure> {
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
-        let claim = Claim {
-            mark: self.plan.mark.clone(),
-            kept: None,
-            ..claim
-        };
-        self.record(claim)?;
-        self.set_origin(Origin::Kept(kept.nodes.clone()));
-        self.earlier_folders.get_or_init(|| kept.folders.clone());
+    pub(super) fn take_over(&self, claim: Claim, name: Lock, kept: Kept) -> Result<(), Failure> {
+        *lock(&self.name) = Some(name);
+        let mark = self.plan.mark.clone();
+        self.record(Claim { mark, ..claim })?;
         self.creation_time
             .get_or_init(|| Duration::from_millis(kept.creation_ms));
+        self.origin.get_or_init(|| Origin::Kept(Box::new(kept)));
         self.begun.set(Ok(Timestamp::now()));
         self.created.set(Ok(()));
         for milestone in self.running.values() {
@@ -184,41 +159,34 @@ impl Work {
 
     /// The private folders of the runs that kept the cluster before.
     pub(super) fn earlier_folders(&self) -> &[PathBuf] {
-        self.earlier_folders.get().map_or(&[], Vec::as_slice)
+        match self.origin.get() {
+            Some(Origin::Kept(kept)) => &kept.folders,
+            Some(Origin::Fresh(_) | Origin::Prepared(_)) | None => &[],
+        }
     }
 
-    /// All private folders of the cluster, oldest first.
-    pub(super) fn folders(&self) -> Vec<PathBuf> {
-        let own = &self.plan.runtime;
-        self.earlier_folders()
-            .iter()
-            .chain([own])
-            .cloned()
-            .collect()
+    /// A file in the cell's private folder.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.plan.runtime.join(name)
     }
 
     /// Locks the cluster's name until [`Self::release_name`] is called or this process ends.
     pub(super) fn lock_name(&self) -> Result<(), Failure> {
-        let lock = self.shared.lock_name(self.plan.cluster.as_str())?;
-        let lock = lock.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        let name = self.shared.lock_name(self.plan.cluster.as_str())?;
+        let name = name.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
+        *lock(&self.name) = Some(name);
         Ok(())
     }
 
     /// Lets other runs use the cluster's name.
     pub(super) fn release_name(&self) -> Result<(), Failure> {
-        let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
-        let released = name.take().map_or(Ok(()), Lock::remove);
+        let released = lock(&self.name).take().map_or(Ok(()), Lock::remove);
         Ok(released?)
     }
 
     /// The claim to the cluster; `None` before it is in the ledger.
     pub(super) fn claim(&self) -> Option<Claim> {
-        self.held_claim().clone()
-    }
-
-    fn held_claim(&self) -> MutexGuard<'_, Option<Claim>> {
-        self.claim.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.claim).clone()
     }
 
     /// The resources on the host that belong to the cell.
@@ -246,44 +214,39 @@ impl Work {
 
     /// Claims the cluster and the resources on the host.
     fn record(&self, claim: Claim) -> Result<(), Failure> {
-        *self.held_claim() = Some(claim.clone());
-        let ledger = &self.plan.ledger;
-        let on_host = self.on_host();
-        let planned = on_host.iter().try_for_each(|it| ledger.plan(it));
-        let planned = planned.and_then(|()| ledger.plan(&KindResource::Cluster(claim)));
-        Ok(planned?)
+        *lock(&self.claim) = Some(claim.clone());
+        for resource in self.on_host() {
+            self.plan.ledger.plan(&resource)?;
+        }
+        Ok(self.plan.ledger.plan(&KindResource::Cluster(claim))?)
     }
 
     /// Records that nothing is left.
     pub(super) fn all_gone(&self) -> Result<(), Failure> {
-        let ledger = &self.plan.ledger;
-        let cluster = self.claim().map(KindResource::Cluster);
-        let gone = cluster.iter().try_for_each(|it| ledger.gone(it));
-        let gone = gone.and_then(|()| self.on_host().iter().try_for_each(|it| ledger.gone(it)));
-        Ok(gone?)
+        if let Some(claim) = self.claim() {
+            self.plan.ledger.gone(&KindResource::Cluster(claim))?;
+        }
+        for resource in self.on_host() {
+            self.plan.ledger.gone(&resource)?;
+        }
+        Ok(())
     }
 
     /// Records those of `found` that belong to the cluster and aren't known yet, and their volumes.
     pub(super) fn record_containers(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
-        let mut held = self.held_claim();
-        let Some(claim) = held.as_mut() else {
-            return Ok(());
-        };
-        if !claim.add(found) {
-            return Ok(());
+        if let Some(claim) = lock(&self.claim).as_mut()
+            && claim.add(found)
+        {
+            let cluster = KindResource::Cluster(claim.clone());
+            self.plan.ledger.plan(&cluster)?;
         }
-        let planned = self.plan.ledger.plan(&KindResource::Cluster(claim.clone()));
-        Ok(planned?)
+        Ok(())
     }
 
     /// The mount of the seal, in the engine's format.
     pub(super) fn sealed_mount(&self) -> String {
-        let folder = create::Files::of(self).sealed();
+        let folder = self.file(SEAL_FOLDER);
         format!("{}:{SEALS}/{}:ro", folder.display(), self.seal)
-    }
-
-    pub(super) fn set_tuning(&self, tuning: Vec<String>) {
-        *self.tuning.lock().unwrap_or_else(PoisonError::into_inner) = tuning;
     }
 
     /// Spawns a task that ends when it is done, or when the tasks are stopped.
@@ -298,7 +261,7 @@ impl Work {
         work: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) {
         let deletion = Arc::new(Milestone::new());
-        *self.held_deletion() = Arc::clone(&deletion);
+        *lock(&self.deletion) = Arc::clone(&deletion);
         let steps = Arc::clone(&self.steps);
         self.spawn(async move {
             deletion.set(steps.measure("namespace deleted", Box::pin(work)).await);
@@ -307,7 +270,7 @@ impl Work {
 
     /// Waits until the namespace of the previous cell is deleted.
     pub(super) async fn wait_for_deletion(&self, deadline: &Deadline) -> Result<(), Failure> {
-        let deletion = Arc::clone(&self.held_deletion());
+        let deletion = Arc::clone(&lock(&self.deletion));
         deadline
             .run(deletion.reached())
             .await
@@ -315,10 +278,6 @@ impl Work {
                 let message = format!("deleting the namespace of the previous cell {timed_out}");
                 Err(Failure::new(Symptom::CleanupIncomplete, message))
             })
-    }
-
-    fn held_deletion(&self) -> MutexGuard<'_, Arc<Milestone<()>>> {
-        self.deletion.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops the tasks. Creation ends its processes first.
@@ -329,6 +288,11 @@ impl Work {
             tracing::warn!(%timed_out, "the cluster's tasks did not end in time");
         }
     }
+}
+
+/// Locks `mutex`, also after a panic of another task: each change of its value is a single step.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts the tasks that create the cluster.

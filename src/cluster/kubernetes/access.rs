@@ -95,6 +95,12 @@ pub(crate) fn api_unreachable(why: &str) -> Failure {
     )
 }
 
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        unusable(&error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Scratch, record};
-use e2e_matrix::cluster::images::{self, Sources, image_names};
+use e2e_matrix::cluster::images::{self, image_names};
 use e2e_matrix::event::Failure;
 use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Images, Phase};
@@ -134,16 +134,12 @@ impl Drop for Hand {
 pub(crate) fn load_images(hand: &Hand) -> (String, String) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
-    let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
-    let sources = Sources {
-        images: Images::default(),
-        base: PathBuf::from("."),
-        runner,
-    };
+    let (images, base) = (Images::default(), Path::new("."));
+    let names = image_names(&images, base, &runner).unwrap();
     let state = StateFolder::at(hand.scratch.path().join("archives"));
     let archives = runtime.block_on(async {
         let docker = images::connect().await.unwrap();
-        images::ensure(&docker, &state, &sources, &names)
+        images::ensure(&docker, &state, &images, base, &runner, &names)
             .await
             .unwrap()
     });

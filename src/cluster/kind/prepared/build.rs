@@ -8,9 +8,8 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::freeze;
-use super::image::{self, Facts};
+use super::image;
 use super::template::{self, Template, prune};
-use crate::cluster::CellPlan;
 use crate::cluster::kind::destroy;
 use crate::cluster::kind::work::{self, Source, Work};
 use crate::cluster::kubernetes::{Tenant, ready};
@@ -40,21 +39,15 @@ pub(super) fn build(
 ) -> BoxFuture<'static, Result<Template, Failure>> {
     // Boxed, because creating a cluster may involve building a template, which involves creating a cluster.
     async move {
-        let plan = Arc::new(plan(&cell.plan, &id)?);
+        let run = cell.plan.ledger.run();
+        let name = format!("prepared-{}-{run}", &id[..ID_LENGTH.min(id.len())]);
+        let plan = Arc::new(cell.plan.in_cluster(&name, "template")?);
         let clock = plan.clock.clone();
         let tenant = Arc::new(Tenant::new(plan, Arc::new(Milestone::new())));
-        let work = Arc::new(Work::new(
-            Arc::clone(&cell.shared),
-            &tenant,
-            Source::Kind(None),
-        ));
-        let building = Box::pin(create(
-            &work,
-            &tenant,
-            &image,
-            &id,
-            clock.deadline(BUILD_TIMEOUT),
-        ));
+        let shared = Arc::clone(&cell.shared);
+        let work = Arc::new(Work::new(shared, &tenant, Source::Kind(None)));
+        let limit = clock.deadline(BUILD_TIMEOUT);
+        let building = Box::pin(create(&work, &tenant, &image, &id, limit));
         let building = cell.steps.measure("template", building);
         let built = stop.run_until_cancelled(building).await.unwrap_or_else(|| {
             let message = "creating the template was interrupted";
@@ -80,13 +73,6 @@ pub(super) fn build(
         }
     }
     .boxed()
-}
-
-/// The plan of the template's cluster.
-fn plan(cell: &CellPlan, id: &str) -> Result<CellPlan, Failure> {
-    let run = cell.ledger.run();
-    let name = format!("prepared-{}-{run}", &id[..ID_LENGTH.min(id.len())]);
-    cell.in_cluster(&name, "template")
 }
 
 /// Creates the cluster and freezes it.
@@ -121,12 +107,7 @@ async fn create(
     tenant.leave(&deadline).await;
     let freezing = async {
         let revision = freeze::freeze(work, &kube.client, id).await?;
-        let facts = Facts {
-            revision,
-            server_version: kube.server_version.clone(),
-            creation_time,
-        };
-        image::commit(work, image, id, &facts).await
+        image::commit(work, image, id, revision, creation_time).await
     };
     let frozen = work.steps.measure("freeze", freezing);
     let template = tokio::select! {

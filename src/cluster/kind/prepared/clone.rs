@@ -8,7 +8,7 @@ use std::fs;
 
 use bollard::Docker;
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, Mount, MountType, MountVolumeOptions, PortBinding,
+    ContainerCreateBody, EndpointSettings, Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
@@ -17,8 +17,8 @@ use futures::future::try_join_all;
 
 use super::template::{self, Template};
 use crate::cluster::NodeName;
-use crate::cluster::kind::create::Files;
-use crate::cluster::kind::destroy::{engine_failed, filesystem_failed};
+use crate::cluster::kind::create::OUTPUT;
+use crate::cluster::kind::destroy::filesystem_failed;
 use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::work::Work;
 use crate::event::{Failure, Symptom};
@@ -75,24 +75,21 @@ pub(in crate::cluster::kind) async fn clone(
     template.touch(&work.shared.options.state);
     write_note(work, template)?;
     let docker = work.shared.docker().await?;
-    let mut hosts = Vec::new();
     let nodes = template.frozen.iter().zip(&work.containers).enumerate();
-    let mut workers = Vec::new();
-    for (number, (frozen, container)) in nodes {
+    let mut nodes = nodes.map(|(number, (frozen, container))| {
         let image = template::image(&template.id, number);
-        let body = body(work, frozen.container.clone(), image);
-        if number == 0 {
-            let address = start(docker, container, body).await?;
-            // Workers find the control plane by its name in Kubernetes, which the engine doesn't know.
-            hosts.push(format!("{}:{address}", frozen.name));
-        } else {
-            workers.push((container, body));
-        }
-    }
-    let starting = workers.into_iter().map(|(container, mut body)| {
+        (container, body(work, frozen.container.clone(), image))
+    });
+    let Some((control_plane, body)) = nodes.next() else {
+        return Ok(());
+    };
+    let address = start(docker, control_plane, body).await?;
+    // Workers find the control plane by its name in Kubernetes, which the engine doesn't know.
+    let known = format!("{}:{address}", template.frozen[0].name);
+    let starting = nodes.map(|(container, mut body)| {
         let host = body.host_config.get_or_insert_default();
-        let known = host.extra_hosts.get_or_insert_default();
-        known.extend(hosts.iter().cloned());
+        let hosts = host.extra_hosts.get_or_insert_default();
+        hosts.push(known.clone());
         start(docker, container, body)
     });
     try_join_all(starting).await.map(drop)
@@ -100,7 +97,7 @@ pub(in crate::cluster::kind) async fn clone(
 
 /// Explains in the file for kind's output why there is none.
 fn write_note(work: &Work, template: &Template) -> Result<(), Failure> {
-    let path = Files::of(work).output();
+    let path = work.file(OUTPUT);
     let id = &template.id;
     let text = format!("kind did not create this cluster: it is a clone of the template {id}\n");
     fs::write(&path, text).map_err(|error| filesystem_failed("write to", &path, &error))
@@ -132,15 +129,11 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
     let entrypoint = body.entrypoint.take().into_iter().chain(body.cmd.take());
     body.cmd = Some(entrypoint.flatten().collect());
     body.entrypoint = Some(["bash", "-c", ENTRY, "bash"].map(str::to_owned).to_vec());
-    if let Some(Some(Some(bindings))) = host
-        .port_bindings
-        .as_mut()
-        .map(|ports| ports.get_mut(API_SERVER).map(Option::as_mut))
-    {
-        for PortBinding { host_port, .. } in bindings {
-            // Lets the engine choose a port.
-            *host_port = None;
-        }
+    let ports = host.port_bindings.as_mut();
+    let bindings = ports.and_then(|ports| ports.get_mut(API_SERVER)?.as_mut());
+    for binding in bindings.into_iter().flatten() {
+        // Lets the engine choose a port.
+        binding.host_port = None;
     }
     body
 }
@@ -154,12 +147,11 @@ async fn start(
     let options = CreateContainerOptionsBuilder::new()
         .name(name.as_str())
         .build();
-    let created = docker.create_container(Some(options), body).await;
-    let id = created.map_err(engine_failed)?.id;
+    let id = docker.create_container(Some(options), body).await?.id;
     let starting = docker.start_container(&id, None::<StartContainerOptions>);
-    starting.await.map_err(engine_failed)?;
+    starting.await?;
     let inspecting = docker.inspect_container(&id, None::<InspectContainerOptions>);
-    let inspected = inspecting.await.map_err(engine_failed)?;
+    let inspected = inspecting.await?;
     let networks = inspected.network_settings.and_then(|it| it.networks);
     address(networks).ok_or_else(|| {
         let message = format!("the container of node {name} has no address");

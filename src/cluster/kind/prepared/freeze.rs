@@ -12,11 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::cluster::NodeName;
-use crate::cluster::kind::disk_space;
-use crate::cluster::kind::nodes::{Output, exec};
 use crate::cluster::kind::work::Work;
-use crate::cluster::kubernetes::unusable;
-use crate::error::chain;
+use crate::cluster::kind::{disk_space, nodes};
 use crate::event::{Failure, Symptom};
 
 /// The annotation of the namespace `kube-system` with the template's id.
@@ -89,8 +86,7 @@ pub(super) async fn freeze(work: &Work, client: &Client, id: &str) -> Result<u64
 /// their status.
 async fn reset_pods(client: &Client) -> Result<(), Failure> {
     let all: Api<Pod> = Api::all(client.clone());
-    let listed = all.list(&ListParams::default()).await;
-    let listed = listed.map_err(|error| unusable(&error))?;
+    let listed = all.list(&ListParams::default()).await?;
     let clearing = listed.into_iter().map(|mut pod| async move {
         let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
         let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
@@ -100,14 +96,12 @@ async fn reset_pods(client: &Client) -> Result<(), Failure> {
             api.delete(&name, &now).await.map(drop)
         } else {
             pod.status = Some(unstarted(pod.status.unwrap_or_default()));
-            let replaced = api
-                .replace_status(&name, &PostParams::default(), &pod)
-                .await;
-            replaced.map(drop)
+            let how = PostParams::default();
+            api.replace_status(&name, &how, &pod).await.map(drop)
         }
     });
-    let cleared = try_join_all(clearing).await;
-    cleared.map(drop).map_err(|error| unusable(&error))
+    try_join_all(clearing).await?;
+    Ok(())
 }
 
 /// The status of a pod that is scheduled, but that no kubelet has started yet.
@@ -126,34 +120,26 @@ fn unstarted(status: PodStatus) -> PodStatus {
 /// reports new ones. Taints the nodes, so that no pods are scheduled to them until they are ready.
 async fn reset_nodes(client: &Client) -> Result<(), Failure> {
     let api: Api<Node> = Api::all(client.clone());
-    let listed = api.list(&ListParams::default()).await;
-    let listed = listed.map_err(|error| unusable(&error))?;
-    let clearing = listed.into_iter().map(|mut node| {
-        let api = api.clone();
-        async move {
-            let name = node.name_any();
-            let taint = json!({"spec": {"taints": [{"key": NOT_READY, "effect": "NoSchedule"}]}});
-            let taint = Patch::Strategic(taint);
-            node.metadata = api
-                .patch(&name, &PatchParams::default(), &taint)
-                .await?
-                .metadata;
-            if let Some(status) = &mut node.status {
-                status.addresses = None;
-                let conditions = status.conditions.iter_mut().flatten();
-                for condition in conditions.filter(|condition| condition.type_ == "Ready") {
-                    "False".clone_into(&mut condition.status);
-                    condition.reason = Some("Frozen".to_owned());
-                }
+    let listed = api.list(&ListParams::default()).await?;
+    let clearing = listed.into_iter().map(async |mut node| {
+        let name = node.name_any();
+        let taint = json!({"spec": {"taints": [{"key": NOT_READY, "effect": "NoSchedule"}]}});
+        let taint = Patch::Strategic(taint);
+        let tainted = api.patch(&name, &PatchParams::default(), &taint).await?;
+        node.metadata = tainted.metadata;
+        if let Some(status) = &mut node.status {
+            status.addresses = None;
+            let conditions = status.conditions.iter_mut().flatten();
+            for condition in conditions.filter(|condition| condition.type_ == "Ready") {
+                "False".clone_into(&mut condition.status);
+                condition.reason = Some("Frozen".to_owned());
             }
-            let replaced = api
-                .replace_status(&name, &PostParams::default(), &node)
-                .await;
-            replaced.map(drop)
         }
+        let how = PostParams::default();
+        api.replace_status(&name, &how, &node).await.map(drop)
     });
-    let cleared = try_join_all(clearing).await;
-    cleared.map(drop).map_err(|error| unusable(&error))
+    try_join_all(clearing).await?;
+    Ok(())
 }
 
 /// Deletes all objects of a kind in all namespaces.
@@ -165,15 +151,13 @@ where
         + std::fmt::Debug,
 {
     let all: Api<K> = Api::all(client.clone());
-    let listed = all.list_metadata(&ListParams::default()).await;
-    let listed = listed.map_err(|error| unusable(&error))?;
+    let listed = all.list_metadata(&ListParams::default()).await?;
     let namespaces = listed.iter().filter_map(ResourceExt::namespace);
     let namespaces: std::collections::BTreeSet<_> = namespaces.collect();
     for namespace in namespaces {
         let api: Api<K> = Api::namespaced(client.clone(), &namespace);
         let (how, which) = (DeleteParams::default(), ListParams::default());
-        let deleted = api.delete_collection(&how, &which).await;
-        deleted.map_err(|error| unusable(&error))?;
+        api.delete_collection(&how, &which).await?;
     }
     Ok(())
 }
@@ -184,8 +168,7 @@ async fn mark(client: &Client, id: &str) -> Result<u64, Failure> {
     let patch = Patch::Merge(json!({"metadata": {"annotations": {TEMPLATE: id}}}));
     let marked = api
         .patch("kube-system", &PatchParams::default(), &patch)
-        .await;
-    let marked = marked.map_err(|error| unusable(&error))?;
+        .await?;
     let version = marked.resource_version();
     version
         .and_then(|version| version.parse().ok())
@@ -200,11 +183,8 @@ async fn on_all_nodes(work: &Work, script: &str) -> Result<(), Failure> {
 
 async fn run(work: &Work, node: &NodeName, script: &str) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
-    let output = exec(docker, node.as_str(), &["bash", "-c", script], None).await;
-    let output = output.map_err(|error| chain(&error));
-    let output = output.and_then(Output::success);
-    output
-        .map(drop)
+    let ran = nodes::run(docker, node, &["bash", "-c", script], None).await;
+    ran.map(drop)
         .map_err(|why| failed(&format!("on node {node}: {why}")))
 }
 

@@ -17,7 +17,6 @@ use futures::{StreamExt, future::try_join_all};
 use super::template::{self, FrozenNode, Template};
 use crate::cluster::NodeName;
 use crate::cluster::kind::claim::SEALS;
-use crate::cluster::kind::destroy::engine_failed;
 use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::tuning::PATCHES;
 use crate::cluster::kind::work::Work;
@@ -37,155 +36,128 @@ const PACK: &str = r#"cd / && find $(ls -d etc/kubernetes kind var/lib/kubelet v
   ! -path 'var/lib/containerd/io.containerd.sandbox.*' ! -path 'var/lib/containerd/tmpmounts/*' -print0 \
   | tar --create --format=posix --xattrs --xattrs-include='*' --no-recursion --null --files-from=-"#;
 
-/// The facts about a frozen cluster.
-pub(super) struct Facts {
-    /// The resource version of its last change.
-    pub(super) revision: u64,
-    /// The version that its API server reported.
-    pub(super) server_version: String,
-    /// How long creating it took.
-    pub(super) creation_time: Duration,
-}
-
-/// Creates the images of all nodes.
+/// Creates the images of all nodes of a cluster. `revision` is the resource version of its last change, and
+/// `creation_time` how long creating it took.
 pub(super) async fn commit(
     work: &Work,
     image: &str,
     id: &str,
-    facts: &Facts,
+    revision: u64,
+    creation_time: Duration,
 ) -> Result<Template, Failure> {
-    let docker = work.shared.docker().await?;
+    let server_version = work.access.reached().await?.server_version;
     let committing = work.containers.iter().enumerate().map(|(number, node)| {
-        let freezing = NodeToFreeze {
-            work,
-            docker,
-            node,
-            name: template::image(id, number),
+        let frozen = FrozenNode {
+            name: node.to_string(),
+            of: work.containers.len(),
+            revision,
+            server_version: server_version.clone(),
+            creation_ms: milliseconds(creation_time),
+            container: ContainerCreateBody::default(),
         };
-        freezing.commit(image, id, facts)
+        commit_node(work, node, image, id, number, frozen)
     });
-    let frozen = try_join_all(committing).await?;
     Ok(Template {
         id: id.to_owned(),
-        frozen,
+        frozen: try_join_all(committing).await?,
     })
 }
 
-struct NodeToFreeze<'w> {
-    work: &'w Work,
-    docker: &'w Docker,
-    node: &'w NodeName,
-    /// The name of its image.
-    name: String,
+/// Creates the image of a node. Returns the facts about it, with its container.
+async fn commit_node(
+    work: &Work,
+    node: &NodeName,
+    image: &str,
+    id: &str,
+    number: usize,
+    mut frozen: FrozenNode,
+) -> Result<FrozenNode, Failure> {
+    let docker = work.shared.docker().await?;
+    let inspected = docker
+        .inspect_container(node.as_str(), None::<InspectContainerOptions>)
+        .await?;
+    let state = inspected.state.as_ref();
+    let started = state.and_then(|state| state.started_at.clone());
+    let started = started.ok_or_else(|| failed(node, "its container was never started"))?;
+    frozen.container = recipe(inspected);
+    let labels = template::labels(id, &frozen);
+    let mut labels = labels.map_err(|error| failed(node, &chain(&error)))?;
+    // The container belongs to the cluster, like the nodes, and is deleted with them.
+    labels.insert(CLUSTER_LABEL.to_owned(), work.plan.cluster.to_string());
+    let helper = format!("{node}-image");
+    let options = CreateContainerOptionsBuilder::new().name(&helper).build();
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        labels: Some(labels),
+        host_config: Some(HostConfig {
+            binds: Some(vec![work.sealed_mount()]),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    docker.create_container(Some(options), body).await?;
+    let size = pack(docker, node, &started, &helper).await?;
+    let options = CommitContainerOptionsBuilder::new()
+        .container(&helper)
+        .repo(template::REPOSITORY)
+        .tag(&template::tag(id, number))
+        .changes(&format!("LABEL {}={size}", template::SIZE))
+        .build();
+    docker
+        .commit_container(options, ContainerConfig::default())
+        .await?;
+    let options = RemoveContainerOptionsBuilder::new().force(true).build();
+    docker.remove_container(&helper, Some(options)).await?;
+    Ok(frozen)
 }
 
-impl NodeToFreeze<'_> {
-    async fn commit(self, image: &str, id: &str, facts: &Facts) -> Result<FrozenNode, Failure> {
-        let inspecting = self
-            .docker
-            .inspect_container(self.node.as_str(), None::<InspectContainerOptions>);
-        let inspected = inspecting.await.map_err(engine_failed)?;
-        let started = inspected.state.as_ref();
-        let started = started.and_then(|state| state.started_at.clone());
-        let started = started.ok_or_else(|| self.failed("its container was never started"))?;
-        let frozen = FrozenNode {
-            name: self.node.to_string(),
-            of: self.work.containers.len(),
-            revision: facts.revision,
-            server_version: facts.server_version.clone(),
-            creation_ms: milliseconds(facts.creation_time),
-            container: recipe(inspected),
+/// Streams the files that the node has changed since the time `started` into the container `helper`. Returns the size
+/// of the archive in bytes.
+async fn pack(
+    docker: &Docker,
+    node: &NodeName,
+    started: &str,
+    helper: &str,
+) -> Result<usize, Failure> {
+    let options = CreateExecOptions {
+        attach_stdout: Some(true),
+        cmd: Some(vec!["bash", "-o", "pipefail", "-c", PACK, "bash", started]),
+        ..CreateExecOptions::default()
+    };
+    let exec = docker.create_exec(node.as_str(), options).await?.id;
+    let StartExecResults::Attached { output, .. } = docker.start_exec(&exec, None).await? else {
+        return Err(failed(node, "its archive can't be read"));
+    };
+    let size = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&size);
+    let archive = output.filter_map(move |part| {
+        let part = match part {
+            Ok(LogOutput::StdOut { message }) => {
+                counted.fetch_add(message.len(), Ordering::Relaxed);
+                Some(Ok(message))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(std::io::Error::other(error))),
         };
-        let labels = template::labels(id, &frozen);
-        let mut labels = labels.map_err(|error| self.failed(&chain(&error)))?;
-        // The container belongs to the cluster, like the nodes, and is deleted with them.
-        labels.insert(CLUSTER_LABEL.to_owned(), self.work.plan.cluster.to_string());
-        let helper = format!("{}-image", self.node);
-        let options = CreateContainerOptionsBuilder::new().name(&helper).build();
-        let seal = self.work.sealed_mount();
-        let body = ContainerCreateBody {
-            image: Some(image.to_owned()),
-            labels: Some(labels),
-            host_config: Some(HostConfig {
-                binds: Some(vec![seal]),
-                ..HostConfig::default()
-            }),
-            ..ContainerCreateBody::default()
-        };
-        let created = self.docker.create_container(Some(options), body).await;
-        created.map_err(engine_failed)?;
-        let size = self.pack(&started, &helper).await?;
-        let (repository, tag) = self.name.split_once(':').unwrap_or((&self.name, "latest"));
-        let options = CommitContainerOptionsBuilder::new()
-            .container(&helper)
-            .repo(repository)
-            .tag(tag)
-            .changes(&format!("LABEL {}={size}", template::SIZE))
-            .build();
-        let committed = self
-            .docker
-            .commit_container(options, ContainerConfig::default())
-            .await;
-        committed.map_err(engine_failed)?;
-        let options = RemoveContainerOptionsBuilder::new().force(true).build();
-        let removed = self.docker.remove_container(&helper, Some(options)).await;
-        removed.map_err(engine_failed)?;
-        Ok(frozen)
-    }
-
-    /// Streams the files that the node has changed into the container `helper`. Returns the size of the archive in
-    /// bytes.
-    async fn pack(&self, started: &str, helper: &str) -> Result<usize, Failure> {
-        let options = CreateExecOptions {
-            attach_stdout: Some(true),
-            cmd: Some(vec!["bash", "-o", "pipefail", "-c", PACK, "bash", started]),
-            ..CreateExecOptions::default()
-        };
-        let created = self.docker.create_exec(self.node.as_str(), options).await;
-        let exec = created.map_err(engine_failed)?.id;
-        let started = self
-            .docker
-            .start_exec(&exec, None)
-            .await
-            .map_err(engine_failed)?;
-        let StartExecResults::Attached { output, .. } = started else {
-            return Err(self.failed("its archive can't be read"));
-        };
-        let size = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&size);
-        let archive = output.filter_map(move |part| {
-            let part = match part {
-                Ok(LogOutput::StdOut { message }) => {
-                    counted.fetch_add(message.len(), Ordering::Relaxed);
-                    Some(Ok(message))
-                }
-                Ok(_) => None,
-                Err(error) => Some(Err(std::io::Error::other(error))),
-            };
-            std::future::ready(part)
-        });
-        let options = UploadToContainerOptionsBuilder::new().path("/").build();
-        let body = bollard::body_try_stream(archive);
-        let uploaded = self
-            .docker
-            .upload_to_container(helper, Some(options), body)
-            .await;
-        uploaded.map_err(engine_failed)?;
-        let ended = self
-            .docker
-            .inspect_exec(&exec)
-            .await
-            .map_err(engine_failed)?;
-        match ended.exit_code {
-            Some(0) => Ok(size.load(Ordering::Relaxed)),
-            code => Err(self.failed(&format!("its archive is incomplete (exit code {code:?})"))),
+        std::future::ready(part)
+    });
+    let options = UploadToContainerOptionsBuilder::new().path("/").build();
+    let body = bollard::body_try_stream(archive);
+    docker
+        .upload_to_container(helper, Some(options), body)
+        .await?;
+    match docker.inspect_exec(&exec).await?.exit_code {
+        Some(0) => Ok(size.load(Ordering::Relaxed)),
+        code => {
+            let why = format!("its archive is incomplete (exit code {code:?})");
+            Err(failed(node, &why))
         }
     }
+}
 
-    fn failed(&self, why: &str) -> Failure {
-        let message = format!("failed to freeze node {}: {why}", self.node);
-        Failure::new(Symptom::ClusterNotUp, message)
-    }
+fn failed(node: &NodeName, why: &str) -> Failure {
+    let message = format!("failed to freeze node {node}: {why}");
+    Failure::new(Symptom::ClusterNotUp, message)
 }
 
 /// The request to create a container like this one, as kind did: without its network, and without the run's own mounts.

@@ -21,9 +21,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::claim::Kept;
+use super::fingerprint::Fingerprint;
 use super::provider::KindContext;
 use super::work::{Source, Work};
-use crate::cluster::NodeName;
 use crate::event::{Failure, Symptom};
 use crate::machine::Lock;
 use crate::matrix::Prepared;
@@ -65,8 +66,8 @@ pub(super) enum Origin {
     Fresh(Option<String>),
     /// As a clone of this template.
     Prepared(Arc<Template>),
-    /// By an earlier run, with these nodes.
-    Kept(Vec<NodeName>),
+    /// By an earlier run, which kept it.
+    Kept(Box<Kept>),
 }
 
 /// The template of the cluster that `work` plans, if it exists or is worth creating. Sets the origin of the cluster.
@@ -83,14 +84,12 @@ pub(super) async fn template(
         Source::Any | Source::Kind(None) => Ok(None),
         Source::Kind(Some(why)) => Err(why.clone()),
     };
-    let (template, why) = match found {
-        Ok(template) => (template, None),
-        Err(why) => (None, Some(why)),
+    let (template, origin) = match found {
+        Ok(Some(template)) => (Some(Arc::clone(&template)), Origin::Prepared(template)),
+        Ok(None) => (None, Origin::Fresh(None)),
+        Err(why) => (None, Origin::Fresh(Some(why))),
     };
-    work.set_origin(match &template {
-        Some(template) => Origin::Prepared(Arc::clone(template)),
-        None => Origin::Fresh(why),
-    });
+    work.origin.get_or_init(|| origin);
     template
 }
 
@@ -98,19 +97,26 @@ pub(super) async fn template(
 pub(super) async fn discard(shared: &KindContext, template: &Template) -> Result<(), Failure> {
     let state = shared.templates.state(&template.id).await;
     *state.lock().await = State::Unusable;
-    template.delete(shared.docker().await?).await
+    template::delete(shared.docker().await?, &template.id).await
 }
 
-/// Creates the template of the cluster that `work` plans unless it exists. Also returns whether it is new. Concurrent
+/// The id of the template of the cluster that `work` plans: a digest of everything that the cluster is created from,
+/// without the images of agent and mock, which are imported if the template doesn't contain them.
+pub(super) async fn id(work: &Work) -> Result<String, Failure> {
+    let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell).await?;
+    Ok(fingerprint.template())
+}
+
+/// Creates the template `id` of the cluster that `work` plans unless it exists. Also returns whether it is new. Concurrent
 /// runs create it once: the others wait for it, but not longer than `patience`.
 pub(super) async fn prepare(
     work: &Arc<Work>,
     image: &str,
+    id: String,
     stop: &CancellationToken,
     patience: Duration,
 ) -> Result<(Arc<Template>, bool), Failure> {
     let docker = work.shared.docker().await?;
-    let id = template::id(&work.shared, docker, &work.plan.cell).await?;
     let path = work.shared.options.state.lock(&format!("template-{id}"));
     let patience = work.plan.clock.deadline(patience);
     let lock = patience.run(Lock::take(&path)).await;
@@ -137,7 +143,7 @@ async fn obtain(
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Template>>, Failure> {
     let docker = work.shared.docker().await?;
-    let id = template::id(&work.shared, docker, &work.plan.cell).await?;
+    let id = id(work).await?;
     let state = work.shared.templates.state(&id).await;
     let patience = work.plan.clock.deadline(PATIENCE);
     let Ok(mut state) = patience.run(state.lock()).await else {
@@ -148,19 +154,18 @@ async fn obtain(
         State::Unusable => return Ok(None),
         State::Unknown => {}
     }
-    if let Some(template) = Template::find(docker, &id).await? {
-        let template = Arc::new(template);
-        *state = State::Exists(Arc::clone(&template));
-        return Ok(Some(template));
-    }
-    // With `--reuse`, further cells need no cluster of their own.
-    let further = work.shared.pool.to_come(&work.plan.cell);
-    if work.shared.options.reuse || further < MIN_FURTHER_CELLS {
-        return Ok(None);
-    }
-    // If this fails, no other cell of this run tries it again.
-    *state = State::Unusable;
-    let (template, _) = prepare(work, image, stop, PATIENCE).await?;
+    let template = if let Some(template) = Template::find(docker, &id).await? {
+        Arc::new(template)
+    } else {
+        // With `--reuse`, further cells need no cluster of their own.
+        let further = work.shared.pool.to_come(&work.plan.cell);
+        if work.shared.options.reuse || further < MIN_FURTHER_CELLS {
+            return Ok(None);
+        }
+        // If this fails, no other cell of this run tries it again.
+        *state = State::Unusable;
+        prepare(work, image, id, stop, PATIENCE).await?.0
+    };
     *state = State::Exists(Arc::clone(&template));
     Ok(Some(template))
 }

@@ -9,19 +9,15 @@ use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::kind::destroy::engine_failed;
-use crate::cluster::kind::fingerprint::Fingerprint;
-use crate::cluster::kind::nodes::is_missing;
-use crate::cluster::kind::provider::KindContext;
+use crate::cluster::NodeName;
+use crate::cluster::images::{self, absent_is_none};
 use crate::cluster::kind::stored_images;
-use crate::cluster::{NodeName, images};
 use crate::error::chain;
 use crate::event::Failure;
 use crate::machine::{StateFolder, replace_private};
-use crate::matrix::Cell;
 
-/// The repository of template images. The tag is the template's id and the node's number.
-const REPOSITORY: &str = "e2e-matrix/prepared";
+/// The repository of template images.
+pub(super) const REPOSITORY: &str = "e2e-matrix/prepared";
 
 /// The label with the template's id.
 const ID: &str = "e2e-matrix.template";
@@ -60,24 +56,18 @@ pub(super) struct FrozenNode {
 pub(in crate::cluster::kind) struct Template {
     /// The digest of what the cluster was created from.
     pub(in crate::cluster::kind) id: String,
-    /// The nodes, control plane first.
+    /// The nodes, control plane first. There is at least one.
     pub(super) frozen: Vec<FrozenNode>,
 }
 
-/// The id of the template for `cell`: a digest of everything that its cluster is created from, without the images of
-/// agent and mock, which are imported if the template doesn't contain them.
-pub(super) async fn id(
-    shared: &KindContext,
-    docker: &Docker,
-    cell: &Cell,
-) -> Result<String, Failure> {
-    let fingerprint = Fingerprint::of(shared, docker, cell).await?;
-    Ok(fingerprint.template())
+/// The tag of the image of the node with this number.
+pub(super) fn tag(id: &str, number: usize) -> String {
+    format!("{id}-{number}")
 }
 
-/// The name of the image of the node with this number.
+/// The name of that image.
 pub(super) fn image(id: &str, number: usize) -> String {
-    format!("{REPOSITORY}:{id}-{number}")
+    format!("{REPOSITORY}:{}", tag(id, number))
 }
 
 /// The labels of a template's image.
@@ -94,13 +84,11 @@ impl Template {
     pub(super) async fn find(docker: &Docker, id: &str) -> Result<Option<Self>, Failure> {
         let mut frozen: Vec<FrozenNode> = Vec::new();
         loop {
-            let inspected = match docker.inspect_image(&image(id, frozen.len())).await {
-                Ok(inspected) => inspected,
-                Err(error) if is_missing(&error) => return Ok(None),
-                Err(error) => return Err(engine_failed(error)),
-            };
-            let labels = inspected.config.and_then(|config| config.labels);
-            let node = labels.and_then(|labels| serde_json::from_str(labels.get(NODE)?).ok());
+            let inspected = docker.inspect_image(&image(id, frozen.len())).await;
+            let node = absent_is_none(inspected)?.and_then(|image| {
+                let labels = image.config?.labels?;
+                serde_json::from_str(labels.get(NODE)?).ok()
+            });
             let Some::<FrozenNode>(node) = node else {
                 return Ok(None);
             };
@@ -123,19 +111,6 @@ impl Template {
     pub(in crate::cluster::kind) fn creation(&self) -> Duration {
         let longest = self.frozen.iter().map(|node| node.creation_ms).max();
         Duration::from_millis(longest.unwrap_or(0))
-    }
-
-    /// The origin of its clones, for reports.
-    pub(in crate::cluster::kind) fn title(&self) -> String {
-        format!("prepared, from template {}", self.id)
-    }
-
-    /// Deletes its images. Existing clones keep working.
-    pub(super) async fn delete(&self, docker: &Docker) -> Result<(), Failure> {
-        for number in 0..self.frozen.len() {
-            stored_images::delete(docker, &image(&self.id, number), true).await?;
-        }
-        Ok(())
     }
 
     /// Records that it is being used, for [`prune`].

@@ -16,13 +16,12 @@ use super::freeze::TEMPLATE;
 use super::template::Template;
 use crate::cluster::NodeName;
 use crate::cluster::kind::access;
-use crate::cluster::kind::destroy::engine_failed;
 use crate::cluster::kind::nodes::containers;
 use crate::cluster::kind::work::Work;
 use crate::cluster::kubernetes::health::{alive, is_pod_ready};
 use crate::cluster::kubernetes::wait::Progress;
 use crate::cluster::kubernetes::watch::Snapshot;
-use crate::cluster::kubernetes::{Kube, ready, unusable};
+use crate::cluster::kubernetes::{Kube, ready};
 use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
@@ -45,8 +44,7 @@ pub(in crate::cluster::kind) async fn addresses(
     template: &Template,
 ) -> Result<BTreeMap<NodeName, String>, Failure> {
     let docker = work.shared.docker().await?;
-    let found = containers(docker, Some(work.plan.cluster.as_str())).await;
-    let found = found.map_err(engine_failed)?;
+    let found = containers(docker, Some(work.plan.cluster.as_str())).await?;
     let address_of = |container: &NodeName| {
         let suffix = format!("/{container}");
         let is_it = |it: &&ContainerSummary| it.names.iter().flatten().any(|name| *name == suffix);
@@ -65,14 +63,12 @@ pub(in crate::cluster::kind) async fn verify(
     template: &Template,
     kube: &Kube,
 ) -> Result<(), Failure> {
-    let expected = template.frozen.first().map(|node| &node.server_version);
-    if expected != Some(&kube.server_version) {
+    if kube.server_version != template.frozen[0].server_version {
         let message = format!("it runs Kubernetes {}", kube.server_version);
         return Err(Failure::new(Symptom::ClusterDiffers, message));
     }
     let namespaces: Api<Namespace> = Api::all(kube.client.clone());
-    let system = namespaces.get("kube-system").await;
-    let system = system.map_err(|error| unusable(&error))?;
+    let system = namespaces.get("kube-system").await?;
     if system.annotations().get(TEMPLATE) != Some(&template.id) {
         let message = "it is not a clone of this template";
         return Err(Failure::new(Symptom::ClusterDiffers, message));
@@ -95,10 +91,7 @@ pub(in crate::cluster::kind) fn check(
         Progress::Done(evidence) => evidence,
         pending @ Progress::Pending(..) => return pending,
     };
-    let revision = template
-        .frozen
-        .first()
-        .map_or(u64::MAX, |node| node.revision);
+    let revision = template.frozen[0].revision;
     let stale_nodes = snapshot.nodes.iter().filter(|node| {
         let address = addresses.get(&NodeName::new(node.name_any()));
         !is_newer(node.as_ref(), revision) || address.is_none_or(|address| !has(node, address))
