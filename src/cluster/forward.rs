@@ -105,14 +105,11 @@ async fn proxy(mut downstream: TcpStream, connect: Arc<dyn Connect>) {
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_millis(500))
         .with_total_delay(Some(Duration::from_secs(2)));
-    let upstream = (|| connect.connect()).retry(attempts).await;
-    let proxied = match upstream {
-        Ok(mut upstream) => copy_bidirectional(&mut downstream, &mut upstream)
-            .await
-            .map(|_| ()),
-        Err(error) => Err(error),
+    let proxying = async {
+        let mut upstream = (|| connect.connect()).retry(attempts).await?;
+        copy_bidirectional(&mut downstream, &mut upstream).await
     };
-    if let Err(error) = proxied {
+    if let Err(error) = proxying.await {
         tracing::debug!(error = chain(&error), "a forwarded connection ended");
     }
 }

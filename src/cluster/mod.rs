@@ -150,15 +150,6 @@ pub struct Survey {
     pub notices: Vec<String>,
 }
 
-impl From<Vec<Evidence>> for Survey {
-    fn from(evidence: Vec<Evidence>) -> Self {
-        Self {
-            evidence,
-            ..Self::default()
-        }
-    }
-}
-
 /// The result of deleting a cell's cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {

@@ -35,9 +35,8 @@ impl ClusterName {
 
     /// A name that the user chose.
     pub fn exactly(name: &str) -> Result<Self, ClusterNameError> {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let valid = name.len() <= Self::MAX && name.chars().all(allowed);
+        let valid = name.len() <= Self::MAX && name.chars().all(|c| ends(c) || c == '-');
         if valid && name.starts_with(ends) && name.ends_with(ends) {
             Ok(Self(name.to_owned()))
         } else {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ClusterName;
 use crate::deadline::RunClock;
@@ -63,8 +63,18 @@ impl CellPlan {
         runtime.push("-");
         runtime.push(purpose);
         Ok(Self {
-            cell: self.cell.clone(),
             cluster,
+            runtime: runtime.into(),
+            mark: format!("{}-{purpose}", self.mark),
+            ..self.without_listener()
+        })
+    }
+
+    /// The same plan without the listener, which only one plan can have.
+    pub(crate) fn without_listener(&self) -> Self {
+        Self {
+            cell: self.cell.clone(),
+            cluster: self.cluster.clone(),
             namespace: self.namespace.clone(),
             rendered: Arc::clone(&self.rendered),
             phases: self.phases.clone(),
@@ -73,28 +83,28 @@ impl CellPlan {
             attempt: self.attempt,
             output: self.output.clone(),
             output_name: self.output_name.clone(),
-            runtime: runtime.into(),
+            runtime: self.runtime.clone(),
             ledger: Arc::clone(&self.ledger),
             clock: self.clock.clone(),
             mask: self.mask.clone(),
-            mark: format!("{}-{purpose}", self.mark),
+            mark: self.mark.clone(),
             keep: self.keep,
             listener: Mutex::default(),
-        })
+        }
     }
 
     /// Stores the listener until the provider takes it.
     pub fn hold_listener(&self, listener: TcpListener) {
-        let mut held = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(listener);
+        *self.lock_listener() = Some(listener);
     }
 
     /// Takes the listener. Only the first call returns it.
     pub fn take_listener(&self) -> Option<TcpListener> {
-        self.listener
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.lock_listener().take()
+    }
+
+    fn lock_listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The steps of a cell. They are measured where the work happens, because they overlap phases.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -41,9 +41,13 @@ impl StepLog {
         tracing::debug!(step = name, "started");
         let output = work.await;
         drop(running);
-        self.add(name, start);
         let took = self.clock.elapsed().saturating_sub(start);
         tracing::debug!(step = name, ?took, "ended");
+        self.lock().push(Step {
+            name: name.to_owned(),
+            start_ms: milliseconds(start.saturating_sub(self.start)),
+            duration_ms: milliseconds(took),
+        });
         output
     }
 
@@ -52,27 +56,15 @@ impl StepLog {
         self.running.subscribe()
     }
 
-    fn add(&self, name: &str, start: Duration) {
-        let step = Step {
-            name: name.to_owned(),
-            start_ms: milliseconds(start.saturating_sub(self.start)),
-            duration_ms: milliseconds(self.clock.elapsed().saturating_sub(start)),
-        };
-        self.steps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(step);
-    }
-
     /// The steps so far, in order of their start.
     pub fn steps(&self) -> Vec<Step> {
-        let mut steps = self
-            .steps
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut steps = self.lock().clone();
         steps.sort_by_key(|step| step.start_ms);
         steps
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -325,22 +325,11 @@ impl Planner {
 pub(super) fn further_attempt(first: &CellPlan, attempt: u32) -> CellPlan {
     let name = format!("attempt-{attempt}");
     CellPlan {
-        cell: first.cell.clone(),
-        cluster: first.cluster.clone(),
-        namespace: first.namespace.clone(),
-        rendered: Arc::clone(&first.rendered),
-        phases: first.phases.clone(),
-        checks: Arc::clone(&first.checks),
-        run: first.run.clone(),
         attempt,
         output: first.output.join(&name),
         output_name: format!("{}/{name}", first.output_name),
         runtime: first.runtime.join(&name),
-        ledger: Arc::clone(&first.ledger),
-        clock: first.clock.clone(),
-        mask: first.mask.clone(),
         mark: format!("{}/{name}", first.mark),
-        keep: first.keep,
-        listener: Mutex::new(None),
+        ..first.without_listener()
     }
 }

@@ -1,20 +1,43 @@
-//! Deletes our objects from a cluster, and waits until they are gone.
+//! Deletes our objects from a cluster, waits until they are gone, and checks that nothing is left.
 
-use std::fmt::Debug;
-
-use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt};
 
-use super::labels::{IMAGE, run_of};
-use super::{host, survey};
+use super::labels::{IMAGE, run_of, run_selector};
+use super::reclaim::{ExistingResource, NAMESPACE};
+use super::{definitions, host, survey};
 use crate::cluster::Cleared;
 use crate::cluster::kubernetes::delete::{delete, dynamic, workloads};
-use crate::cluster::kubernetes::unusable;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
+
+/// The kinds of cluster-scoped objects of which nothing must be left.
+const KINDS: [(&str, &str); 4] = [
+    ("v1", NAMESPACE),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("apiextensions.k8s.io/v1", definitions::KIND),
+];
+
+/// Deletes the namespace `name` of a cell of the run `run` and its other `resources`, and checks that nothing is left.
+pub(super) async fn cell(
+    client: &Client,
+    name: &str,
+    run: &str,
+    resources: &[ExistingResource],
+    deadline: &Deadline,
+) -> Result<Cleared, Failure> {
+    let mut cleared = Box::pin(namespace(client, name, run, deadline)).await?;
+    for resource in resources.iter().filter(|it| !it.is_namespace()) {
+        // A definition that isn't ours must not be changed.
+        if resource.kind != definitions::KIND || is_of_run(client, resource, run).await? {
+            cleared.evidence.push(object(client, resource, run).await?);
+        }
+    }
+    cleared.evidence.push(nothing_left(client, run).await?);
+    Ok(cleared)
+}
 
 /// Deletes the namespace `name` of the run `run`, and the folders of its agents on the nodes. Fails if the namespace
 /// belongs to another run.
@@ -25,11 +48,10 @@ pub(super) async fn namespace(
     deadline: &Deadline,
 ) -> Result<Cleared, Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let found = api.get_opt(name).await.map_err(|error| unusable(&error))?;
     let mut cleared = Cleared::default();
-    if let Some(found) = found {
+    if let Some(found) = api.get_opt(name).await? {
         if run_of(&found) != Some(run) {
-            return Err(not_ours("Namespace", name));
+            return Err(not_ours(NAMESPACE, name));
         }
         if found.metadata.deletion_timestamp.is_none() {
             Box::pin(workloads(client, name)).await?;
@@ -38,27 +60,22 @@ pub(super) async fn namespace(
                 // However long wiping the folders takes, there must be enough time to delete the namespace.
                 let budget = deadline.within(deadline.remaining() / 2);
                 let wiping = Box::pin(host::wipe(client, name, image, &nodes, &budget));
-                let (evidence, warnings) = wiping.await;
-                cleared.evidence.extend(evidence);
-                cleared.warnings.extend(warnings);
+                cleared = wiping.await;
             }
         }
-        delete(&api, name).await?;
+        delete(&dynamic(client, "v1", NAMESPACE), name).await?;
     }
-    cleared.evidence.push(gone(&format!("Namespace {name}")));
+    cleared.evidence.push(gone(NAMESPACE, name));
     Ok(cleared)
 }
 
 /// Whether a cluster-scoped object exists and belongs to the run `run`.
 pub(super) async fn is_of_run(
     client: &Client,
-    api_version: &str,
-    kind: &str,
-    name: &str,
+    resource: &ExistingResource,
     run: &str,
 ) -> Result<bool, Failure> {
-    let found = dynamic(client, api_version, kind).get_opt(name).await;
-    let found = found.map_err(|error| unusable(&error))?;
+    let found = resource.api(client).get_opt(&resource.name).await?;
     Ok(found.is_some_and(|found| run_of(&found) == Some(run)))
 }
 
@@ -66,48 +83,40 @@ pub(super) async fn is_of_run(
 /// delete it.
 pub(super) async fn object(
     client: &Client,
-    api_version: &str,
-    kind: &str,
-    name: &str,
+    resource: &ExistingResource,
     run: &str,
 ) -> Result<Evidence, Failure> {
-    let api = dynamic(client, api_version, kind);
-    let found = api.get_opt(name).await.map_err(|error| unusable(&error))?;
-    match found {
-        None => {}
-        Some(found) => match run_of(&found) {
+    let (kind, name) = (&resource.kind, &resource.name);
+    let api = resource.api(client);
+    if let Some(found) = api.get_opt(name).await? {
+        match run_of(&found) {
             Some(other) if other == run => delete(&api, name).await?,
             Some(_) => {}
             None => return Err(not_ours(kind, name)),
-        },
+        }
     }
-    Ok(gone(&format!("{kind} {name}")))
+    Ok(gone(kind, name))
 }
 
-/// All objects of one kind that `selector` matches.
-pub(super) async fn ours<K>(client: &Client, selector: &str) -> Result<Vec<K>, Failure>
-where
-    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
-    let api: Api<K> = Api::all(client.clone());
-    let listed = api.list(&ListParams::default().labels(selector)).await;
-    Ok(listed.map_err(|error| unusable(&error))?.items)
-}
-
-/// The kinds and names of all objects of one kind that `selector` matches.
-pub(super) async fn titles<K>(client: &Client, selector: &str) -> Result<Vec<String>, Failure>
-where
-    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
-{
-    let found = ours::<K>(client, selector).await?.into_iter();
-    Ok(found
-        .map(|object| format!("{} {}", K::kind(&()), object.name_any()))
-        .collect())
+/// Lists the objects with the run's label. The run's other cells have ended or haven't started.
+async fn nothing_left(client: &Client, run: &str) -> Result<Evidence, Failure> {
+    let own = ListParams::default().labels(&run_selector(run));
+    let mut left = Vec::new();
+    for (api_version, kind) in KINDS {
+        let found = dynamic(client, api_version, kind).list(&own).await?;
+        left.extend(found.iter().map(|it| format!("{kind} {}", it.name_any())));
+    }
+    let row = Evidence::none_left("objects with the run's label", &left);
+    if row.holds {
+        return Ok(row);
+    }
+    let message = "some of the cell's resources still exist";
+    Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence([row]))
 }
 
 /// Evidence that an object is gone from the API server.
-fn gone(subject: &str) -> Evidence {
-    Evidence::new(subject, "gone", "gone", true)
+fn gone(kind: &str, name: &str) -> Evidence {
+    Evidence::new(format!("{kind} {name}"), "gone", "gone", true)
 }
 
 fn not_ours(kind: &str, name: &str) -> Failure {

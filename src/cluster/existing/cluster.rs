@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Client, ResourceExt};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
 
 use super::labels::{run_of, selector};
 use super::lease::CellLease;
@@ -31,8 +32,8 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct ExistingCluster {
     pub(super) shared: Arc<TargetCluster>,
     pub(super) tenant: Arc<Tenant>,
-    /// Whether the turn was requested, so that it may have been granted.
-    has_requested_turn: AtomicBool,
+    /// The turn, if it was requested, so that it may have been granted.
+    turn: OnceLock<CellLease>,
     /// Whether it is the cell's turn.
     has_turn: AtomicBool,
 }
@@ -42,13 +43,9 @@ impl ExistingCluster {
         Self {
             shared,
             tenant: Arc::new(Tenant::new(plan, Arc::new(Milestone::new()))),
-            has_requested_turn: AtomicBool::new(false),
+            turn: OnceLock::new(),
             has_turn: AtomicBool::new(false),
         }
-    }
-
-    pub(super) fn run(&self) -> &str {
-        self.tenant.plan.ledger.run()
     }
 
     fn own_namespace(&self) -> ExistingResource {
@@ -56,17 +53,13 @@ impl ExistingCluster {
         self.shared.connection.namespace(name)
     }
 
-    fn turn(&self, client: &Client) -> CellLease {
-        CellLease::new(client, &self.tenant.plan.namespace, self.run())
-    }
-
     /// Waits for the cell's turn in the cluster, and holds it.
     async fn take_turn(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
-        let turn = self.turn(client);
+        let plan = &self.tenant.plan;
         // The Lease refers to the cell by this name.
-        let namespace = self.own_namespace();
-        self.tenant.plan.ledger.plan(&namespace)?;
-        self.has_requested_turn.store(true, Ordering::SeqCst);
+        plan.ledger.plan(&self.own_namespace())?;
+        let turn = CellLease::new(client, &plan.namespace, plan.ledger.run());
+        let turn = self.turn.get_or_init(|| turn).clone();
         turn.take(&self.shared.state, deadline).await?;
         self.has_turn.store(true, Ordering::SeqCst);
         let lost = Arc::clone(&self.tenant.lost);
@@ -78,7 +71,9 @@ impl ExistingCluster {
     /// Deletes the namespaces that dead runs left behind. Fails if another one with our label exists: it was kept on
     /// purpose, or belongs to a run on another machine.
     async fn clear_stale(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
-        for found in clear::ours::<Namespace>(client, &selector()).await? {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let ours = ListParams::default().labels(&selector());
+        for found in namespaces.list(&ours).await? {
             let name = found.name_any();
             let run = run_of(&found).unwrap_or_default().to_owned();
             if !self.is_stale(&name, &run)? {
@@ -89,10 +84,8 @@ impl ExistingCluster {
                 "deleting a namespace that a dead run left behind"
             );
             let clearing = Box::pin(clear::namespace(client, &name, &run, deadline));
-            self.tenant
-                .steps
-                .measure("stale namespace", clearing)
-                .await?;
+            let steps = &self.tenant.steps;
+            steps.measure("stale namespace", clearing).await?;
         }
         Ok(())
     }
@@ -118,13 +111,31 @@ impl ExistingCluster {
     }
 
     /// The ledger's entry for an object of the cell outside its namespace.
-    pub(super) fn resource(&self, object: &Object) -> Option<ExistingResource> {
+    fn resource(&self, object: &Object) -> Option<ExistingResource> {
         let connection = &self.shared.connection;
         match object.kind.as_str() {
             NAMESPACE => Some(connection.namespace(&object.name)),
             _ if object.is_namespaced() => None,
             kind => Some(connection.object(&object.api_version, kind, &object.name)),
         }
+    }
+
+    /// The ledger's entries for all objects of the cell outside its namespace.
+    fn resources(&self) -> Vec<ExistingResource> {
+        let objects = self.tenant.plan.rendered.objects();
+        objects.filter_map(|object| self.resource(object)).collect()
+    }
+
+    /// Deletes what the cell has created, and checks that nothing is left.
+    async fn clear(&self, client: &Client, deadline: &Deadline) -> Result<Cleared, Failure> {
+        let plan = &self.tenant.plan;
+        let (name, run) = (&plan.namespace, plan.ledger.run());
+        let resources = self.resources();
+        let cleared = clear::cell(client, name, run, &resources, deadline).await?;
+        for resource in &resources {
+            plan.ledger.gone(resource)?;
+        }
+        Ok(cleared)
     }
 
     async fn apply(&self) -> Result<Vec<Evidence>, Failure> {
@@ -293,21 +304,18 @@ impl Cluster for ExistingCluster {
     }
 
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
-        if !self.has_requested_turn.load(Ordering::SeqCst) {
+        self.tenant.leave(deadline).await;
+        let Some(turn) = self.turn.get() else {
             // The cell has created nothing.
-            self.tenant.leave(deadline).await;
             return Ok(Cleared::default());
-        }
-        let client = self.shared.client().await?;
+        };
         if !self.has_turn.load(Ordering::SeqCst) {
-            self.tenant.leave(deadline).await;
-            self.turn(client).release(deadline).await?;
+            turn.release(deadline).await?;
             self.tenant.plan.ledger.gone(&self.own_namespace())?;
             return Ok(Cleared::default());
         }
+        let client = self.shared.client().await?;
         // The Lease is held until everything is gone, so that no other cell starts before that.
-        let turn = self.turn(client);
-        self.tenant.leave(deadline).await;
         let clearing = async {
             tokio::select! {
                 cleared = Box::pin(self.clear(client, deadline)) => cleared,
@@ -332,17 +340,15 @@ impl Cluster for ExistingCluster {
     async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let plan = &self.tenant.plan;
         self.tenant.leave(deadline).await;
-        if self.has_turn.load(Ordering::SeqCst) {
-            let turn = self.turn(self.shared.client().await?);
+        let has_turn = self.has_turn.load(Ordering::SeqCst);
+        if let Some(turn) = self.turn.get().filter(|_| has_turn) {
             turn.release(deadline).await?;
         }
         let commands = self.commands();
         let contents = LedgerContents::read(plan.ledger.folder())?;
-        for resource in plan.rendered.objects().filter_map(|it| self.resource(it)) {
-            // An object that was never created must not be added to the ledger.
-            if contents.find(&resource).is_none() {
-                continue;
-            }
+        // An object that was never created must not be added to the ledger.
+        let is_recorded = |resource: &ExistingResource| contents.find(resource).is_some();
+        for resource in self.resources().into_iter().filter(is_recorded) {
             let resource_commands = if resource.is_namespace() {
                 commands.clone()
             } else {

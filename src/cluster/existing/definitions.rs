@@ -5,7 +5,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, Client, ResourceExt};
 
 use super::labels::is_ours;
-use crate::cluster::kubernetes::unusable;
 use crate::event::{Failure, Symptom};
 use crate::manifest::Object;
 
@@ -21,16 +20,13 @@ pub(super) async fn foreign(
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut foreign = Vec::new();
     for object in objects.filter(|object| object.kind == KIND) {
-        let existing = api.get_opt(&object.name).await;
-        let existing = existing.map_err(|error| unusable(&error))?;
+        let existing = api.get_opt(&object.name).await?;
         if let Some(existing) = existing.filter(|existing| !is_ours(existing)) {
-            let wanted: CustomResourceDefinition = serde_json::from_value(object.value.clone())
-                .map_err(|error| {
-                    differs(
-                        &object.name,
-                        &format!("the manifest can't be read: {error}"),
-                    )
-                })?;
+            let wanted = serde_json::from_value(object.value.clone());
+            let wanted = wanted.map_err(|error| {
+                let why = format!("the manifest can't be read: {error}");
+                differs(&object.name, &why)
+            })?;
             compatible(&wanted, &existing)?;
             foreign.push(object.name.clone());
         }
@@ -53,15 +49,10 @@ fn compatible(
         return Err(differs(&name, "its group, scope or names differ"));
     }
     for version in ours.versions.iter().filter(|version| version.served) {
-        let served = theirs
-            .versions
-            .iter()
-            .find(|other| other.name == version.name);
-        let Some(served) = served.filter(|other| other.served) else {
-            return Err(differs(
-                &name,
-                &format!("it does not serve {}", version.name),
-            ));
+        let mut others = theirs.versions.iter().filter(|other| other.served);
+        let Some(served) = others.find(|other| other.name == version.name) else {
+            let why = format!("it does not serve {}", version.name);
+            return Err(differs(&name, &why));
         };
         if served.schema != version.schema {
             let why = format!("the schema of {} differs", version.name);

@@ -14,7 +14,8 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use super::labels::FOLDER;
-use crate::cluster::NodeName;
+use crate::cluster::kubernetes::health::phase;
+use crate::cluster::{Cleared, NodeName};
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::Evidence;
@@ -33,50 +34,43 @@ pub(super) async fn wipe(
     image: &str,
     nodes: &[NodeName],
     deadline: &Deadline,
-) -> (Vec<Evidence>, Vec<String>) {
+) -> Cleared {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let limit = deadline.within(WIPE_LIMIT);
     let wiping = nodes.iter().enumerate().map(|(index, node)| {
         let (pods, limit) = (&pods, &limit);
         async move {
             let name = format!("wipe-{index}");
-            let pod = pod(&name, namespace, image, node);
-            let result = match pod {
+            let result = match pod(&name, namespace, image, node) {
                 Ok(pod) => limit.run(on_node(pods, &name, pod)).await,
                 Err(error) => Ok(Err(error.to_string())),
             };
-            (
-                node,
-                result.unwrap_or_else(|timed_out| Err(timed_out.to_string())),
-            )
+            let result = result.unwrap_or_else(|timed_out| Err(timed_out.to_string()));
+            (node, result)
         }
     });
-    let (mut evidence, mut warnings) = (Vec::new(), Vec::new());
+    let mut cleared = Cleared::default();
     let folder = format!("{FOLDER}/{namespace}");
     for (node, result) in join_all(wiping).await {
         match result {
             Ok(()) => {
                 let gone = Evidence::new(format!("folder {folder}"), "gone", "gone", true);
-                evidence.push(gone.on(Some(&node)));
+                cleared.evidence.push(gone.on(Some(&node)));
             }
-            Err(why) => warnings.push(format!(
+            Err(why) => cleared.warnings.push(format!(
                 "the folder {folder} still exists on node {node}, because {image} did not wipe it: {why}"
             )),
         }
     }
-    (evidence, warnings)
+    cleared
 }
 
 /// Runs the pod until it ends. Only its output proves that the folder was wiped.
 async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
     let text = |error: kube::Error| chain(&error);
-    pods.create(&PostParams::default(), &pod)
-        .await
-        .map_err(text)?;
-    let ended = |pod: Option<&Pod>| {
-        let phase = pod.and_then(|pod| pod.status.as_ref()?.phase.as_deref());
-        matches!(phase, Some("Succeeded" | "Failed"))
-    };
+    let created = pods.create(&PostParams::default(), &pod).await;
+    created.map_err(text)?;
+    let ended = |pod: Option<&Pod>| matches!(pod.and_then(phase), Some("Succeeded" | "Failed"));
     let waited = Box::pin(await_condition(pods.clone(), name, ended)).await;
     waited.map_err(|error| chain(&error))?;
     let log = pods.logs(name, &LogParams::default()).await.map_err(text)?;

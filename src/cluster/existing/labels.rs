@@ -48,10 +48,8 @@ fn label(text: &str) -> String {
 
 /// Whether the object has our label.
 pub(super) fn is_ours(object: &impl ResourceExt) -> bool {
-    object
-        .labels()
-        .get(OWNER.0)
-        .is_some_and(|owner| owner == OWNER.1)
+    let owner = object.labels().get(OWNER.0);
+    owner.is_some_and(|owner| owner == OWNER.1)
 }
 
 /// The run that the object belongs to, if it is ours.
@@ -60,9 +58,14 @@ pub(super) fn run_of(object: &impl ResourceExt) -> Option<&str> {
     run.filter(|_| is_ours(object))
 }
 
-/// The label selector.
+/// The label selector of all our objects.
 pub(super) fn selector() -> String {
     format!("{}={}", OWNER.0, OWNER.1)
+}
+
+/// The label selector of the objects of the run `run`.
+pub(super) fn run_selector(run: &str) -> String {
+    format!("{RUN}={run}")
 }
 
 #[cfg(test)]

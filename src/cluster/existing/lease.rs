@@ -8,12 +8,11 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use tokio::time::Instant;
 
 use super::labels::{OWNER, RUN};
-use crate::cluster::kubernetes::unusable;
 use crate::deadline::Deadline;
 use crate::event::{Failure, Symptom};
 use crate::machine::{StateFolder, is_dead};
@@ -66,24 +65,18 @@ impl CellLease {
             since: Instant::now(),
         };
         loop {
-            let found = self
-                .api
-                .get_opt(NAME)
-                .await
-                .map_err(|error| unusable(&error))?;
-            let acquired = match found {
-                None => self.create().await?,
-                Some(lease) if self.is_free(&lease, state, &mut seen) => {
-                    self.replace(lease).await?
-                }
-                Some(lease) if deadline.has_passed() => return Err(in_use(&lease)),
-                Some(_) => {
+            match self.api.get_opt(NAME).await? {
+                Some(lease) if !self.is_free(&lease, state, &mut seen) => {
+                    if deadline.has_passed() {
+                        return Err(in_use(&lease));
+                    }
                     deadline.within(POLL_INTERVAL).passed().await;
-                    false
                 }
-            };
-            if acquired {
-                return Ok(());
+                found => {
+                    if self.write(found.unwrap_or_default()).await? {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -100,39 +93,27 @@ impl CellLease {
         holder(lease) == self.holder || is_run_dead || seen.since.elapsed() > LEASE_DURATION
     }
 
-    async fn create(&self) -> Result<bool, Failure> {
-        let lease = Lease {
-            metadata: ObjectMeta {
-                name: Some(NAME.to_owned()),
-                labels: Some(self.labels()),
-                ..ObjectMeta::default()
-            },
-            spec: Some(self.spec()),
-        };
-        succeeded(self.api.create(&PostParams::default(), &lease).await)
-    }
-
-    /// Replaces the Lease that was read. Its resource version ensures that no other process has changed it.
-    async fn replace(&self, mut lease: Lease) -> Result<bool, Failure> {
-        lease.spec = Some(self.spec());
-        lease.metadata.labels = Some(self.labels());
+    /// Replaces the Lease that was read, or creates it. Its resource version ensures that no other process has changed
+    /// it. Returns `false` if another process did so first.
+    async fn write(&self, mut lease: Lease) -> Result<bool, Failure> {
+        let is_new = lease.metadata.resource_version.is_none();
+        let labels = [(OWNER.0, OWNER.1), (RUN, &self.run)];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        lease.metadata.name = Some(NAME.to_owned());
+        lease.metadata.labels = Some(labels.into());
         lease.metadata.managed_fields = None;
-        succeeded(self.api.replace(NAME, &PostParams::default(), &lease).await)
-    }
-
-    fn spec(&self) -> LeaseSpec {
-        LeaseSpec {
+        lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.holder.clone()),
             lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
             renew_time: Some(MicroTime(Timestamp::now())),
             ..LeaseSpec::default()
-        }
-    }
-
-    fn labels(&self) -> std::collections::BTreeMap<String, String> {
-        [(OWNER.0, OWNER.1), (RUN, &self.run)]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into()
+        });
+        let parameters = PostParams::default();
+        succeeded(if is_new {
+            self.api.create(&parameters, &lease).await
+        } else {
+            self.api.replace(NAME, &parameters, &lease).await
+        })
     }
 
     /// Renews the Lease until this is dropped. Returns only if the Lease is lost.
@@ -142,9 +123,9 @@ impl CellLease {
         loop {
             ticks.tick().await;
             let renewed = match self.api.get_opt(NAME).await {
-                Ok(Some(lease)) if holder(&lease) == self.holder => self.replace(lease).await,
+                Ok(Some(lease)) if holder(&lease) == self.holder => self.write(lease).await,
                 Ok(_) => return lost(),
-                Err(error) => Err(unusable(&error)),
+                Err(error) => Err(error.into()),
             };
             match renewed {
                 Ok(_) => last = Instant::now(),
@@ -168,22 +149,15 @@ impl CellLease {
     }
 
     async fn delete(&self) -> Result<(), Failure> {
-        let failed = |error: kube::Error| unusable(&error);
-        let Some(lease) = self.api.get_opt(NAME).await.map_err(failed)? else {
+        let found = self.api.get_opt(NAME).await?;
+        let Some(lease) = found.filter(|lease| holder(lease) == self.holder) else {
             return Ok(());
         };
-        if holder(&lease) != self.holder {
-            return Ok(());
-        }
         let parameters = DeleteParams::default().preconditions(Preconditions {
             resource_version: lease.metadata.resource_version,
             uid: lease.metadata.uid,
         });
-        match self.api.delete(NAME, &parameters).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(failed(error)),
-        }
+        succeeded(self.api.delete(NAME, &parameters).await).map(drop)
     }
 }
 
@@ -198,7 +172,7 @@ fn succeeded<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
     match result {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-        Err(error) => Err(unusable(&error)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -5,7 +5,6 @@
 //! creates anything, it is recorded in the ledger with the connection to the cluster, so that the ledger is enough to
 //! delete it.
 
-mod cleanup;
 mod clear;
 mod cluster;
 mod connection;

@@ -5,11 +5,14 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use kube::api::DynamicObject;
+use kube::{Api, Client};
 use serde::{Deserialize, Serialize};
 
 use super::clear;
 use super::connection::Connection;
 use super::lease::CellLease;
+use crate::cluster::kubernetes::delete::dynamic;
 use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
 use crate::event::Failure;
 use crate::machine::{LiveClaims, Payload};
@@ -47,6 +50,11 @@ impl ExistingResource {
     pub(super) fn is_namespace(&self) -> bool {
         self.kind == NAMESPACE
     }
+
+    /// The API for objects of its kind.
+    pub(super) fn api(&self, client: &Client) -> Api<DynamicObject> {
+        dynamic(client, &self.api_version, &self.kind)
+    }
 }
 
 /// Reclaims the objects of dead runs in existing clusters.
@@ -69,15 +77,9 @@ impl Reclaim for ExistingReclaimer {
 }
 
 async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Reclaimed, Failure> {
-    let ExistingResource {
-        api_version,
-        kind,
-        name,
-        ..
-    } = resource;
-    let run = entry.run;
+    let (name, run) = (&resource.name, entry.run);
     let client = Connection::of_entry(resource).client().await?;
-    if !clear::is_of_run(&client, api_version, kind, name, run).await? {
+    if !clear::is_of_run(&client, resource, run).await? {
         return Ok(Reclaimed::Absent);
     }
     if entry.dry_run {
@@ -93,7 +95,7 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
             tracing::warn!(run, "{warning}");
         }
     } else {
-        clear::object(&client, api_version, kind, name, run).await?;
+        clear::object(&client, resource, run).await?;
     }
     Ok(Reclaimed::Removed)
 }

@@ -11,11 +11,11 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 
 use super::provider::TargetCluster;
-use crate::cluster::kubernetes::{Access, unusable};
+use crate::cluster::kubernetes::Access;
 use crate::cluster::{NodeName, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::matrix::{Cell, KubernetesVersion};
+use crate::matrix::{Cell, CellId, KubernetesVersion};
 
 /// The permissions that not every user has: verb, group, resource.
 const PERMISSIONS: [(&str, &str, &str); 6] = [
@@ -63,10 +63,8 @@ pub(super) async fn survey(
 /// The minor version of a server with a version such as `v1.34.4` or `v1.34.1-gke.1`.
 fn version(server: &str) -> Result<KubernetesVersion, Failure> {
     let mut parts = server.trim_start_matches('v').split('.');
-    let parsed = parts
-        .next()
-        .zip(parts.next())
-        .and_then(|(major, minor)| format!("{major}.{minor}").parse().ok());
+    let numbers = parts.next().zip(parts.next());
+    let parsed = numbers.and_then(|(major, minor)| format!("{major}.{minor}").parse().ok());
     parsed.ok_or_else(|| {
         let message =
             format!("the API server reports the version `{server}`, which can't be parsed");
@@ -77,8 +75,7 @@ fn version(server: &str) -> Result<KubernetesVersion, Failure> {
 /// The names of all nodes, control plane first. The agent tolerates all taints, so it runs on each of them.
 pub(super) async fn nodes(client: &Client) -> Result<Vec<NodeName>, Failure> {
     let api: Api<Node> = Api::all(client.clone());
-    let listed = api.list(&ListParams::default()).await;
-    let mut nodes = listed.map_err(|error| unusable(&error))?.items;
+    let mut nodes = api.list(&ListParams::default()).await?.items;
     nodes.sort_by_key(|node| (!node.labels().contains_key(CONTROL_PLANE), node.name_any()));
     Ok(nodes
         .into_iter()
@@ -102,36 +99,29 @@ async fn permissions(client: &Client) -> Result<Vec<Evidence>, Failure> {
             },
             ..SelfSubjectAccessReview::default()
         };
-        let reviewed = api.create(&PostParams::default(), &review).await;
-        let status = reviewed.map_err(|error| unusable(&error))?.status;
+        let status = api.create(&PostParams::default(), &review).await?.status;
+        let is_allowed = status.is_some_and(|status| status.allowed);
+        let seen = if is_allowed { "allowed" } else { "denied" };
         let subject = format!("permission to {verb} {resource}");
-        let mut seen = Evidence::new(subject, "allowed", "allowed", true);
-        if !status.is_some_and(|status| status.allowed) {
-            "denied".clone_into(&mut seen.seen);
-            seen.holds = false;
+        let row = Evidence::new(subject, "allowed", seen, is_allowed);
+        if !is_allowed {
             let message = format!("the context's user is not allowed to {verb} {resource}");
             return Err(Failure::new(Symptom::ObjectRefused, message)
                 .with_remedy("docs/existing.md lists the permissions that a run needs")
-                .with_evidence([seen]));
+                .with_evidence([row]));
         }
-        evidence.push(seen);
+        evidence.push(row);
     }
     Ok(evidence)
 }
 
 /// The cells that can't run in this cluster, each with the reason.
-fn skips(
-    cells: &[Cell],
-    version: KubernetesVersion,
-    nodes: usize,
-) -> BTreeMap<crate::matrix::CellId, String> {
+fn skips(cells: &[Cell], version: KubernetesVersion, nodes: usize) -> BTreeMap<CellId, String> {
     let differs = |cell: &&Cell| cell.kubernetes != version || cell.nodes.get() != nodes;
     let plural = if nodes == 1 { "" } else { "s" };
     let reason = format!("cluster runs {version} with {nodes} node{plural}");
-    let differing = cells.iter().filter(differs);
-    differing
-        .map(|cell| (cell.id.clone(), reason.clone()))
-        .collect()
+    let ids = cells.iter().filter(differs).map(|cell| cell.id.clone());
+    ids.map(|id| (id, reason.clone())).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::tuning::assigns_pod_networks;
 use super::work::Work;
+use crate::cluster::kubernetes::watch::WatchErrors;
 use crate::cluster::kubernetes::{Kube, Tenant};
 
 /// Assigns each node its network as soon as it exists: a /24 of kind's default, 10.244.0.0/16.
@@ -43,7 +44,7 @@ pub(super) async fn assign(work: Arc<Work>, tenant: Arc<Tenant>) {
 /// Waits for a node without a network. Returns `None` if all nodes have one.
 async fn next_without(
     kube: &Kube,
-    changes: &mut tokio::sync::watch::Receiver<u64>,
+    changes: &mut tokio::sync::watch::Receiver<WatchErrors>,
     work: &Work,
 ) -> Option<String> {
     loop {

@@ -68,7 +68,7 @@ pub(super) async fn wipe(
 ) -> Result<Vec<Evidence>, Failure> {
     let access = work.access.reached().await?;
     let client = &access.client;
-    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespaces = dynamic(client, "v1", "Namespace");
     let name = leftovers.namespace.clone();
     // From now on, no controller can create another pod in it.
     let requested = request(&namespaces, &name, &DeleteParams::foreground()).await?;

@@ -10,6 +10,7 @@ use tower::timeout::TimeoutLayer;
 
 use super::watch::View;
 use crate::cluster::retry::every;
+use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
@@ -37,8 +38,7 @@ impl Access {
     /// Tries the API server of `client` until it responds, for at most `limit`.
     pub(crate) async fn open(client: Client, limit: Duration) -> Result<Self, Failure> {
         let retries = every(INTERVAL, limit);
-        let version = (|| client.apiserver_version()).retry(retries).await;
-        let version = version.map_err(|error| unusable(&error))?;
+        let version = (|| client.apiserver_version()).retry(retries).await?;
         Ok(Self {
             client,
             server_version: version.git_version,
@@ -70,7 +70,7 @@ pub(crate) async fn client(
 ) -> Result<Client, Failure> {
     let config = Config::from_custom_kubeconfig(kubeconfig, options).await;
     let config = config.map_err(|error| unusable(&error))?;
-    with_timeouts(config, &TIMEOUTS).map_err(|error| unusable(&error))
+    Ok(with_timeouts(config, &TIMEOUTS)?)
 }
 
 /// Creates a client with `timeouts`. All clients are created here, so that each of them has timeouts.
@@ -82,6 +82,21 @@ fn with_timeouts(mut config: Config, timeouts: &Timeouts) -> kube::Result<Client
     Ok(builder.with_layer(&response).build())
 }
 
+/// Waits for the response to a request that does `what`. Fails if the deadline passes first.
+pub(super) async fn request<T>(
+    what: &str,
+    deadline: &Deadline,
+    requesting: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Failure> {
+    let why = match deadline.run(requesting).await {
+        Ok(Ok(response)) => return Ok(response),
+        Ok(Err(error)) => chain(&error),
+        Err(timed_out) => timed_out.to_string(),
+    };
+    let message = format!("failed to {what}: {why}");
+    Err(Failure::new(Symptom::ApiServerGone, message))
+}
+
 /// The failure if a request to the API server failed with `error`.
 pub(crate) fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
     api_unreachable(&chain(error))
@@ -89,10 +104,14 @@ pub(crate) fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
 
 /// The failure if the API server can't be reached, because of `why`.
 pub(crate) fn api_unreachable(why: &str) -> Failure {
-    Failure::new(
-        Symptom::ClusterNotUp,
-        format!("the API server can't be reached: {why}"),
-    )
+    let message = format!("the API server can't be reached: {why}");
+    Failure::new(Symptom::ClusterNotUp, message)
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        unusable(&error)
+    }
 }
 
 impl From<kube::Error> for Failure {

@@ -42,7 +42,11 @@ pub(crate) async fn all(
     objects: impl Iterator<Item = &Object>,
     images: &Milestone<Vec<Evidence>>,
 ) -> Result<Vec<Evidence>, Failure> {
-    let mut applier = Applier::new(client.clone());
+    let mut applier = Applier {
+        client,
+        kinds: HashMap::new(),
+        definitions: Vec::new(),
+    };
     let mut evidence = Vec::new();
     for object in objects {
         if WORKLOADS.contains(&object.kind.as_str()) {
@@ -55,31 +59,17 @@ pub(crate) async fn all(
 }
 
 /// Applies objects, and caches the resources that the API server reports.
-struct Applier {
-    client: Client,
+struct Applier<'c> {
+    client: &'c Client,
     kinds: HashMap<GroupVersionKind, ApiResource>,
     /// The applied `CustomResourceDefinition` objects that may not be served yet: name and group.
     definitions: Vec<(String, String)>,
 }
 
-impl Applier {
-    fn new(client: Client) -> Self {
-        Self {
-            client,
-            kinds: HashMap::new(),
-            definitions: Vec::new(),
-        }
-    }
-
+impl Applier<'_> {
     async fn apply(&mut self, object: &Object) -> Result<Evidence, Failure> {
         let kind = gvk(&object.api_version, &object.kind);
-        if self
-            .definitions
-            .iter()
-            .any(|(_, group)| *group == kind.group)
-        {
-            self.await_established(Some(&kind.group)).await?;
-        }
+        self.await_established(Some(&kind.group)).await?;
         let resource = self.resource(object, &kind).await?;
         let api: Api<DynamicObject> = match &object.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
@@ -91,10 +81,7 @@ impl Applier {
         let applied = retry_while_starting(|| api.patch(&object.name, &parameters, &patch)).await;
         applied.map_err(|error| apply_failure(object, &error))?;
         if object.kind == "CustomResourceDefinition" {
-            let group = object
-                .value
-                .pointer("/spec/group")
-                .and_then(serde_json::Value::as_str);
+            let group = object.value["spec"]["group"].as_str();
             let group = group.unwrap_or_default().to_owned();
             self.definitions.push((object.name.clone(), group));
         }
@@ -113,7 +100,7 @@ impl Applier {
         if let Some(resource) = self.kinds.get(kind) {
             return Ok(resource.clone());
         }
-        let found = retry_while_starting(|| discovery::pinned_kind(&self.client, kind)).await;
+        let found = retry_while_starting(|| discovery::pinned_kind(self.client, kind)).await;
         let (resource, _) = found.map_err(|error| apply_failure(object, &error))?;
         self.kinds.insert(kind.clone(), resource.clone());
         Ok(resource)
@@ -195,26 +182,20 @@ fn apply_failure(object: &Object, error: &kube::Error) -> Failure {
     let title = object.title();
     match error {
         kube::Error::Api(status) if is_object_rejected(status.code, &status.message) => {
-            Failure::new(
-                Symptom::ObjectRefused,
-                format!(
-                    "the API server rejected {title} ({}): {}",
-                    object.source.file, status.message
-                ),
-            )
+            let (file, why) = (&object.source.file, &status.message);
+            let message = format!("the API server rejected {title} ({file}): {why}");
+            Failure::new(Symptom::ObjectRefused, message)
         }
-        kube::Error::Discovery(_) => Failure::new(
-            Symptom::ObjectRefused,
-            format!(
-                "the API server does not know the kind of {title}, {} {}: {}",
-                object.api_version,
-                object.kind,
-                chain(error)
-            ),
-        ),
-        error => Failure::new(
-            Symptom::ApiServerGone,
-            format!("failed to apply {title}: {}", chain(error)),
-        ),
+        kube::Error::Discovery(_) => {
+            let (version, kind, why) = (&object.api_version, &object.kind, chain(error));
+            let message = format!(
+                "the API server does not know the kind of {title}, {version} {kind}: {why}"
+            );
+            Failure::new(Symptom::ObjectRefused, message)
+        }
+        error => {
+            let message = format!("failed to apply {title}: {}", chain(error));
+            Failure::new(Symptom::ApiServerGone, message)
+        }
     }
 }

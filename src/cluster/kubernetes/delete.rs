@@ -1,7 +1,5 @@
 //! Deletes objects and waits until the API server no longer has them.
 
-use std::fmt::Debug;
-
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -10,10 +8,8 @@ use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 
 use super::apply::gvk;
-use super::unusable;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
@@ -54,33 +50,26 @@ async fn controllers(client: &Client, namespace: &str, how: &DeleteParams) -> Re
 
 async fn all_of<K>(client: &Client, namespace: &str, how: &DeleteParams) -> Result<(), Failure>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + 'static,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let listed = api.list(&ListParams::default()).await;
-    for object in listed.map_err(|error| unusable(&error))? {
+    let resource = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    for object in api.list(&ListParams::default()).await? {
         delete_as(&api, &object.name_any(), how).await?;
     }
     Ok(())
 }
 
 /// Deletes an object, and waits until it and its dependents are gone. An object that doesn't exist counts as gone.
-pub(crate) async fn delete<K>(api: &Api<K>, name: &str) -> Result<(), Failure>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
+pub(crate) async fn delete(api: &Api<DynamicObject>, name: &str) -> Result<(), Failure> {
     delete_as(api, name, &DeleteParams::foreground()).await
 }
 
-async fn delete_as<K>(api: &Api<K>, name: &str, how: &DeleteParams) -> Result<(), Failure>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
+async fn delete_as(
+    api: &Api<DynamicObject>,
+    name: &str,
+    how: &DeleteParams,
+) -> Result<(), Failure> {
     let requested = request(api, name, how).await?;
     gone(api, name, requested).await
 }
@@ -89,14 +78,11 @@ where
 pub(crate) struct Requested(Option<String>);
 
 /// Requests the deletion of an object. An object that doesn't exist counts as gone.
-pub(crate) async fn request<K>(
-    api: &Api<K>,
+pub(crate) async fn request(
+    api: &Api<DynamicObject>,
     name: &str,
     how: &DeleteParams,
-) -> Result<Requested, Failure>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
+) -> Result<Requested, Failure> {
     match api.delete(name, how).await {
         // If the response is only a status, the object is already gone.
         Ok(either) => Ok(Requested(either.left().and_then(|object| object.uid()))),
@@ -106,19 +92,15 @@ where
 }
 
 /// Waits until an object whose deletion was requested is gone.
-pub(crate) async fn gone<K>(
-    api: &Api<K>,
+pub(crate) async fn gone(
+    api: &Api<DynamicObject>,
     name: &str,
     Requested(uid): Requested,
-) -> Result<(), Failure>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
+) -> Result<(), Failure> {
     if let Some(uid) = uid {
         let waiting = await_condition(api.clone(), name, conditions::is_deleted(&uid));
-        Box::pin(waiting)
-            .await
-            .map_err(|error| failed(name, &error))?;
+        let waited = Box::pin(waiting).await;
+        waited.map_err(|error| failed(name, &error))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use comfy_table::{Table, TableStyle};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
@@ -90,34 +91,24 @@ fn pod_row(pod: &Pod) -> [String; 6] {
 }
 
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
+    let mut table = Table::new();
+    table.load_style(TableStyle::new()).force_no_tty();
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
-    text
+    table.trim_fmt() + "\n"
 }
 
 /// The agent's DaemonSet: counts, conditions, and the events of it and its pods.
 fn daemon_set(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    let name = &snapshot.workloads.agent.name;
-    let mut sets = snapshot.daemon_sets.iter();
-    match sets.find(|set| set.name_any() == *name) {
+    match snapshot.daemon_set() {
         Some(set) => describe(&mut text, set),
-        None => text = format!("DaemonSet {name} does not exist\n"),
+        None => {
+            let name = &snapshot.workloads.agent.name;
+            text = format!("DaemonSet {name} does not exist\n");
+        }
     }
     text.push_str("\nEvents:\n");
     let mut events: Vec<_> = snapshot.events.iter().collect();
@@ -161,15 +152,10 @@ fn describe(text: &mut String, set: &DaemonSet) {
         );
     }
     let Some(status) = &set.status else { return };
+    let updated = status.updated_number_scheduled.unwrap_or_default();
     line("Desired:", status.desired_number_scheduled.to_string());
     line("Current:", status.current_number_scheduled.to_string());
-    line(
-        "Updated:",
-        status
-            .updated_number_scheduled
-            .unwrap_or_default()
-            .to_string(),
-    );
+    line("Updated:", updated.to_string());
     line("Ready:", status.number_ready.to_string());
     line("Misscheduled:", status.number_misscheduled.to_string());
     for condition in status.conditions.iter().flatten() {

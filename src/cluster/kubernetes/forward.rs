@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Api, ResourceExt};
 
 use super::Kube;
-use super::health::{alive, is_pod_ready};
+use super::health::is_pod_ready;
 use super::pods::Owner;
 use crate::cluster::{CellPlan, Connect, Forward, Stream};
 use crate::error::chain;
@@ -21,10 +21,8 @@ const PORT: i32 = 8080;
 /// Starts to forward connections from the cell's listener.
 pub(crate) fn open(plan: &CellPlan, kube: Arc<Kube>) -> Result<Forward, Failure> {
     let failed = |why: String| {
-        Failure::new(
-            Symptom::ForwardLost,
-            format!("failed to forward a port: {why}"),
-        )
+        let message = format!("failed to forward a port: {why}");
+        Failure::new(Symptom::ForwardLost, message)
     };
     let listener = plan
         .take_listener()
@@ -47,8 +45,7 @@ struct ThroughApiServer {
 impl Connect for ThroughApiServer {
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let snapshot = self.kube.view.snapshot();
-        let pod = alive(&snapshot.pods)
-            .find(|pod| snapshot.workloads.owner(pod) == Owner::Mock && is_pod_ready(pod));
+        let pod = snapshot.pods_of(Owner::Mock).find(|pod| is_pod_ready(pod));
         let pod = pod.ok_or_else(|| io::Error::other("no mock pod is ready"))?;
         let port = target_port(&self.service, pod)
             .ok_or_else(|| io::Error::other("the mock's Service has no port 8080"))?;

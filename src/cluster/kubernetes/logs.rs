@@ -31,10 +31,8 @@ pub(crate) async fn of_agent(
     let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
     let processes = read(plan, kube, (pod, Owner::Agent)).await;
     let processes = processes.map_err(|why| {
-        Failure::new(
-            Symptom::ApiServerGone,
-            format!("failed to read the log of the agent on {node}: {why}"),
-        )
+        let message = format!("failed to read the log of the agent on {node}: {why}");
+        Failure::new(Symptom::ApiServerGone, message)
     })?;
     Ok(Log::new(String::new(), processes).text())
 }

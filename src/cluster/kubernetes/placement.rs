@@ -24,8 +24,7 @@ pub(super) fn of<'n>(
     let spec = set.spec.template.spec.as_ref()?;
     let reasons: Vec<String> = without
         .filter_map(|name| {
-            let mut nodes = snapshot.nodes.iter();
-            let node = nodes.find(|node| node.name_any() == name.as_str())?;
+            let node = snapshot.node(name.as_str())?;
             is_node_ready(node).then(|| mismatch(spec, node))?
         })
         .collect();
@@ -38,11 +37,8 @@ pub(super) fn of<'n>(
         set.name_any(),
         reasons.join("; "),
     );
-    Some(Suspicion {
-        key: "placement".to_owned(),
-        patience: PATIENCE,
-        failure: Failure::new(Symptom::Unschedulable, message),
-    })
+    let failure = Failure::new(Symptom::Unschedulable, message);
+    Some(Suspicion::new("placement", PATIENCE, failure))
 }
 
 /// Why a pod with `spec` doesn't match `node`. Called only if the DaemonSet's controller has placed none there.

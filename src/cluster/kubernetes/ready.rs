@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::health::{
-    alive, is_node_ready, is_pod_ready, node_name, of_cluster, statuses, suspicions, was_restarted,
+    alive, is_node_ready, is_pod_ready, node_name, of_cluster, phase, statuses, suspicions,
+    was_restarted,
 };
 use super::placement;
 use super::pods::Owner;
@@ -24,11 +25,7 @@ pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
 fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
     let mut evidence = Vec::new();
     for node in nodes {
-        let found = snapshot
-            .nodes
-            .iter()
-            .find(|other| other.name_any() == node.as_str());
-        let state = match found {
+        let state = match snapshot.node(node.as_str()) {
             Some(found) if is_node_ready(found) => "Ready",
             Some(_) => "NotReady",
             None => "missing",
@@ -81,11 +78,7 @@ pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
 
 /// Whether the pod's containers have started.
 fn is_running(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Running" | "Succeeded"))
+    matches!(phase(pod), Some("Running" | "Succeeded"))
 }
 
 /// Whether this is a pod of the cluster's DNS.
@@ -142,10 +135,7 @@ pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Progress {
 
 /// Each node has exactly one agent, and it is ready.
 pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Progress {
-    let daemon_set = snapshot
-        .daemon_sets
-        .iter()
-        .find(|set| set.name_any() == snapshot.workloads.agent.name);
+    let daemon_set = snapshot.daemon_set();
     let status = daemon_set.and_then(|set| set.status.as_ref());
     let generation = daemon_set.and_then(|set| set.metadata.generation);
     let is_current = status.is_some_and(|status| status.observed_generation == generation);
@@ -181,9 +171,8 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
 
 /// The agent's pod on `node`, unless it is being deleted.
 pub(crate) fn agent_pod<'s>(snapshot: &'s Snapshot, node: &NodeName) -> Option<&'s Pod> {
-    alive(&snapshot.pods).find(|pod| {
-        snapshot.workloads.owner(pod) == Owner::Agent && node_name(pod) == node.as_str()
-    })
+    let mut agents = snapshot.pods_of(Owner::Agent);
+    agents.find(|pod| node_name(pod) == node.as_str())
 }
 
 fn agent_on(snapshot: &Snapshot, node: &NodeName) -> Evidence {
@@ -198,10 +187,7 @@ pub(crate) fn state(pod: &Pod) -> String {
     if is_pod_ready(pod) {
         return "ready".to_owned();
     }
-    let status = pod.status.as_ref();
-    let phase = status
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or("Unknown");
+    let phase = phase(pod).unwrap_or("Unknown");
     let waiting = statuses(pod).find_map(|container| {
         let state = container.state.as_ref()?;
         let waiting = state
@@ -223,20 +209,13 @@ pub(crate) fn state(pod: &Pod) -> String {
 /// The failure if agents aren't ready when the deadline passes. The agent is responsible only if its program runs, and
 /// the node only if it isn't ready.
 fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> Failure {
-    let missing: Vec<_> = evidence
-        .iter()
-        .filter(|row| !row.holds)
-        .filter_map(|row| row.node.as_deref())
-        .collect();
+    let missing = unmet_nodes(evidence);
     let first = nodes.iter().find(|node| missing.contains(&node.as_str()));
     let pod = first.and_then(|node| agent_pod(snapshot, node));
-    let is_ready = |name: &str| {
-        let mut seen = snapshot.nodes.iter();
-        seen.any(|node| node.name_any() == name && is_node_ready(node))
-    };
+    let is_ready = |name: &NodeName| snapshot.node(name.as_str()).is_some_and(is_node_ready);
     let symptom = if pod.is_some_and(is_running) {
         Symptom::AgentNotReady
-    } else if first.is_none_or(|node| is_ready(node.as_str())) {
+    } else if first.is_none_or(is_ready) {
         Symptom::PodNotStarted
     } else {
         Symptom::NodeNotReady
@@ -253,6 +232,12 @@ fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> 
     Failure::new(symptom, message)
 }
 
+/// The nodes whose checks don't hold.
+pub(super) fn unmet_nodes(evidence: &[Evidence]) -> Vec<&str> {
+    let unmet = evidence.iter().filter(|row| !row.holds);
+    unmet.filter_map(|row| row.node.as_deref()).collect()
+}
+
 /// The newest warning about a pod.
 fn last_warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     let uid = pod.uid();
@@ -263,20 +248,11 @@ fn last_warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     newest.message.clone()
 }
 
-/// A condition that never holds, for a wait that only a failure ends.
-pub(crate) fn never(snapshot: &Snapshot, is_applied: bool) -> Progress {
-    let mut found = suspicions(snapshot, is_applied);
-    found.extend(mock_restarted(snapshot));
-    Progress::Pending(
-        Failure::new(Symptom::ApiServerGone, "the watch has ended"),
-        found,
-    )
-}
-
 /// The problem that the mock was restarted, which loses its counters.
-fn mock_restarted(snapshot: &Snapshot) -> Option<Suspicion> {
-    let restarted = alive(&snapshot.pods)
-        .find(|pod| snapshot.workloads.owner(pod) == Owner::Mock && was_restarted(pod))?;
+pub(super) fn mock_restarted(snapshot: &Snapshot) -> Option<Suspicion> {
+    let restarted = snapshot
+        .pods_of(Owner::Mock)
+        .find(|pod| was_restarted(pod))?;
     let message = format!(
         "the mock ({}) was restarted, so its counters are lost",
         restarted.name_any()

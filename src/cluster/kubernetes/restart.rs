@@ -8,13 +8,13 @@ use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
 
 use super::Kube;
+use super::access::request;
 use super::health::{is_pod_ready, suspicions};
-use super::ready::{agent_pod, state};
+use super::ready::{agent_pod, state, unmet_nodes};
 use super::wait::{Progress, until};
 use super::watch::Snapshot;
 use crate::cluster::{CellPlan, NodeName};
 use crate::deadline::Deadline;
-use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// Deletes the agents of `nodes` concurrently, and waits until a new one is ready on each node.
@@ -24,64 +24,44 @@ pub(crate) async fn restart(
     nodes: &[NodeName],
     deadline: &Deadline,
 ) -> Result<Vec<Evidence>, Failure> {
-    let old = agents(&kube.view.snapshot(), nodes)?;
+    let before = kube.view.snapshot();
+    let old = agents(&before, nodes)?;
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let parameters = DeleteParams::default();
-    let deletions = old
-        .values()
-        .map(|agent| pods.delete(&agent.name, &parameters));
-    let deleting = deadline.run(try_join_all(deletions)).await;
-    let failed = |why: String| {
-        Failure::new(
-            Symptom::ApiServerGone,
-            format!("failed to delete an agent: {why}"),
-        )
-    };
-    deleting
-        .map_err(|timed_out| failed(timed_out.to_string()))?
-        .map_err(|error| failed(chain(&error)))?;
+    let names: Vec<_> = old.values().map(|pod| pod.name_any()).collect();
+    let deletions = names.iter().map(|name| pods.delete(name, &parameters));
+    request("delete an agent", deadline, try_join_all(deletions)).await?;
     until(&kube.view, deadline, |snapshot| evaluate(snapshot, &old)).await
 }
 
-/// An agent's pod. The UID distinguishes it from its replacement.
-struct Agent {
-    name: String,
-    uid: String,
-}
+/// The agents of `nodes`.
+type Agents<'s> = BTreeMap<&'s NodeName, &'s Pod>;
 
-fn agents(snapshot: &Snapshot, nodes: &[NodeName]) -> Result<BTreeMap<NodeName, Agent>, Failure> {
-    let agent = |node: &NodeName| {
-        let pod = agent_pod(snapshot, node);
-        let pod = pod.ok_or_else(|| {
-            Failure::new(
-                Symptom::AgentNotReady,
-                format!("there is no agent to restart on {node}"),
-            )
-        })?;
-        let agent = Agent {
-            name: pod.name_any(),
-            uid: pod.uid().unwrap_or_default(),
-        };
-        Ok((node.clone(), agent))
+fn agents<'s>(snapshot: &'s Snapshot, nodes: &'s [NodeName]) -> Result<Agents<'s>, Failure> {
+    let agent = |node: &'s NodeName| {
+        let message = || format!("there is no agent to restart on {node}");
+        let pod = agent_pod(snapshot, node)
+            .ok_or_else(|| Failure::new(Symptom::AgentNotReady, message()))?;
+        Ok((node, pod))
     };
     nodes.iter().map(agent).collect()
 }
 
-fn evaluate(snapshot: &Snapshot, old: &BTreeMap<NodeName, Agent>) -> Progress {
-    let evidence: Vec<_> = old
-        .iter()
-        .map(|(node, agent)| replaced(snapshot, node, agent))
+fn evaluate(snapshot: &Snapshot, old: &Agents<'_>) -> Progress {
+    let agents = old.iter();
+    let evidence: Vec<_> = agents
+        .map(|(node, pod)| replaced(snapshot, node, pod))
         .collect();
-    let missing = evidence.iter().filter(|row| !row.holds);
-    let nodes: Vec<_> = missing.filter_map(|row| row.node.as_deref()).collect();
-    let message = format!("no new agent was ready in time on {}", nodes.join(", "));
+    let nodes = unmet_nodes(&evidence).join(", ");
+    let message = format!("no new agent was ready in time on {nodes}");
     let failure = Failure::new(Symptom::RestartNotMet, message);
     Progress::of(evidence, failure, suspicions(snapshot, true))
 }
 
-fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Agent) -> Evidence {
-    let new = agent_pod(snapshot, node).filter(|pod| pod.uid().is_some_and(|uid| uid != old.uid));
-    let expected = format!("ready, not {}", old.uid);
+/// Whether another pod has replaced `old`. The UIDs distinguish them.
+fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Pod) -> Evidence {
+    let new = agent_pod(snapshot, node).filter(|pod| pod.uid().is_some() && pod.uid() != old.uid());
+    let expected = format!("ready, not {}", old.uid().unwrap_or_default());
     let seen = new.map_or_else(
         || "no new pod".to_owned(),
         |pod| format!("{}, {}", state(pod), pod.uid().unwrap_or_default()),

@@ -8,13 +8,13 @@ use futures::future::try_join;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::api::ListParams;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::pods::Workloads;
+use super::access::request;
+use super::health::suspicions;
 use super::terminations::{self, Terminations, Unprobed, Warning};
 use super::wait::{Progress, Suspicion, until};
 use super::watch::{Snapshot, View};
@@ -22,7 +22,6 @@ use super::{Access, Kube, apply, forward, logs, probes, ready, restart};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, Forward, LONGEST_FIRST_PROBE, LONGEST_RECOVERY, NodeName, StepLog};
 use crate::deadline::Deadline;
-use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::manifest::Object;
@@ -42,7 +41,8 @@ pub(crate) struct Tenant {
     pub(crate) lost: Arc<Milestone<()>>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    forward: Mutex<Option<Forward>>,
+    /// Set when the mock was made reachable.
+    forward: OnceLock<Forward>,
     /// Set when the agents have become ready.
     terminations: OnceLock<Terminations>,
 }
@@ -50,27 +50,24 @@ pub(crate) struct Tenant {
 impl Tenant {
     /// A cell that has no objects in its cluster yet. `lost` belongs to the cluster.
     pub(crate) fn new(plan: Arc<CellPlan>, lost: Arc<Milestone<()>>) -> Self {
-        let steps = Arc::new(StepLog::new(&plan.clock));
-        Self::with_steps(plan, steps, lost)
-    }
-
-    /// The same cell in another cluster, in which it has no objects yet.
-    pub(crate) fn elsewhere(&self) -> Self {
-        let (plan, steps) = (Arc::clone(&self.plan), Arc::clone(&self.steps));
-        Self::with_steps(plan, steps, Arc::new(Milestone::new()))
-    }
-
-    fn with_steps(plan: Arc<CellPlan>, steps: Arc<StepLog>, lost: Arc<Milestone<()>>) -> Self {
         Self {
-            steps,
+            steps: Arc::new(StepLog::new(&plan.clock)),
             plan,
             kube: Milestone::new(),
             applied: Milestone::new(),
             lost,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            forward: Mutex::new(None),
+            forward: OnceLock::new(),
             terminations: OnceLock::new(),
+        }
+    }
+
+    /// The same cell in another cluster, in which it has no objects yet.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self {
+            steps: Arc::clone(&self.steps),
+            ..Self::new(Arc::clone(&self.plan), Arc::new(Milestone::new()))
         }
     }
 
@@ -82,14 +79,7 @@ impl Tenant {
 
     /// Starts to watch the cluster, and with `system` also its core pods, because their state matters to the cell.
     pub(crate) fn enter(&self, access: Access, system: bool) {
-        let view = View::start(
-            &access.client,
-            &self.plan.namespace,
-            Workloads::of(&self.plan.rendered),
-            system,
-            &self.tasks,
-            &self.stop,
-        );
+        let view = View::start(self, &access.client, system);
         self.kube.set(Ok(Arc::new(Kube {
             client: access.client,
             server_version: access.server_version,
@@ -207,7 +197,7 @@ impl Tenant {
                 .chain(unchecked.iter().map(Unprobed::sentence))
                 .collect()
         };
-        let period = before.iter().filter_map(Warning::liveness).max();
+        let period = before.iter().filter_map(|it| it.liveness).max();
         let Some(period) = period else {
             return Ok(sentences(&before));
         };
@@ -250,17 +240,8 @@ impl Tenant {
         let events: Api<Event> = Api::namespaced(client.clone(), namespace);
         let all = ListParams::default();
         let listing = try_join(pods.list(&all), events.list(&all));
-        let failed = |why: String| {
-            Failure::new(
-                Symptom::ApiServerGone,
-                format!("failed to list the agents' pods and events before cleanup: {why}"),
-            )
-        };
-        let (pods, events) = deadline
-            .run(listing)
-            .await
-            .map_err(|timed_out| failed(timed_out.to_string()))?
-            .map_err(|error| failed(chain(&error)))?;
+        let what = "list the agents' pods and events before cleanup";
+        let (pods, events) = request(what, deadline, listing).await?;
         let snapshot = Snapshot {
             pods: pods.into_iter().map(Arc::new).collect(),
             events: events.into_iter().map(Arc::new).collect(),
@@ -275,20 +256,16 @@ impl Tenant {
     /// Makes the mock reachable from the host.
     pub(crate) async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure> {
         let kube = self.kube(deadline).await?;
-        let mut slot = self.forward.lock().await;
-        let forward = match slot.take() {
-            Some(forward) => forward,
-            None => forward::open(&self.plan, kube)?,
-        };
-        let address = forward.address();
-        *slot = Some(forward);
-        Ok(address)
+        if let Some(forward) = self.forward.get() {
+            return Ok(forward.address());
+        }
+        let forward = forward::open(&self.plan, kube)?;
+        Ok(self.forward.get_or_init(|| forward).address())
     }
 
-    /// The address of the mock, if it is reachable.
+    /// The address of the mock, if it was made reachable.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        let slot = self.forward.try_lock().ok()?;
-        slot.as_ref().map(Forward::address)
+        self.forward.get().map(Forward::address)
     }
 
     /// Returns only if there is a failure that waiting can't fix.
@@ -299,14 +276,14 @@ impl Tenant {
             };
             let never = self.plan.clock.deadline(A_YEAR);
             let condition = |snapshot: &Snapshot| {
-                let never = ready::never(snapshot, self.is_applied());
-                match (never, self.terminated(snapshot)) {
-                    (Progress::Pending(pending, mut found), Some(failure)) => {
-                        found.insert(0, Suspicion::certain("agent terminated", failure));
-                        Progress::Pending(pending, found)
-                    }
-                    (never, _) => never,
-                }
+                let terminated = self.terminated(snapshot);
+                let terminated =
+                    terminated.map(|failure| Suspicion::certain("agent terminated", failure));
+                let mut found: Vec<_> = terminated.into_iter().collect();
+                found.extend(suspicions(snapshot, self.is_applied()));
+                found.extend(ready::mock_restarted(snapshot));
+                let ended = Failure::new(Symptom::ApiServerGone, "the watch has ended");
+                Progress::Pending(ended, found)
             };
             match until(&kube.view, &never, condition).await {
                 Ok(_) => std::future::pending().await,
@@ -355,7 +332,7 @@ impl Tenant {
     /// cluster.
     pub(crate) async fn leave(&self, deadline: &Deadline) {
         self.stop.cancel();
-        if let Some(forward) = self.forward.lock().await.take() {
+        if let Some(forward) = self.forward.get() {
             forward.close().await;
         }
         drop(self.plan.take_listener());

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, Probe};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::health::{alive, node_name, statuses, terminated, terminations};
+use super::health::{node_name, statuses, terminated, terminations};
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
@@ -40,11 +40,13 @@ impl Terminations {
     /// Starts to track the agents in `snapshot`, which are ready. Up to `allowed` further terminations per pod don't
     /// fail the cell.
     pub(crate) fn new(snapshot: &Snapshot, allowed: u32) -> Self {
-        Self {
-            baselines: Mutex::new(baselines(snapshot).collect()),
+        let terminations = Self {
+            baselines: Mutex::default(),
             allowed,
             early: agents(snapshot).filter_map(early_termination).collect(),
-        }
+        };
+        terminations.track(snapshot);
+        terminations
     }
 
     /// Stops tracking the agents of `nodes`, because the suite is about to delete them.
@@ -54,12 +56,19 @@ impl Terminations {
         self.baselines().retain(|_, baseline| !is_deleted(baseline));
     }
 
-    /// Starts to track the ready agents in `snapshot` that replaced deleted ones.
+    /// Starts to track the ready agents in `snapshot` that aren't tracked yet, because they replaced deleted ones.
     pub(crate) fn track(&self, snapshot: &Snapshot) {
+        let ready_at = Instant::now();
         let mut known = self.baselines();
-        for (uid, baseline) in baselines(snapshot) {
+        for pod in agents(snapshot) {
             // Earlier terminations were checked before.
-            known.entry(uid).or_insert(baseline);
+            known
+                .entry(pod.uid().unwrap_or_default())
+                .or_insert(Baseline {
+                    node: node_name(pod).to_owned(),
+                    count: count(pod),
+                    ready_at,
+                });
         }
     }
 
@@ -136,19 +145,6 @@ impl Terminations {
     }
 }
 
-/// The baselines of the agents in `snapshot`, by UID.
-fn baselines(snapshot: &Snapshot) -> impl Iterator<Item = (String, Baseline)> {
-    let ready_at = Instant::now();
-    agents(snapshot).map(move |pod| {
-        let baseline = Baseline {
-            node: node_name(pod).to_owned(),
-            count: count(pod),
-            ready_at,
-        };
-        (pod.uid().unwrap_or_default(), baseline)
-    })
-}
-
 fn deleted(node: &str) -> Failure {
     let message = format!(
         "something other than the suite deleted the agent's pod on {node} after it was ready"
@@ -158,7 +154,7 @@ fn deleted(node: &str) -> Failure {
 }
 
 fn agents(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
-    alive(&snapshot.pods).filter(|pod| snapshot.workloads.owner(pod) == Owner::Agent)
+    snapshot.pods_of(Owner::Agent)
 }
 
 /// How often the containers of a pod have terminated. Init containers don't count, because they terminate when they are
@@ -246,15 +242,10 @@ pub(crate) struct Warning {
     count: i32,
     text: String,
     /// How long until the liveness probe runs again; `None` if the warning is about something else.
-    liveness: Option<Duration>,
+    pub(crate) liveness: Option<Duration>,
 }
 
 impl Warning {
-    /// How long until the liveness probe runs again; `None` if the warning is about something else.
-    pub(crate) fn liveness(&self) -> Option<Duration> {
-        self.liveness
-    }
-
     /// The text for reports.
     pub(crate) fn sentence(&self) -> String {
         let Self {
@@ -269,10 +260,8 @@ impl Warning {
     /// Whether the event has occurred again since `earlier`.
     fn recurred_since(&self, earlier: &[Self]) -> bool {
         let same = |other: &&Self| other.uid == self.uid && other.text == self.text;
-        earlier
-            .iter()
-            .find(same)
-            .is_none_or(|earlier| self.count > earlier.count)
+        let earlier = earlier.iter().find(same);
+        earlier.is_none_or(|earlier| self.count > earlier.count)
     }
 }
 
@@ -297,8 +286,8 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
             liveness: is_liveness.then(|| liveness_period(pod)),
         })
     };
-    let events = snapshot.events.iter();
-    events.filter_map(|event| warning(event)).collect()
+    let events = snapshot.events.iter().map(AsRef::as_ref);
+    events.filter_map(warning).collect()
 }
 
 /// How the kubelet's message about a failed liveness probe begins.
@@ -343,14 +332,11 @@ fn liveness_period(pod: &Pod) -> Duration {
 pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure> {
     let is_failing =
         |warning: &&Warning| warning.liveness.is_some() && warning.recurred_since(before);
-    let rows: Vec<Evidence> = after
-        .iter()
-        .filter(is_failing)
-        .map(|warning| {
-            let seen = format!("{} ({} times)", warning.text, warning.count);
-            Evidence::new("liveness probe", "succeeds", seen, false).on(Some(&warning.node))
-        })
-        .collect();
+    let row = |warning: &Warning| {
+        let seen = format!("{} ({} times)", warning.text, warning.count);
+        Evidence::new("liveness probe", "succeeds", seen, false).on(Some(&warning.node))
+    };
+    let rows: Vec<_> = after.iter().filter(is_failing).map(row).collect();
     let first = rows.first()?;
     let node = first.node.as_deref().unwrap_or_default();
     let message = format!("the agent on {node} is about to be killed: {}", first.seen);

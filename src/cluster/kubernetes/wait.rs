@@ -24,13 +24,17 @@ pub(crate) struct Suspicion {
 }
 
 impl Suspicion {
-    /// A problem that is certainly permanent, so that it fails at once.
-    pub(crate) fn certain(key: &str, failure: Failure) -> Self {
+    pub(crate) fn new(key: impl Into<String>, patience: Duration, failure: Failure) -> Self {
         Self {
-            key: key.to_owned(),
-            patience: Duration::ZERO,
+            key: key.into(),
+            patience,
             failure,
         }
+    }
+
+    /// A problem that is certainly permanent, so that it fails at once.
+    pub(crate) fn certain(key: &str, failure: Failure) -> Self {
+        Self::new(key, Duration::ZERO, failure)
     }
 }
 

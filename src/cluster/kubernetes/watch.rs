@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
-use super::pods::Workloads;
+use super::Tenant;
+use super::health::alive;
+use super::pods::{Owner, Workloads};
 use crate::error::chain;
 
 /// The copies of the watched objects. They stop changing when the watches are cancelled.
@@ -28,7 +27,8 @@ pub(crate) struct View {
     deployments: Store<Deployment>,
     events: Store<Event>,
     workloads: Workloads,
-    notifier: Arc<Notifier>,
+    /// The current errors. A task that waits for a change of any object subscribes to them.
+    errors: watch::Sender<WatchErrors>,
 }
 
 /// The state of the view at one moment.
@@ -47,39 +47,40 @@ pub(crate) struct Snapshot {
     pub(crate) events: Vec<Arc<Event>>,
     /// The cell's agent and mock, to determine the owners of pods.
     pub(crate) workloads: Workloads,
+    pub(crate) errors: WatchErrors,
+}
+
+/// Why one watch fails, regardless of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailedWatch {
+    /// The HTTP status of the API server's response.
+    pub(crate) code: u16,
+    /// The message of the API server.
+    pub(crate) message: String,
+}
+
+/// The current errors of watches.
+#[derive(Clone, Default)]
+pub(crate) struct WatchErrors {
     /// The watches that the API server rejects or whose initial list fails, by URL path.
     pub(crate) failed_watches: BTreeMap<String, FailedWatch>,
     /// Why the API server doesn't respond; `None` if it does.
     pub(crate) unreachable: Option<String>,
 }
 
-/// Why one watch fails, regardless of the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FailedWatch {
-    /// The HTTP status, if the API server responded.
-    pub(crate) code: Option<u16>,
-    /// The message of the API server, or of the error.
-    pub(crate) message: String,
-}
-
-/// Notifies waiting tasks of changes, and keeps the errors of watches.
-struct Notifier {
-    changes: watch::Sender<u64>,
-    errors: Mutex<WatchErrors>,
-}
-
-/// The current errors of watches.
-#[derive(Clone, Default)]
-struct WatchErrors {
-    failed_watches: BTreeMap<String, FailedWatch>,
-    unreachable: Option<String>,
-}
-
 impl WatchErrors {
-    /// Clears the errors that are over, because the watch on `what` received something from the API server.
-    fn clear(&mut self, what: &str) {
-        self.failed_watches.remove(what);
-        self.unreachable = None;
+    /// Updates the errors after the watch on `what` has received `change`. Returns whether anything may have changed.
+    fn update<K>(&mut self, what: &str, change: &watcher::Result<watcher::Event<K>>) -> bool {
+        match change {
+            // This only announces a list request, which may fail again.
+            Ok(watcher::Event::Init) => return false,
+            Ok(_) => {
+                self.failed_watches.remove(what);
+                self.unreachable = None;
+            }
+            Err(error) => self.record(what, error),
+        }
+        true
     }
 
     /// Records that the watch on `what` failed. A rejection or a failed list lasts until this watch receives something.
@@ -102,62 +103,47 @@ impl WatchErrors {
             | WatchFailed(kube::Error::Api(status)) => Some(status.as_ref()),
             _ => None,
         };
-        let code = status.map(|status| status.code);
-        if matches!(code, Some(401..=405))
-            || (code.is_some() && matches!(error, InitialListFailed(_)))
-        {
-            let message = status.map_or_else(|| chain(error), |status| status.message.clone());
-            self.failed_watches
-                .insert(what.to_owned(), FailedWatch { code, message });
-        } else {
-            self.unreachable = Some(chain(error));
+        let is_list = matches!(error, InitialListFailed(_));
+        match status {
+            Some(status) if is_list || matches!(status.code, 401..=405) => {
+                let (code, message) = (status.code, status.message.clone());
+                let failed = FailedWatch { code, message };
+                self.failed_watches.insert(what.to_owned(), failed);
+            }
+            Some(_) | None => self.unreachable = Some(chain(error)),
         }
     }
 }
 
 impl View {
-    /// Starts to watch the cell's namespace and the nodes, and with `system` also the cluster's core pods.
-    pub(crate) fn start(
-        client: &Client,
-        namespace: &str,
-        workloads: Workloads,
-        system: bool,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Self {
-        let notifier = Arc::new(Notifier {
-            changes: watch::Sender::new(0),
-            errors: Mutex::default(),
-        });
-        let spawner = Spawner {
-            tasks,
-            stop,
-            notifier: &notifier,
-        };
+    /// Starts to watch the namespace of `tenant` and the nodes, and with `system` also the cluster's core pods.
+    pub(super) fn start(tenant: &Tenant, client: &Client, system: bool) -> Self {
+        let namespace = &tenant.plan.namespace;
+        let errors = watch::Sender::default();
         Self {
-            pods: spawner.watch(Api::namespaced(client.clone(), namespace)),
+            pods: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
             system_pods: if system {
-                spawner.watch(Api::namespaced(client.clone(), "kube-system"))
+                let pods = Api::namespaced(client.clone(), "kube-system");
+                store(tenant, &errors, pods)
             } else {
                 reflector::store().0
             },
-            nodes: spawner.watch(Api::all(client.clone())),
-            daemon_sets: spawner.watch(Api::namespaced(client.clone(), namespace)),
-            deployments: spawner.watch(Api::namespaced(client.clone(), namespace)),
-            events: spawner.watch(Api::namespaced(client.clone(), namespace)),
-            workloads,
-            notifier,
+            nodes: store(tenant, &errors, Api::all(client.clone())),
+            daemon_sets: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
+            deployments: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
+            events: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
+            workloads: Workloads::of(&tenant.plan.rendered),
+            errors,
         }
     }
 
     /// A receiver that is notified of every change from now on.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.notifier.changes.subscribe()
+    pub(crate) fn changes(&self) -> watch::Receiver<WatchErrors> {
+        self.errors.subscribe()
     }
 
     /// The current state.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let errors = self.notifier.errors();
         Snapshot {
             pods: self.pods.state(),
             system_pods: self.system_pods.state(),
@@ -166,56 +152,45 @@ impl View {
             deployments: self.deployments.state(),
             events: self.events.state(),
             workloads: self.workloads.clone(),
-            failed_watches: errors.failed_watches,
-            unreachable: errors.unreachable,
+            errors: self.errors.borrow().clone(),
         }
     }
 }
 
-struct Spawner<'s> {
-    tasks: &'s TaskTracker,
-    stop: &'s CancellationToken,
-    notifier: &'s Arc<Notifier>,
-}
-
-impl Spawner<'_> {
-    fn watch<K>(&self, api: Api<K>) -> Store<K>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    {
-        let (store, writer) = reflector::store();
-        let what = api.resource_url().to_owned();
-        let notifier = Arc::clone(self.notifier);
-        let watching = async move {
-            let changes = watcher(api, watcher::Config::default()).default_backoff();
-            let mut changes = Box::pin(reflector::reflector(writer, changes));
-            while let Some(change) = changes.next().await {
-                notifier.notify(&what, &change);
-            }
-        };
-        let watching = self.stop.clone().run_until_cancelled_owned(watching);
-        self.tasks.spawn(watching.in_current_span());
-        store
-    }
-}
-
-impl Notifier {
-    fn errors(&self) -> WatchErrors {
-        let errors = self.errors.lock();
-        errors.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn notify<K>(&self, what: &str, change: &watcher::Result<watcher::Event<K>>) {
-        let errors = self.errors.lock();
-        let mut errors = errors.unwrap_or_else(PoisonError::into_inner);
-        match change {
-            // This only announces a list request, which may fail again.
-            Ok(watcher::Event::Init) => return,
-            Ok(_) => errors.clear(what),
-            Err(error) => errors.record(what, error),
+/// The copies of the objects of `api`, which `tenant` watches.
+fn store<K>(tenant: &Tenant, errors: &watch::Sender<WatchErrors>, api: Api<K>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let what = api.resource_url().to_owned();
+    let errors = errors.clone();
+    tenant.spawn(async move {
+        let changes = watcher(api, watcher::Config::default()).default_backoff();
+        let mut changes = Box::pin(reflector::reflector(writer, changes));
+        while let Some(change) = changes.next().await {
+            errors.send_if_modified(|errors| errors.update(&what, &change));
         }
-        drop(errors);
-        self.changes.send_modify(|count| *count += 1);
+    });
+    store
+}
+
+impl Snapshot {
+    /// The pods of `owner` in the cell's namespace that aren't being deleted.
+    pub(crate) fn pods_of(&self, owner: Owner) -> impl Iterator<Item = &Pod> {
+        alive(&self.pods).filter(move |pod| self.workloads.owner(pod) == owner)
+    }
+
+    /// The node `name`.
+    pub(crate) fn node(&self, name: &str) -> Option<&Node> {
+        let mut nodes = self.nodes.iter().map(AsRef::as_ref);
+        nodes.find(|node: &&Node| node.name_any() == name)
+    }
+
+    /// The agent's `DaemonSet`.
+    pub(crate) fn daemon_set(&self) -> Option<&DaemonSet> {
+        let mut sets = self.daemon_sets.iter().map(AsRef::as_ref);
+        sets.find(|set: &&DaemonSet| set.name_any() == self.workloads.agent.name)
     }
 }
 
@@ -225,13 +200,6 @@ mod tests {
 
     use super::*;
 
-    fn notifier() -> Notifier {
-        Notifier {
-            changes: watch::Sender::new(0),
-            errors: Mutex::default(),
-        }
-    }
-
     fn forbidden() -> watcher::Error {
         let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
         watcher::Error::InitialListFailed(kube::Error::Api(status.boxed()))
@@ -239,42 +207,41 @@ mod tests {
 
     #[test]
     fn traffic_on_other_watches_does_not_hide_a_rejected_one() {
-        let notifier = notifier();
-        notifier.notify::<Pod>("pods", &Err(forbidden()));
-        notifier.notify::<Node>("nodes", &Ok(watcher::Event::InitDone));
+        let mut errors = WatchErrors::default();
+        errors.update::<Pod>("pods", &Err(forbidden()));
+        errors.update::<Node>("nodes", &Ok(watcher::Event::InitDone));
         // The next attempt begins and hasn't succeeded yet.
-        notifier.notify::<Pod>("pods", &Ok(watcher::Event::Init));
-        let errors = notifier.errors();
+        errors.update::<Pod>("pods", &Ok(watcher::Event::Init));
         assert_eq!(errors.unreachable, None);
         let rejected = FailedWatch {
-            code: Some(403),
+            code: 403,
             message: "pods is forbidden".to_owned(),
         };
         assert_eq!(
             errors.failed_watches,
             BTreeMap::from([("pods".to_owned(), rejected)])
         );
-        notifier.notify::<Pod>("pods", &Ok(watcher::Event::InitDone));
-        assert!(notifier.errors().failed_watches.is_empty());
+        errors.update::<Pod>("pods", &Ok(watcher::Event::InitDone));
+        assert!(errors.failed_watches.is_empty());
     }
 
     /// An idle watch on a kind without bookmarks, such as events, times out even if the API server works.
     #[test]
     fn the_end_of_a_stream_is_a_problem_only_if_it_cannot_be_opened_again() {
-        let notifier = notifier();
+        let mut errors = WatchErrors::default();
         let ended = || kube::Error::ReadEvents(std::io::ErrorKind::TimedOut.into());
-        notifier.notify::<Event>("events", &Err(watcher::Error::WatchFailed(ended())));
-        assert_eq!(notifier.errors().unreachable, None);
-        notifier.notify::<Event>("events", &Err(watcher::Error::WatchStartFailed(ended())));
-        assert!(notifier.errors().unreachable.is_some());
+        errors.update::<Event>("events", &Err(watcher::Error::WatchFailed(ended())));
+        assert_eq!(errors.unreachable, None);
+        errors.update::<Event>("events", &Err(watcher::Error::WatchStartFailed(ended())));
+        assert!(errors.unreachable.is_some());
     }
 
     #[test]
     fn a_broken_stream_counts_as_no_response_until_any_watch_receives_something() {
-        let notifier = notifier();
-        notifier.notify::<Pod>("pods", &Err(watcher::Error::NoResourceVersion));
-        assert!(notifier.errors().unreachable.is_some());
-        notifier.notify::<Node>("nodes", &Ok(watcher::Event::InitDone));
-        assert!(notifier.errors().unreachable.is_none());
+        let mut errors = WatchErrors::default();
+        errors.update::<Pod>("pods", &Err(watcher::Error::NoResourceVersion));
+        assert!(errors.unreachable.is_some());
+        errors.update::<Node>("nodes", &Ok(watcher::Event::InitDone));
+        assert!(errors.unreachable.is_none());
     }
 }

@@ -43,18 +43,14 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
 /// The problem that a container's state shows, if any.
 pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let who = title(pod, owner);
-    if is_out_of_memory(status) {
+    if terminated(status).any(|end| end.reason.as_deref() == Some("OOMKilled")) {
         let symptom = match owner {
             Owner::Agent | Owner::Other => Symptom::AgentOutOfMemory,
             Owner::Mock => Symptom::MockUnavailable,
             Owner::System => Symptom::NodePressure,
         };
-        return Some(suspicion(
-            pod,
-            AT_ONCE,
-            symptom,
-            format!("{who} was killed for using more memory than its limit"),
-        ));
+        let message = format!("{who} was killed for using more memory than its limit");
+        return Some(suspicion(pod, AT_ONCE, symptom, message));
     }
     if let Some(end) = terminated(status).find(|end| is_start_error(end.reason.as_deref())) {
         let why = end.message.as_deref().unwrap_or_default();
@@ -67,20 +63,16 @@ pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
             Owner::Mock => Symptom::MockUnavailable,
             Owner::System => Symptom::NodeNotReady,
         };
-        let code = exit_code(status).map_or(String::new(), |code| {
-            format!(", last with exit code {code}")
+        let code = terminated(status).next().map_or(String::new(), |end| {
+            format!(", last with exit code {}", end.exit_code)
         });
-        return Some(suspicion(
-            pod,
-            AT_ONCE,
-            symptom,
-            format!("{who} has ended {count} times{code}"),
-        ));
+        let message = format!("{who} has ended {count} times{code}");
+        return Some(suspicion(pod, AT_ONCE, symptom, message));
     }
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let detail = waiting.message.as_deref().unwrap_or_default();
-    let (patience, symptom) = of_waiting(waiting.reason.as_deref()?, detail)?;
-    let reason = waiting.reason.as_deref().unwrap_or_default();
+    let reason = waiting.reason.as_deref()?;
+    let (patience, symptom) = of_waiting(reason, detail)?;
     let message = format!(
         "{detail} ({reason}: {who} can't start from image {})",
         status.image
@@ -144,12 +136,4 @@ pub(crate) fn terminated(
         .into_iter()
         .flatten()
         .filter_map(|state| state.terminated.as_ref())
-}
-
-fn is_out_of_memory(status: &ContainerStatus) -> bool {
-    terminated(status).any(|end| end.reason.as_deref() == Some("OOMKilled"))
-}
-
-fn exit_code(status: &ContainerStatus) -> Option<i32> {
-    terminated(status).next().map(|end| end.exit_code)
 }

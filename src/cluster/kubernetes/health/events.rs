@@ -28,11 +28,9 @@ pub(super) fn problem(event: &Event) -> Option<Suspicion> {
         }
         _ => return None,
     };
-    Some(Suspicion {
-        key: format!("{subject}/{symptom}"),
-        patience,
-        failure: Failure::new(symptom, format!("{why} ({subject})")),
-    })
+    let failure = Failure::new(symptom, format!("{why} ({subject})"));
+    let key = format!("{subject}/{symptom}");
+    Some(Suspicion::new(key, patience, failure))
 }
 
 /// Whether the runtime rejected the pod's sandbox because of the manifests.

@@ -51,40 +51,26 @@ pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
         .filter_map(of_system_pod)
         .collect();
     found.extend(snapshot.nodes.iter().filter_map(|node| of_node(node)));
-    found.extend(
-        snapshot
-            .failed_watches
-            .iter()
-            .map(|(watch, why)| Suspicion {
-                key: format!("watch {watch}"),
-                patience: LONG,
-                failure: watch_failure(watch, why),
-            }),
-    );
-    found.extend(snapshot.unreachable.as_ref().map(|why| Suspicion {
-        key: "unreachable".to_owned(),
-        patience: LONG,
-        failure: Failure::new(
-            Symptom::ApiServerGone,
-            format!("the API server no longer responds: {why}"),
-        ),
+    let errors = &snapshot.errors;
+    found.extend(errors.failed_watches.iter().map(|(watch, why)| {
+        Suspicion::new(format!("watch {watch}"), LONG, watch_failure(watch, why))
+    }));
+    found.extend(errors.unreachable.as_ref().map(|why| {
+        let message = format!("the API server no longer responds: {why}");
+        let failure = Failure::new(Symptom::ApiServerGone, message);
+        Suspicion::new("unreachable", LONG, failure)
     }));
     found
 }
 
 fn watch_failure(watch: &str, why: &FailedWatch) -> Failure {
-    let symptom = match why.code {
-        Some(401 | 403) => Symptom::BadConfiguration,
-        Some(_) | None => Symptom::ApiServerGone,
-    };
     let message = format!("failed to watch {watch}: {}", why.message);
-    let failure = Failure::new(symptom, message);
-    if symptom == Symptom::BadConfiguration {
-        failure.with_remedy(format!(
-            "allow the kubeconfig's user to list and watch {watch}"
-        ))
-    } else {
-        failure
+    match why.code {
+        401 | 403 => {
+            let remedy = format!("allow the kubeconfig's user to list and watch {watch}");
+            Failure::new(Symptom::BadConfiguration, message).with_remedy(remedy)
+        }
+        _ => Failure::new(Symptom::ApiServerGone, message),
     }
 }
 
@@ -94,33 +80,32 @@ pub(crate) fn alive(pods: &[std::sync::Arc<Pod>]) -> impl Iterator<Item = &Pod> 
     pods.filter(|pod: &&Pod| pod.metadata.deletion_timestamp.is_none())
 }
 
-/// The name of a pod's node, for messages.
-pub(crate) fn node_name(pod: &Pod) -> &str {
-    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-    node.unwrap_or("no node")
+fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
 }
 
-fn has_node(pod: &Pod) -> bool {
-    pod.spec
-        .as_ref()
-        .is_some_and(|spec| spec.node_name.is_some())
+/// The name of a pod's node, for messages.
+pub(crate) fn node_name(pod: &Pod) -> &str {
+    node_of(pod).unwrap_or("no node")
+}
+
+/// The phase of a pod.
+pub(crate) fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
 }
 
 fn title(pod: &Pod, owner: Owner) -> String {
-    match owner {
-        Owner::Agent if has_node(pod) => format!("the agent on {}", node_name(pod)),
-        Owner::Agent => "the agent".to_owned(),
-        Owner::Mock => "the mock".to_owned(),
-        Owner::Other | Owner::System => format!("{} on {}", pod.name_any(), node_name(pod)),
+    match (owner, node_of(pod)) {
+        (Owner::Agent, Some(node)) => format!("the agent on {node}"),
+        (Owner::Agent, None) => "the agent".to_owned(),
+        (Owner::Mock, _) => "the mock".to_owned(),
+        (Owner::Other | Owner::System, _) => format!("{} on {}", pod.name_any(), node_name(pod)),
     }
 }
 
 fn suspicion(pod: &Pod, patience: Duration, symptom: Symptom, message: String) -> Suspicion {
-    Suspicion {
-        key: format!("{}/{symptom}", pod.uid().unwrap_or_default()),
-        patience,
-        failure: Failure::new(symptom, message),
-    }
+    let key = format!("{}/{symptom}", pod.uid().unwrap_or_default());
+    Suspicion::new(key, patience, Failure::new(symptom, message))
 }
 
 fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
@@ -189,14 +174,9 @@ fn of_node(node: &Node) -> Option<Suspicion> {
         .into_iter()
         .find(|pressure| has_condition(node, pressure))?;
     let name = node.name_any();
-    Some(Suspicion {
-        key: format!("{name}/{pressure}"),
-        patience: SHORT,
-        failure: Failure::new(
-            Symptom::NodePressure,
-            format!("node {name} reports {pressure}"),
-        ),
-    })
+    let message = format!("node {name} reports {pressure}");
+    let failure = Failure::new(Symptom::NodePressure, message);
+    Some(Suspicion::new(format!("{name}/{pressure}"), SHORT, failure))
 }
 
 /// Whether a pod is ready to serve.

@@ -217,7 +217,7 @@ fn a_rejected_watch_is_reported_with_the_servers_message() {
     let failure = watch_failure(
         "pods in ns",
         &FailedWatch {
-            code: Some(403),
+            code: 403,
             message: "pods is forbidden".to_owned(),
         },
     );
