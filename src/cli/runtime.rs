@@ -34,7 +34,7 @@ where
         abandoned();
         std::process::exit(Exit::from(RunVerdict::Interrupted { by }).code().into());
     };
-    block_on(async {
+    block_on::<T, CliError>(async {
         runner::handle_signals(interruption, abandon).map_err(CliError::io("start the run"))?;
         Ok::<T, CliError>(Box::pin(work).await?)
     })

@@ -188,7 +188,9 @@ impl<'r> Run<'r> {
         let (shared, setup) = (&self.shared, &self.shared.setup);
         let notify = |text| shared.events.notice(Severity::Info, text);
         let checking = async {
-            let hold = shared.interruption.hold(Phase::Preflight, &setup.clock, notify);
+            let hold = shared
+                .interruption
+                .hold(Phase::Preflight, &setup.clock, notify);
             hold.await;
             let deadline = setup.deadline(Phase::Preflight);
             let checking = setup.provider.preflight(&setup.cells, &deadline);

@@ -98,7 +98,7 @@ pub(super) async fn request<T>(
 }
 
 /// The failure if a request to the API server failed with `error`.
-pub(crate) fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
+fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
     api_unreachable(&chain(error))
 }
 
@@ -106,12 +106,6 @@ pub(crate) fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {
 pub(crate) fn api_unreachable(why: &str) -> Failure {
     let message = format!("the API server can't be reached: {why}");
     Failure::new(Symptom::ClusterNotUp, message)
-}
-
-impl From<kube::Error> for Failure {
-    fn from(error: kube::Error) -> Self {
-        unusable(&error)
-    }
 }
 
 impl From<kube::Error> for Failure {

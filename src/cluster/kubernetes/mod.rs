@@ -22,5 +22,5 @@ mod terminations;
 pub(crate) mod wait;
 pub(crate) mod watch;
 
-pub(crate) use access::{Access, Kube, api_unreachable, client, unusable};
+pub(crate) use access::{Access, Kube, api_unreachable, client};
 pub(crate) use tenant::Tenant;
