@@ -7,6 +7,7 @@ use super::Event;
 impl Event {
     /// The event with `change(field, text)` in place of each text. The keys of a table are texts of the field that
     /// contains the table. `change` must not touch ids and fixed words.
+    #[must_use]
     pub fn map_texts(&self, change: impl Fn(&str, &str) -> String) -> Self {
         let changed = serde_json::to_value(self)
             .and_then(|value| serde_json::from_value(map("", value, &change)));

@@ -42,7 +42,7 @@ fn rooms_import_only_rooms_below_them() {
 
 /// Crates for Kubernetes and Docker, each with the rooms that may use it.
 const CLIENTS: [(&str, &[&str]); 3] = [
-    ("kube", &["cluster", "error"]),
+    ("kube", &["cluster", "error", "manifest"]),
     ("k8s_openapi", &["cluster", "manifest"]),
     ("bollard", &["cluster"]),
 ];

@@ -47,16 +47,15 @@ impl KindCluster {
         plan: Arc<CellPlan>,
         parked: Option<Parked>,
     ) -> Self {
-        let tenancy = match parked {
-            Some(Parked { work, after, .. }) => Tenancy {
+        let tenancy = if let Some(Parked { work, after, .. }) = parked {
+            Tenancy {
                 tenant: Arc::new(Tenant::new(plan, Arc::clone(&work.lost))),
                 work,
                 after: Some(after),
-            },
-            None => {
-                let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
-                Tenancy::fresh(shared, tenant, Source::Any)
             }
+        } else {
+            let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
+            Tenancy::fresh(shared, tenant, Source::Any)
         };
         Self {
             steps: Arc::clone(&tenancy.tenant.steps),

@@ -1,5 +1,7 @@
 //! Keeps a cluster after the end of its cell: records it, and lists the commands to inspect it.
 
+use std::slice;
+
 use super::claim::{Kept, KindResource};
 use super::create::KUBECONFIG;
 use super::wipe::Leftovers;
@@ -38,7 +40,7 @@ fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
         nodes: work.nodes(),
         before: work.before.get()?,
         leftovers: Leftovers::of(plan),
-        folders: [work.earlier_folders(), &[work.plan.runtime.clone()]].concat(),
+        folders: [work.earlier_folders(), slice::from_ref(&work.plan.runtime)].concat(),
         creation_ms: milliseconds(*work.creation_time.get()?),
     })
 }

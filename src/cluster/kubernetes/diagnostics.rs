@@ -103,12 +103,11 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 /// The agent's DaemonSet: counts, conditions, and the events of it and its pods.
 fn daemon_set(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    match snapshot.daemon_set() {
-        Some(set) => describe(&mut text, set),
-        None => {
-            let name = &snapshot.workloads.agent.name;
-            text = format!("DaemonSet {name} does not exist\n");
-        }
+    if let Some(set) = snapshot.daemon_set() {
+        describe(&mut text, set);
+    } else {
+        let name = &snapshot.workloads.agent.name;
+        text = format!("DaemonSet {name} does not exist\n");
     }
     text.push_str("\nEvents:\n");
     let mut events: Vec<_> = snapshot.events.iter().collect();

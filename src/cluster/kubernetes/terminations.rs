@@ -183,11 +183,10 @@ fn failed_liveness_probe<'a>(
             && message(event).contains("failed liveness probe")
             && event.last_timestamp >= end.started_at
     })?;
-    let failures = events().map(|event| message(event));
+    let mut failures = events().map(|event| message(event));
     Some(
         failures
-            .filter(|text| text.starts_with(LIVENESS_FAILED))
-            .last()
+            .rfind(|text| text.starts_with(LIVENESS_FAILED))
             .unwrap_or(message(killing)),
     )
 }

@@ -169,8 +169,7 @@ impl Controller {
         };
         let deletion = workers.stop.child_token();
         let pod = Arc::new(pod);
-        self.statuses
-            .add(PodStatus::new(Arc::clone(&pod), deletion.clone()));
+        self.statuses.add(PodStatus::new(&pod, deletion.clone()));
         let controller = Arc::clone(self);
         let running = async move {
             pod_worker::run(&controller, &pod, deletion).await;

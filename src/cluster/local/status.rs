@@ -112,7 +112,7 @@ const EVENT_LIMIT: usize = 50;
 
 impl PodStatus {
     /// The status of a new pod, which is deleted by cancelling `deletion`.
-    pub(super) fn new(pod: Arc<PodConfig>, deletion: CancellationToken) -> Self {
+    pub(super) fn new(pod: &Arc<PodConfig>, deletion: CancellationToken) -> Self {
         let mut status = Self {
             deletion,
             log_offsets: Vec::new(),
@@ -125,7 +125,7 @@ impl PodStatus {
             liveness: pod.probes.initial_liveness(),
             warning: None,
             events: VecDeque::new(),
-            pod: Arc::clone(&pod),
+            pod: Arc::clone(pod),
         };
         for ignored in &pod.ignored {
             status.record("Ignored", ignored);

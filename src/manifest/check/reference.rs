@@ -69,22 +69,22 @@ pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<R
         let field = format!("{pod}.volumes[{index}]");
         if let Some(it) = &volume.secret {
             let name = it.secret_name.as_deref().unwrap_or_default();
-            let keys = keys_of(it.items.as_deref());
+            let keys = Some(keys_of(it.items.as_deref()));
             add(&field, "secret", name, it.optional, keys);
         }
         if let Some(it) = &volume.config_map {
-            let keys = keys_of(it.items.as_deref());
+            let keys = Some(keys_of(it.items.as_deref()));
             add(&field, "configMap", &it.name, it.optional, keys);
         }
         let sources = volume.projected.iter().flat_map(|from| &from.sources);
         for (index, source) in sources.flatten().enumerate() {
             let field = format!("{field}.projected.sources[{index}]");
             if let Some(it) = &source.secret {
-                let keys = keys_of(it.items.as_deref());
+                let keys = Some(keys_of(it.items.as_deref()));
                 add(&field, "secret", &it.name, it.optional, keys);
             }
             if let Some(it) = &source.config_map {
-                let keys = keys_of(it.items.as_deref());
+                let keys = Some(keys_of(it.items.as_deref()));
                 add(&field, "configMap", &it.name, it.optional, keys);
             }
         }
@@ -92,9 +92,9 @@ pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<R
     references
 }
 
-fn keys_of(items: Option<&[KeyToPath]>) -> Option<Vec<&str>> {
+fn keys_of(items: Option<&[KeyToPath]>) -> Vec<&str> {
     let items = items.unwrap_or_default().iter();
-    Some(items.map(|item| item.key.as_str()).collect())
+    items.map(|item| item.key.as_str()).collect()
 }
 
 /// Checks that each `subPath` into a Secret or ConfigMap names one of its files. The kubelet would create an empty
