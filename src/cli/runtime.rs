@@ -8,7 +8,7 @@ use crate::event::{RunVerdict, Termination};
 use crate::runner;
 use crate::suite::Interruption;
 
-/// The result of `work`, on a runtime of its own.
+/// The result of `work`, on its own runtime.
 pub(super) fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, CliError>
 where
     CliError: From<E>,

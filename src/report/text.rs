@@ -279,7 +279,7 @@ pub(super) fn evidence_table<'a>(
     (!rows.is_empty()).then_some(table)
 }
 
-/// The result of a check, where, of what, what was expected, and what was seen.
+/// The cells of a row: result, node, subject, expected value, and seen value.
 pub(super) fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5] {
     let mark = match (evidence.holds, evidence.is_checked()) {
         (false, _) => "NOT MET",

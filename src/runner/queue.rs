@@ -1,6 +1,6 @@
 //! Queues: cells that use the same cluster run one after another. Each cell takes over the admission of the previous
 //! one, because the cluster needs the same resources. A cell that waits in its queue isn't admitted yet, so it delays
-//! no other cell. A cell with a cluster of its own is alone in its queue.
+//! no other cell. A cell with its own cluster is alone in its queue.
 
 use std::sync::Arc;
 

@@ -132,7 +132,7 @@ impl Resumption {
         &self.facts
     }
 
-    /// The verdict, if the run has ended and every cell has a verdict of its own.
+    /// The verdict, if the run has ended and every cell has a verdict.
     pub fn final_verdict(&self) -> Option<RunVerdict> {
         let is_settled = self.unsettled().next().is_none();
         self.run.verdict.filter(|_| is_settled)

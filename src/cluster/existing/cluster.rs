@@ -32,7 +32,7 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct ExistingCluster {
     pub(super) shared: Arc<TargetCluster>,
     pub(super) tenant: Arc<Tenant>,
-    /// The turn, if it was requested, so that it may have been granted.
+    /// The turn that was requested. It may already have been granted.
     turn: OnceLock<CellLease>,
     /// Whether it is the cell's turn.
     has_turn: AtomicBool,

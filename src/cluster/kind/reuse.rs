@@ -63,7 +63,7 @@ pub(super) struct Tally {
 }
 
 impl Pool {
-    /// The result so far, to be added to.
+    /// The counts so far, to which callers add.
     pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
         lock(&self.tally)
     }

@@ -1,4 +1,4 @@
-//! Starts pods, isolated from the host in a sandbox each, if this machine permits namespaces.
+//! Starts pods, each isolated from the host in its own sandbox if this machine permits namespaces.
 
 use std::fs::{self, File};
 use std::io;
