@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::node_state::{self, NodeStates};
 use super::work::Work;
 use crate::cluster::CellPlan;
-use crate::cluster::kubernetes::delete::{delete, dynamic, gone, request, workloads_at_once};
+use crate::cluster::kubernetes::delete::{dynamic, gone, request, workloads_at_once};
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
@@ -104,10 +104,13 @@ async fn end_processes(work: &Work, client: &Client, leftovers: &Leftovers) -> R
     work.steps.measure("processes killed", killing).await
 }
 
-/// Deletes the cluster-scoped objects.
+/// Deletes the cluster-scoped objects. Deletion in the foreground would wait for the garbage collector, which can stop
+/// for half a minute while definitions of resources change.
 async fn delete_objects(client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
     for (version, kind, name) in &leftovers.objects {
-        delete(&dynamic(client, version, kind), name).await?;
+        let api = dynamic(client, version, kind);
+        let requested = request(&api, name, &DeleteParams::background()).await?;
+        gone(&api, name, requested).await?;
     }
     Ok(())
 }

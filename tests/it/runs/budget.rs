@@ -108,7 +108,7 @@ fn twenty_runs_at_once_share_one_budget() {
     assert!(cells.iter().all(|cell| cell.verdict == CellVerdict::Passed));
     let clusters: BTreeSet<_> = cells.iter().map(|cell| &cell.cluster).collect();
     assert_eq!(clusters.len(), RUNS, "each cluster has its own name");
-    let most = most_at_once(&records, |_| 1) * weight;
+    let most = most_at_once(&records) * weight;
     let reserved = if weight == 1 { RESERVED } else { 0 };
     let total = slots() + reserved;
     assert!(most <= total, "{most} of {total} slots");

@@ -1,14 +1,13 @@
 //! How much ran at the same time, according to the records of several runs.
 
 use e2e_matrix::event::{Event, Record};
-use e2e_matrix::matrix::CellId;
 
-/// The highest total weight of cells that ran at the same time; `weight` returns the weight of a cell.
-pub(crate) fn most_at_once(records: &[Vec<Record>], weight: impl Fn(&CellId) -> i32) -> usize {
+/// The highest number of cells that ran at the same time.
+pub(crate) fn most_at_once(records: &[Vec<Record>]) -> usize {
     let changes = records.iter().flatten().filter_map(|record| {
         let change = match &record.event {
-            Event::CellStarted { cell, .. } => weight(cell),
-            Event::CellFinished { cell, .. } => -weight(cell),
+            Event::CellStarted { .. } => 1,
+            Event::CellFinished { .. } => -1,
             _ => return None,
         };
         Some((record.at, change))

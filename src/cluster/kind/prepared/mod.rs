@@ -97,7 +97,7 @@ pub(super) async fn template(
 pub(super) async fn discard(shared: &KindContext, template: &Template) -> Result<(), Failure> {
     let state = shared.templates.state(&template.id).await;
     *state.lock().await = State::Unusable;
-    template::delete(shared.docker().await?, &template.id).await
+    template.delete(shared.docker().await?).await
 }
 
 /// The id of the template of the cluster that `work` plans: a digest of everything that the cluster is created from,

@@ -113,6 +113,14 @@ impl Template {
         Duration::from_millis(longest.unwrap_or(0))
     }
 
+    /// Deletes its images. Existing clones keep working, and so does a name that someone else has given to an image.
+    pub(super) async fn delete(&self, docker: &Docker) -> Result<(), Failure> {
+        for number in 0..self.frozen.len() {
+            stored_images::delete(docker, &image(&self.id, number), true).await?;
+        }
+        Ok(())
+    }
+
     /// Records that it is being used, for [`prune`].
     pub(super) fn touch(&self, state: &StateFolder) {
         let path = used(state, &self.id);
