@@ -1,7 +1,7 @@
 //! Deletes our objects from a cluster, waits until they are gone, and checks that nothing is left.
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 
 use super::labels::{IMAGE, run_of, run_selector};
@@ -63,7 +63,12 @@ pub(super) async fn namespace(
                 cleared = wiping.await;
             }
         }
-        delete(&dynamic(client, "v1", NAMESPACE), name).await?;
+        delete(
+            &dynamic(client, "v1", NAMESPACE),
+            name,
+            &DeleteParams::foreground(),
+        )
+        .await?;
     }
     cleared.evidence.push(gone(NAMESPACE, name));
     Ok(cleared)
@@ -90,7 +95,7 @@ pub(super) async fn object(
     let api = resource.api(client);
     if let Some(found) = api.get_opt(name).await? {
         match run_of(&found) {
-            Some(other) if other == run => delete(&api, name).await?,
+            Some(other) if other == run => delete(&api, name, &DeleteParams::foreground()).await?,
             Some(_) => {}
             None => return Err(not_ours(kind, name)),
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::node_state::{self, NodeStates};
 use super::work::Work;
 use crate::cluster::CellPlan;
-use crate::cluster::kubernetes::delete::{dynamic, gone, request, workloads_at_once};
+use crate::cluster::kubernetes::delete::{delete, dynamic, gone, request, workloads_at_once};
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
@@ -109,8 +109,7 @@ async fn end_processes(work: &Work, client: &Client, leftovers: &Leftovers) -> R
 async fn delete_objects(client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
     for (version, kind, name) in &leftovers.objects {
         let api = dynamic(client, version, kind);
-        let requested = request(&api, name, &DeleteParams::background()).await?;
-        gone(&api, name, requested).await?;
+        delete(&api, name, &DeleteParams::background()).await?;
     }
     Ok(())
 }

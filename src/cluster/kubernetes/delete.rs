@@ -55,17 +55,14 @@ where
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     for object in api.list(&ListParams::default()).await? {
-        delete_as(&api, &object.name_any(), how).await?;
+        delete(&api, &object.name_any(), how).await?;
     }
     Ok(())
 }
 
-/// Deletes an object, and waits until it and its dependents are gone. An object that doesn't exist counts as gone.
-pub(crate) async fn delete(api: &Api<DynamicObject>, name: &str) -> Result<(), Failure> {
-    delete_as(api, name, &DeleteParams::foreground()).await
-}
-
-async fn delete_as(
+/// Deletes an object, and waits until it is gone; in the foreground, also until its dependents are gone. An object that
+/// doesn't exist counts as gone.
+pub(crate) async fn delete(
     api: &Api<DynamicObject>,
     name: &str,
     how: &DeleteParams,
