@@ -7,8 +7,8 @@
 mod at_end;
 mod attribution;
 pub mod console;
-pub mod html;
-pub mod junit;
+mod html;
+mod junit;
 mod lines;
 mod marks;
 mod paint;

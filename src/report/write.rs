@@ -29,8 +29,8 @@ impl Report {
     /// Writes the content.
     fn write(self, run: &RunModel, out: &mut impl Write) -> io::Result<()> {
         let text = match self {
+            Self::Junit => return junit::write(run, out),
             Self::Html => return html::write(run, out),
-            Self::Junit => junit::render(run),
             Self::Summary => summary::markdown(run),
             Self::Timings => timings::render(run),
         };

@@ -14,7 +14,7 @@ use crate::matrix::Phase;
 use crate::record::RecordWriter;
 use crate::record::{RunModel, Sink};
 use crate::report::fixture::{self, MIXED, Plan as CellPlan, Story};
-use crate::report::junit;
+use crate::report::write::Report;
 
 /// A run of `plans` in its own folder in `place`, started `after` seconds later, with `change` applied to its facts.
 fn run(
@@ -111,7 +111,7 @@ fn shards_become_one_run_whatever_their_order() {
         );
         assert_eq!(cell.phases, alone.phases);
     }
-    let xml = junit::render(&run);
+    let xml = Report::Junit.render(&run);
     assert!(xml.contains("hostname=\"host of one\"") && xml.contains("hostname=\"host of two\""));
 }
 

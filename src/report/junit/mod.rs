@@ -13,6 +13,7 @@
 
 mod output;
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,22 +33,46 @@ const CLASS_NAME: &str = "e2e-matrix";
 /// The replacement for a tab.
 const TAB: &str = "    ";
 
-/// The whole file.
-#[expect(clippy::missing_panics_doc, reason = "writing to memory does not fail")]
-pub fn render(run: &RunModel) -> String {
+/// How many cells are in memory as suites at once: those of a long run take several times the memory of its model.
+const CELLS_AT_ONCE: usize = 256;
+
+/// Writes the whole file.
+pub(super) fn write(run: &RunModel, out: &mut impl Write) -> io::Result<()> {
     let explained = attribution(run);
-    let cells: Vec<_> = run
-        .cells
-        .par_iter()
-        .map(|cell| cell_suite(run, cell, explained.as_deref()))
-        .collect();
+    let suites = |cells: &[CellModel]| {
+        let suites = cells.par_iter();
+        let suites = suites.map(|cell| cell_suite(run, cell, explained.as_deref()));
+        suites.collect::<Vec<_>>()
+    };
     let mut report = Report::new(CLASS_NAME);
-    report
-        .add_test_suites(run_suite(run))
-        .add_test_suites(cells);
-    report
-        .to_string()
-        .expect("writing to memory can't fail, and the writer has no other error")
+    report.add_test_suites(run_suite(run));
+    let of_run = std::mem::take(&mut report.test_suites);
+    for cells in run.cells.chunks(CELLS_AT_ONCE) {
+        // Counts them.
+        report.add_test_suites(suites(cells));
+        report.test_suites.clear();
+    }
+    let [declaration, start, _, end] = parts(&report)?;
+    write!(out, "{declaration}{start}")?;
+    let cells = run.cells.chunks(CELLS_AT_ONCE).map(suites);
+    for suites in std::iter::once(of_run).chain(cells) {
+        report.test_suites = suites;
+        let [_, _, suites, _] = parts(&report)?;
+        out.write_all(suites.as_bytes())?;
+    }
+    out.write_all(end.as_bytes())
+}
+
+/// The declaration, the start of the root element, its suites, and its end.
+fn parts(report: &Report) -> io::Result<[String; 4]> {
+    const END: &str = "</testsuites>";
+    let text = report.to_string().map_err(io::Error::other)?;
+    // Attributes have no line breaks.
+    let mut lines = text.split_inclusive('\n');
+    let [declaration, start] = std::array::from_fn(|_| lines.next().unwrap_or_default());
+    let rest = &text[declaration.len() + start.len()..];
+    let (suites, end) = rest.split_at(rest.rfind(END).unwrap_or(rest.len()));
+    Ok([declaration, start, suites, end].map(str::to_owned))
 }
 
 fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {

@@ -9,6 +9,10 @@ use crate::matrix::Phase;
 use crate::report::fixture::{self, CLEAN_LINE, MIXED, Plan, Story};
 use crate::report::marks::Mark;
 
+fn render(run: &RunModel) -> String {
+    crate::report::write::Report::Junit.render(run)
+}
+
 fn read_back(run: &RunModel) -> Report {
     Report::deserialize_from_str(&render(run)).unwrap()
 }
@@ -74,6 +78,22 @@ fn every_phase_of_every_cell_matches_the_table() {
             assert_eq!(class_name, format!("e2e-matrix.{}", plan.id()));
         }
     }
+}
+
+#[test]
+fn a_long_run_is_one_report_with_all_its_cells_in_order() {
+    let mut run = RunModel::new(&fixture::mixed());
+    let cells = run.cells.iter().cycle().take(2 * CELLS_AT_ONCE + 1);
+    run.cells = cells.cloned().collect();
+    let report = read_back(&run);
+    let names = report.test_suites.iter().map(|suite| suite.name.as_str());
+    let ids = run.cells.iter().map(|cell| cell.summary.id.as_str());
+    assert!(names.eq(ids));
+    let sum = |count: fn(&TestSuite) -> usize| report.test_suites.iter().map(count).sum::<usize>();
+    assert_eq!(report.tests, sum(|suite| suite.tests));
+    assert_eq!(report.failures, sum(|suite| suite.failures));
+    assert_eq!(report.errors, sum(|suite| suite.errors));
+    assert_eq!(report.skipped, sum(|suite| suite.skipped));
 }
 
 #[test]
