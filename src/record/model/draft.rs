@@ -104,6 +104,7 @@ impl CellDraft {
         self.model.earlier.push(attempt);
     }
 
+    /// Ends the attempt. The phases that are still running are interrupted.
     pub(super) fn end(
         &mut self,
         verdict: CellVerdict,
@@ -116,6 +117,15 @@ impl CellDraft {
         self.model.duration_ms = duration_ms;
         self.has_end = true;
         self.ended = Some(at);
+        for (stage, open) in std::mem::take(&mut self.open) {
+            let outcome = PhaseOutcome::Interrupted(open.last_progress);
+            self.model.phases.push(PhaseModel {
+                start_ms: Some(self.since_start(open.begun)),
+                duration_ms: milliseconds_between(open.begun, at),
+                ..without_result(stage, outcome)
+            });
+        }
+        self.model.phases.shrink_to_fit();
     }
 
     /// Marks that the session ended at `last`. If the cell isn't started again, it ended at that time, too.
@@ -140,7 +150,7 @@ impl CellDraft {
     pub(super) fn close(&mut self, result: PhaseResult) {
         let outcome = match result.status {
             PhaseStatus::Passed => PhaseOutcome::Passed,
-            PhaseStatus::Failed { failure } => PhaseOutcome::Failed(failure),
+            PhaseStatus::Failed { failure } => PhaseOutcome::Failed(Box::new(failure)),
             PhaseStatus::Skipped { reason } => PhaseOutcome::Skipped(reason),
         };
         let stage = (result.phase, result.command);
@@ -163,7 +173,7 @@ impl CellDraft {
             self.end_at(last);
         }
         let phases = stages.iter();
-        let phases = phases.map(|(phase, command)| self.phase(*phase, *command, last));
+        let phases = phases.map(|(phase, command)| self.phase(*phase, *command));
         let mut phases: Vec<_> = phases.collect();
         if self.model.verdict == CellVerdict::Interrupted {
             mark_interruption(&mut phases);
@@ -189,21 +199,14 @@ impl CellDraft {
         self.end(verdict, Some(reason.to_owned()), duration_ms, last);
     }
 
-    fn phase(&mut self, phase: Phase, command: Option<&str>, last: Timestamp) -> PhaseModel {
-        let stage = (phase, command.map(str::to_owned));
-        if let Some(open) = self.open.remove(&stage) {
-            let outcome = PhaseOutcome::Interrupted(open.last_progress);
-            return PhaseModel {
-                start_ms: Some(self.since_start(open.begun)),
-                duration_ms: milliseconds_between(open.begun, last),
-                ..without_result(stage, outcome)
-            };
-        }
-        let mut closed = self.model.phases.iter();
-        match closed.rposition(|it| it.phase == phase && it.command.as_deref() == command) {
-            Some(index) => self.model.phases.swap_remove(index),
-            None => without_result(stage, PhaseOutcome::Skipped(self.why_not_reached())),
-        }
+    fn phase(&mut self, phase: Phase, command: Option<&str>) -> PhaseModel {
+        let mut phases = self.model.phases.iter();
+        let index = phases.rposition(|it| it.phase == phase && it.command.as_deref() == command);
+        let ended = index.map(|index| self.model.phases.remove(index));
+        ended.unwrap_or_else(|| {
+            let stage = (phase, command.map(str::to_owned));
+            without_result(stage, PhaseOutcome::Skipped(self.why_not_reached()))
+        })
     }
 
     fn why_not_reached(&self) -> String {

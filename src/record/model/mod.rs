@@ -130,7 +130,7 @@ pub enum PhaseOutcome {
     /// All checks held.
     Passed,
     /// A check didn't hold.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// The phase was skipped, for this reason.
     Skipped(String),
     /// The run ended during the phase. With its last progress message, if there was one.
