@@ -33,7 +33,7 @@ impl XmlText {
     /// Cleans `raw`. Line endings become `\n`, as in every XML reader.
     pub fn new(raw: &str) -> Self {
         // Almost all texts are clean already.
-        if raw.chars().all(is_showable) {
+        if is_clean(raw) {
             return Self(raw.to_owned());
         }
         let text = ESCAPE_SEQUENCE.replace_all(raw, "");
@@ -57,6 +57,11 @@ text_types!(XmlText);
 /// `raw` cleaned in the same way, for reports in other formats than XML.
 pub fn clean(raw: &str) -> String {
     XmlText::new(raw).into_string()
+}
+
+/// Whether cleaning `raw` would change nothing.
+pub fn is_clean(raw: &str) -> bool {
+    raw.chars().all(is_showable)
 }
 
 /// Whether `character` is allowed. XML 1.0 forbids the C0 control characters except tab and line ends, and two

@@ -9,7 +9,7 @@ use super::draft::{CellDraft, milliseconds_between};
 use super::{Notice, ResumedModel, RunModel};
 use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts};
 use crate::matrix::CellId;
-use crate::record::xml_text::clean;
+use crate::record::xml_text::{clean, is_clean};
 
 /// Builds the model of a run from its events.
 #[derive(Clone, Default)]
@@ -48,7 +48,12 @@ impl ModelBuilder {
         let at = record.at;
         self.run.started.get_or_insert(at);
         self.session.started.get_or_insert(at);
-        self.event(record.event.map_texts(|_, text| clean(text)), at);
+        let event = if has_clean_texts(&record.event) {
+            record.event.clone()
+        } else {
+            record.event.map_texts(|_, text| clean(text))
+        };
+        self.event(event, at);
         self.last = Some(at);
     }
 
@@ -197,5 +202,37 @@ impl ModelBuilder {
         self.indices.insert(id.clone(), index);
         self.cells.push(CellDraft::new(id.clone()));
         index
+    }
+}
+
+/// Whether cleaning the texts of `event` would change nothing, as for most events. Serialized texts have no line breaks,
+/// and escape other control characters.
+fn has_clean_texts(event: &Event) -> bool {
+    const ESCAPES: [&str; 4] = ["\\u", "\\r", "\\b", "\\f"];
+    serde_json::to_string(event)
+        .is_ok_and(|json| !ESCAPES.iter().any(|escape| json.contains(escape)) && is_clean(&json))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::Severity;
+
+    proptest! {
+        #[test]
+        fn an_event_with_clean_texts_is_not_changed_by_cleaning(text in r"[a\\\t\n\r\x08\x0C\x1B\x7F\u{85}\u{FFFE}n]{0,4}") {
+            let event = Event::Notice { severity: Severity::Info, text };
+            let cleaned = event.map_texts(|_, text| clean(text));
+            prop_assert!(!has_clean_texts(&event) || event == cleaned);
+        }
+    }
+
+    #[test]
+    fn ordinary_texts_are_clean() {
+        let text = "a path\tC:\\new, \"quoted\",\nand \u{e9}".to_owned();
+        let severity = Severity::Info;
+        assert!(has_clean_texts(&Event::Notice { severity, text }));
     }
 }

@@ -13,7 +13,7 @@
 
 mod output;
 
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -36,31 +36,28 @@ const TAB: &str = "    ";
 /// How many cells are in memory as suites at once: those of a long run take several times the memory of its model.
 const CELLS_AT_ONCE: usize = 256;
 
+/// How many bytes of the file stay in memory until the counts are known, which come first. More go to a temporary file.
+const BUFFER: usize = 8 << 20;
+
 /// Writes the whole file.
 pub(super) fn write(run: &RunModel, out: &mut impl Write) -> io::Result<()> {
     let explained = attribution(run);
-    let suites = |cells: &[CellModel]| {
-        let suites = cells.par_iter();
-        let suites = suites.map(|cell| cell_suite(run, cell, explained.as_deref()));
-        suites.collect::<Vec<_>>()
-    };
     let mut report = Report::new(CLASS_NAME);
     report.add_test_suites(run_suite(run));
-    let of_run = std::mem::take(&mut report.test_suites);
+    let mut suites = tempfile::spooled_tempfile(BUFFER);
     for cells in run.cells.chunks(CELLS_AT_ONCE) {
-        // Counts them.
-        report.add_test_suites(suites(cells));
+        let cells = cells.par_iter();
+        let added = cells.map(|cell| cell_suite(run, cell, explained.as_deref()));
+        report.add_test_suites(added.collect::<Vec<_>>());
+        suites.write_all(parts(&report)?[2].as_bytes())?;
+        // The counts stay.
         report.test_suites.clear();
     }
-    let [declaration, start, _, end] = parts(&report)?;
+    let [declaration, start, rest, end] = parts(&report)?;
     write!(out, "{declaration}{start}")?;
-    let cells = run.cells.chunks(CELLS_AT_ONCE).map(suites);
-    for suites in std::iter::once(of_run).chain(cells) {
-        report.test_suites = suites;
-        let [_, _, suites, _] = parts(&report)?;
-        out.write_all(suites.as_bytes())?;
-    }
-    out.write_all(end.as_bytes())
+    suites.rewind()?;
+    io::copy(&mut suites, out)?;
+    write!(out, "{rest}{end}")
 }
 
 /// The declaration, the start of the root element, its suites, and its end.
