@@ -41,12 +41,12 @@ impl Place {
         }
     }
 
-    /// The place of an object that the run creates, so that it has no file.
+    /// The place of an object that the run creates, which has no file.
     pub(super) fn generated() -> Self {
         Self::file("(created by the run)")
     }
 
-    /// The place of `field` below this one. An empty `field` leaves the place as it is.
+    /// This place with `field` appended to its path. If `field` is empty, the place is unchanged.
     pub(super) fn below(&self, field: &str) -> Self {
         let is_joined = self.field.is_empty() || field.is_empty() || field.starts_with('[');
         let separator = if is_joined { "" } else { "." };

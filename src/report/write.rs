@@ -28,13 +28,12 @@ named! {
 impl Report {
     /// Writes the content.
     fn write(self, run: &RunModel, out: &mut impl Write) -> io::Result<()> {
-        let text = match self {
-            Self::Junit => return junit::write(run, out),
-            Self::Html => return html::write(run, out),
-            Self::Summary => summary::markdown(run),
-            Self::Timings => timings::render(run),
-        };
-        out.write_all(text.as_bytes())
+        match self {
+            Self::Junit => junit::write(run, out),
+            Self::Summary => out.write_all(summary::markdown(run).as_bytes()),
+            Self::Html => html::write(run, out),
+            Self::Timings => out.write_all(timings::render(run).as_bytes()),
+        }
     }
 
     /// The content.

@@ -205,8 +205,8 @@ impl ModelBuilder {
     }
 }
 
-/// Whether cleaning the texts of `event` would change nothing, as for most events. Serialized texts have no line breaks,
-/// and escape other control characters.
+/// Whether cleaning the texts of `event` would change nothing, as for most events. JSON escapes control characters
+/// below U+0020, and contains all others as they are.
 fn has_clean_texts(event: &Event) -> bool {
     const ESCAPES: [&str; 4] = ["\\u", "\\r", "\\b", "\\f"];
     serde_json::to_string(event)

@@ -33,10 +33,11 @@ const CLASS_NAME: &str = "e2e-matrix";
 /// The replacement for a tab.
 const TAB: &str = "    ";
 
-/// How many cells are in memory as suites at once: those of a long run take several times the memory of its model.
+/// How many cells are converted to suites at once. Suites take several times the memory of their cells.
 const CELLS_AT_ONCE: usize = 256;
 
-/// How many bytes of the file stay in memory until the counts are known, which come first. More go to a temporary file.
+/// How many bytes of suites are kept in memory until all are counted, because the counts are at the start of the file. If
+/// there are more, all are kept in a temporary file.
 const BUFFER: usize = 8 << 20;
 
 /// Writes the whole file.
@@ -49,27 +50,25 @@ pub(super) fn write(run: &RunModel, out: &mut impl Write) -> io::Result<()> {
         let cells = cells.par_iter();
         let added = cells.map(|cell| cell_suite(run, cell, explained.as_deref()));
         report.add_test_suites(added.collect::<Vec<_>>());
-        suites.write_all(parts(&report)?[2].as_bytes())?;
+        let text = report.to_string().map_err(io::Error::other)?;
+        suites.write_all(parts(&text)[1].as_bytes())?;
         // The counts stay.
         report.test_suites.clear();
     }
-    let [declaration, start, rest, end] = parts(&report)?;
-    write!(out, "{declaration}{start}")?;
+    let text = report.to_string().map_err(io::Error::other)?;
+    let [start, rest, end] = parts(&text);
+    out.write_all(start.as_bytes())?;
     suites.rewind()?;
     io::copy(&mut suites, out)?;
     write!(out, "{rest}{end}")
 }
 
-/// The declaration, the start of the root element, its suites, and its end.
-fn parts(report: &Report) -> io::Result<[String; 4]> {
-    const END: &str = "</testsuites>";
-    let text = report.to_string().map_err(io::Error::other)?;
-    // Attributes have no line breaks.
-    let mut lines = text.split_inclusive('\n');
-    let [declaration, start] = std::array::from_fn(|_| lines.next().unwrap_or_default());
-    let rest = &text[declaration.len() + start.len()..];
-    let (suites, end) = rest.split_at(rest.rfind(END).unwrap_or(rest.len()));
-    Ok([declaration, start, suites, end].map(str::to_owned))
+/// Everything up to the start tag of the root element, the suites, and the end tag.
+fn parts(text: &str) -> [&str; 3] {
+    // The declaration and the start tag are one line each: attributes have no line breaks.
+    let start: usize = text.split_inclusive('\n').take(2).map(str::len).sum();
+    let end = text.rfind("</testsuites>").unwrap_or(text.len());
+    [&text[..start], &text[start..end], &text[end..]]
 }
 
 fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {
