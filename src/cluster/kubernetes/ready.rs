@@ -1,6 +1,8 @@
 //! The conditions that phases wait for, as pure functions of the cluster's state.
 
-use k8s_openapi::api::core::v1::Pod;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 
 use super::health::{
@@ -225,7 +227,7 @@ fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> 
     } else {
         missing.join(", ")
     };
-    let message = match pod.and_then(|pod| last_warning(snapshot, pod)) {
+    let message = match pod.and_then(|pod| warning(snapshot, pod)) {
         Some(why) => format!("{why} (the agent was not ready in time on {place})"),
         None => format!("the agent was not ready in time on {place}"),
     };
@@ -238,14 +240,19 @@ pub(super) fn unmet_nodes(evidence: &[Evidence]) -> Vec<&str> {
     unmet.filter_map(|row| row.node.as_deref()).collect()
 }
 
-/// The newest warning about a pod.
-fn last_warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
+/// The warning that explains best why a pod isn't ready: the newest one about its readiness probe, or else the newest
+/// one. A slow node can also fail a liveness probe now and then, which does not affect whether the pod is ready.
+fn warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     let uid = pod.uid();
     let warnings = snapshot.events.iter().filter(|event| {
         event.involved_object.uid == uid && event.type_.as_deref() == Some("Warning")
     });
-    let newest = warnings.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
-    newest.message.clone()
+    let rank = |event: &&Arc<Event>| {
+        let message = event.message.as_deref().unwrap_or_default();
+        let is_direct = message.starts_with("Readiness probe");
+        (is_direct, event.last_timestamp.as_ref().map(|time| time.0))
+    };
+    warnings.max_by_key(rank)?.message.clone()
 }
 
 /// The problem that the mock was restarted, which loses its counters.
@@ -259,4 +266,49 @@ pub(super) fn mock_restarted(snapshot: &Snapshot) -> Option<Suspicion> {
     );
     let failure = Failure::new(Symptom::MockRestarted, message);
     Some(Suspicion::certain("mock restarted", failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    fn event(message: &str, second: u8) -> Arc<Event> {
+        let event = json!({
+            "metadata": {"name": message}, "type": "Warning", "reason": "Unhealthy", "message": message,
+            "involvedObject": {"kind": "Pod", "uid": "a"}, "lastTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+        });
+        Arc::new(from_value(event).unwrap())
+    }
+
+    #[test]
+    fn a_failed_readiness_probe_explains_a_pod_that_is_not_ready_even_if_another_warning_is_newer()
+    {
+        let pod: Pod = from_value(json!({"metadata": {"name": "a", "uid": "a"}})).unwrap();
+        let why = |events: &[Arc<Event>]| {
+            let events = events.to_vec();
+            warning(
+                &Snapshot {
+                    events,
+                    ..Snapshot::default()
+                },
+                &pod,
+            )
+        };
+        let refused = event("Readiness probe failed: connection refused", 20);
+        let slow = event("Liveness probe failed: timeout", 40);
+        let seen = why(&[
+            event("Readiness probe failed: 503", 10),
+            refused,
+            slow.clone(),
+        ]);
+        assert_eq!(
+            seen.as_deref(),
+            Some("Readiness probe failed: connection refused")
+        );
+        let seen = why(&[event("FailedMount", 10), slow]);
+        assert_eq!(seen.as_deref(), Some("Liveness probe failed: timeout"));
+        assert_eq!(why(&[]), None);
+    }
 }
