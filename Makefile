@@ -4,7 +4,7 @@
 #            PROFILE  the Cargo profile of `e2e` and `test-e2e-k8s`: `dev` builds faster than `release`, and a run spends
 #                     its time waiting for clusters
 #            CLUSTER_NAME, TIMEOUT
-#                     the name of the cluster and the readiness deadline of `test-e2e-k8s`; for other targets,
+#                     the name of the cluster and the readiness timeout of `test-e2e-k8s`; for other targets,
 #                     CLUSTER_NAME is the start of each cluster's name
 #            CELL     the cell that `test-e2e-k8s` runs, such as CELL=k8s-1.36-n1-default
 #            CASES    the number of cases of each test that `fuzz` runs

@@ -4,9 +4,11 @@
 //! can't. Therefore a thread updates the clock at short intervals, and a longer gap between two updates counts as at
 //! most one second.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How often the thread updates the clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,14 +65,14 @@ impl RunClock {
             // Without the thread, deadlines that keep running while the process is stopped are better than deadlines
             // that never pass.
             tracing::warn!(%error, "deadlines will not pause while the run is stopped");
-            lock(&pulse).longest_gap = Duration::MAX;
+            pulse.lock().longest_gap = Duration::MAX;
         }
         Self(pulse)
     }
 
     /// The running time of the run so far.
     pub fn elapsed(&self) -> Duration {
-        lock(&self.0).elapsed(Instant::now())
+        self.0.lock().elapsed(Instant::now())
     }
 
     /// A deadline that passes after `budget` of running time from now.
@@ -83,14 +85,10 @@ impl RunClock {
     }
 }
 
-fn lock(pulse: &Mutex<Pulse>) -> MutexGuard<'_, Pulse> {
-    pulse.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Updates the clock until it is dropped.
 fn keep_ticking(pulse: &Weak<Mutex<Pulse>>) {
     while let Some(pulse) = pulse.upgrade() {
-        lock(&pulse).tick(Instant::now());
+        pulse.lock().tick(Instant::now());
         drop(pulse);
         thread::sleep(TICK);
     }

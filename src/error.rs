@@ -49,9 +49,11 @@ fn own_text(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
     // The type can't be matched here, because a transparent error hides it.
     if text.ends_with(&format!("(os error {})", Errno::MFILE.raw_os_error())) {
-        let limit = getrlimit(Resource::Nofile).current;
-        let limit = limit.map_or_else(|| "the machine's".to_owned(), |limit| limit.to_string());
-        return format!("{text}: the limit of open files is {limit}, raise it with `ulimit -n`");
+        let advice = match getrlimit(Resource::Nofile).current {
+            Some(limit) => format!("the open-file limit is {limit}; raise it with `ulimit -n`"),
+            None => "the machine's open-file limit is exhausted; raise `fs.file-max`".to_owned(),
+        };
+        return format!("{text}: {advice}");
     }
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     match text.strip_suffix(&cause) {
@@ -100,11 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn the_error_for_an_exhausted_limit_of_open_files_names_the_limit() {
+    fn the_error_for_an_exhausted_open_file_limit_names_the_limit() {
         let error = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
         let limit = getrlimit(Resource::Nofile).current.unwrap();
         let text = chain(&Nested::Transparent(error));
-        let expected = format!("the limit of open files is {limit}, raise it with `ulimit -n`");
+        let expected = format!("the open-file limit is {limit}; raise it with `ulimit -n`");
         assert!(text.ends_with(&expected), "{text}");
     }
 

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use e2e_matrix::cluster::images::image_names;
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::matrix::Images;
+use e2e_matrix::record::model::PhaseModel;
 use e2e_matrix::record::{self, RunModel};
 use serde::{Deserialize, Serialize};
 
@@ -307,7 +308,7 @@ fn deviation(case: Case, column: Column, run: &RunModel) -> Option<String> {
     let mut reused = 0;
     for cell in &run.cells {
         let id = &cell.summary.id;
-        let evidence = cell.phases.iter().flat_map(|phase| &phase.evidence);
+        let evidence = cell.phases.iter().flat_map(PhaseModel::all_evidence);
         let mut origins = evidence.filter(|row| row.subject == "cluster");
         let origin = origins.next().map_or("", |row| row.seen.as_str());
         reused += usize::from(origin.starts_with("reused"));

@@ -19,7 +19,8 @@ use crate::state::App;
 use crate::testing::Interface;
 use crate::tls::{self, CertificateError};
 
-/// How long calls in flight may take when the mock shuts down; less than the 5 s after which the runner kills it.
+/// How long calls in flight may take when the mock shuts down; less than the `terminationGracePeriodSeconds` of its
+/// pod, after which it is killed.
 const GRACE: Duration = Duration::from_secs(4);
 
 /// The addresses of a mock, and the names in its certificate.

@@ -45,7 +45,7 @@ pub(super) enum CliError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Reports(#[from] WriteError),
-    /// Something that the machine should be able to do, such as to write to a folder.
+    /// Something that the machine should be able to do, such as writing to a folder.
     #[error("failed to {what}")]
     Io { what: String, source: io::Error },
 }
@@ -56,7 +56,7 @@ impl CliError {
         Self::Report(report.into())
     }
 
-    /// The error about something that the user can change, with a hint how.
+    /// The error about something that the user can change, with a hint about how to fix it.
     pub(super) fn rejected(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Rejected {
             message: message.into(),
@@ -65,12 +65,12 @@ impl CliError {
         }
     }
 
-    /// Turns a cause into the error that something of the user can't be read: "failed to `what`".
+    /// Wraps a cause in the error that a file or folder of the user can't be read: "failed to `what`".
     pub(super) fn unreadable(what: String) -> impl Fn(io::Error) -> Self {
         move |source| Self::Rejected {
             message: format!("failed to {what}"),
             source: Some(source),
-            hint: None,
+            hint: Some("check the path and its permissions".to_owned()),
         }
     }
 
@@ -124,6 +124,15 @@ impl CliError {
             Self::Merge(MergeError::DuplicateCell { .. }) => {
                 "list each run only once; if two runs contain the same cell, the later one has to be a rerun (`--rerun-failed`)"
             }
+            Self::Merge(MergeError::NoRuns { .. }) => {
+                "give the folder of a run, or a folder that contains runs"
+            }
+            Self::Merge(MergeError::Providers { .. }) => "merge only runs with the same provider",
+            Self::Record(RecordError::Newer { .. })
+            | Self::Resume(ResumeError::Record(RecordError::Newer { .. }))
+            | Self::Merge(MergeError::Record(RecordError::Newer { .. })) => {
+                "use the version of e2e-matrix that wrote the record, or a newer one"
+            }
             Self::Report(_)
             | Self::ClusterName(_)
             | Self::Prefix(_)
@@ -138,7 +147,7 @@ impl CliError {
     }
 }
 
-/// Prints `error` on stderr: with `Error:`, `Caused by:` and `Hint:`, or with the places in the text.
+/// Prints `error` on stderr: with `Error:`, `Caused by:` and `hint:`, or with the places in the text.
 pub(super) fn print(error: &CliError, color: ColorChoice) {
     let text = render(error, TerminalInfo::of(&io::stderr()).color(color));
     // If stderr is closed, only the exit code remains.
@@ -180,7 +189,7 @@ fn lines(error: &CliError) -> String {
         let _ = writeln!(text, "Caused by: {cause}");
     }
     if let Some(hint) = error.hint() {
-        let _ = writeln!(text, "Hint: {hint}");
+        let _ = writeln!(text, "hint: {hint}");
     }
     text
 }

@@ -47,7 +47,9 @@ impl Exit {
     /// When the exit code is used.
     pub const fn when(self) -> &'static str {
         match self {
-            Self::Passed => "every selected cell passed, or is allowed to fail",
+            Self::Passed => {
+                "every selected cell passed, was skipped, or is allowed to fail; cells that passed on a retry count as passed by default"
+            }
             Self::Product => {
                 "a cell has a failure of class product: the agent violated the contract; \
                  or a cell passed only on a retry, with `--flaky-result fail`"
@@ -61,12 +63,12 @@ impl Exit {
                  a cell has a failure of class infrastructure, `--run-timeout` was reached, or `gc` couldn't delete something or read an entry of a dead run"
             }
             Self::NothingToDo => {
-                "there is nothing to do: a valid filter selects no cells, a shard is empty, or the matrix has no cells (`--no-cells pass` turns this into 0)"
+                "there is nothing to do: a valid filter selects no cells, a shard is empty, the matrix has no cells, or all cells are skipped (`--no-cells pass` turns this into 0)"
             }
             Self::RunnerBug => "the runner itself has a bug; please report it",
             Self::Interrupted => {
                 "interrupted by SIGINT (Ctrl-C): reports are written and everything is cleaned up; \
-                 after a second signal, nothing is cleaned up, and the `gc` command that does so is printed"
+                 after a second signal, the cleanup is skipped, and the `gc` command that deletes what is left is printed"
             }
             Self::Terminated => "ended by SIGTERM or a closed terminal, with the same cleanup",
         }

@@ -73,7 +73,7 @@ fn table(rows: &[GcRow], dry_run: bool) -> String {
     let header = ["run", "age", "resource", "outcome", ""];
     let mut text = aligned(&header, &lines);
     if dry_run {
-        text.push_str("\n\nthis was a dry run: nothing was removed");
+        text.push_str("\n\nthis was a dry run: nothing was deleted");
     }
     text
 }

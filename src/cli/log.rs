@@ -7,9 +7,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use parking_lot::Mutex;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -81,7 +81,7 @@ pub(super) fn write_to(folder: &Path) {
     }) else {
         return;
     };
-    let mut target = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut target = FILE.lock();
     if let Target::Pending(lines) = &*target {
         drop(file.write_all(masked(lines).as_bytes()));
     }
@@ -131,7 +131,7 @@ struct InFile;
 
 impl io::Write for InFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match &mut *FILE.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *FILE.lock() {
             // Secrets that become known later are masked when the lines are written.
             Target::Pending(lines) if lines.len() < MAX_PENDING => lines.extend_from_slice(line),
             Target::Pending(_) => {}
@@ -147,7 +147,9 @@ impl io::Write for InFile {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::secret::{Mask, Secret, hide_in_log};
@@ -158,12 +160,12 @@ mod tests {
         let printed = Arc::new(Mutex::new(String::new()));
         let hook = Arc::clone(&printed);
         panic::set_hook(Box::new(move |info| {
-            *hook.lock().unwrap() = panic_text(info);
+            *hook.lock() = panic_text(info);
         }));
         let panicked = panic::catch_unwind(|| panic!("what failed: canary-in-a-panic"));
         drop(panic::take_hook());
         assert!(panicked.is_err());
-        let printed = printed.lock().unwrap();
+        let printed = printed.lock();
         assert!(printed.contains("src/cli/log.rs"), "{printed}");
         assert!(printed.contains("what failed: ***\n"), "{printed}");
         assert!(!printed.contains("canary"), "{printed}");

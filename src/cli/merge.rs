@@ -39,9 +39,9 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
-/// Combines the parts that exist of the run `run` in `out`, and writes the record and the reports into the run's
-/// folder. The last process to end therefore leaves a complete run. A part that is still running counts as killed until
-/// then.
+/// Combines the existing parts of the run `run`, whose folder is in `out`, and writes the record and the reports into
+/// this folder. The last process to end therefore leaves a complete run. A part that is still running counts as killed
+/// until then.
 pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliError> {
     let folder = out.join(run);
     let unwritten = CliError::unwritten(&folder);

@@ -70,7 +70,7 @@ fn line(prepared: &PreparedCell) -> String {
         }
         Some(Err(failure)) => {
             let remedy = failure.remedy.as_ref();
-            let remedy = remedy.map(|remedy| format!("\n  to do: {remedy}"));
+            let remedy = remedy.map(|remedy| format!("\n  hint: {remedy}"));
             format!("{cell}: failed: {failure}{}", remedy.unwrap_or_default())
         }
     }

@@ -43,11 +43,13 @@ impl Recorded {
         Err(if folder.is_dir() {
             CliError::NoRecord { folder }
         } else {
+            let out = out.display();
+            let message = match run {
+                Some(run) => format!("there is no run `{run}` in the current folder or in {out}"),
+                None => format!("there is no latest run in {out}"),
+            };
             CliError::rejected(
-                format!(
-                    "there is no run `{name}` in the current folder or in {}",
-                    out.display()
-                ),
+                message,
                 "give the run's id, folder or record, and use `--output-dir DIR` if the runs are in another folder",
             )
         })

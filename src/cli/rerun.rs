@@ -1,4 +1,5 @@
-//! Which cells run: the selected ones, or with `--rerun-failed` and `--resume` those that an existing run suggests.
+//! Which cells run: the selected ones, or with `--rerun-failed` and `--resume` those that an earlier run left to rerun
+//! or finish.
 
 use std::collections::BTreeSet;
 
@@ -80,7 +81,7 @@ fn ids_of_failed(run: &RunModel) -> BTreeSet<&str> {
     failed.map(|cell| cell.summary.id.in_matrix()).collect()
 }
 
-/// The cells of the run `name` that have no verdict of their own yet.
+/// The cells of the run `name` whose verdict isn't settled yet.
 fn unfinished_cells(
     options: &RunOptions,
     mut selected: Selected,
@@ -91,7 +92,7 @@ fn unfinished_cells(
     let facts = resumption.facts();
     if let Some(verdict) = resumption.final_verdict() {
         streams::notice(&format!(
-            "nothing to resume: every cell of {} has its verdict",
+            "nothing to resume: every cell of {} already has a verdict",
             facts.run
         ))?;
         return Ok(Wanted::Nothing(verdict.into()));
@@ -118,7 +119,7 @@ fn unfinished_cells(
     ))
 }
 
-/// All parts of a run use the same provider.
+/// A resumed run must use the provider that it started with.
 fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
     match options.clusters.provider {
         None | Some(ProviderChoice::Auto) => Ok(()),

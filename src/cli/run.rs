@@ -92,8 +92,8 @@ fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliEr
     Ok(selected)
 }
 
-/// Whether repetitions of one cell may run at the same time: rounds that may end with a failure run one after another,
-/// others don't.
+/// Whether repetitions of one cell may run at the same time. With `--until-failure`, rounds run one after another, and
+/// with `--jobs 1`, cells do.
 fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
     let one_by_one = options.execution.until_failure || jobs == Jobs::Exactly(NonZeroUsize::MIN);
     options

@@ -13,7 +13,7 @@ pub(super) fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> Result
 where
     CliError: From<E>,
 {
-    let runtime = Runtime::new().map_err(CliError::io("start the run"))?;
+    let runtime = Runtime::new().map_err(CliError::io("start the async runtime"))?;
     let result = runtime.block_on(work);
     // A lock that another process holds must not block the exit.
     runtime.shutdown_background();
@@ -35,7 +35,8 @@ where
         std::process::exit(Exit::from(RunVerdict::Interrupted { by }).code().into());
     };
     block_on::<T, CliError>(async {
-        runner::handle_signals(interruption, abandon).map_err(CliError::io("start the run"))?;
+        runner::handle_signals(interruption, abandon)
+            .map_err(CliError::io("install signal handlers"))?;
         Ok::<T, CliError>(Box::pin(work).await?)
     })
 }

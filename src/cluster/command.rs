@@ -31,7 +31,7 @@ const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) enum CommandEnd<T> {
     /// It exited with code 0.
     Succeeded,
-    /// It exited with another code or was ended by a signal, as described in the text.
+    /// It exited with another code or was killed by a signal, as described in the text.
     Failed(String),
     /// It did not end within its timeout.
     TimedOut,
@@ -43,9 +43,9 @@ impl<T> CommandEnd<T> {
     fn of(status: ExitStatus) -> Self {
         match (status.code(), status.signal()) {
             (Some(0), _) => Self::Succeeded,
-            (Some(code), _) => Self::Failed(format!("exit code {code}")),
-            (None, Some(signal)) => Self::Failed(format!("signal {signal}")),
-            (None, None) => Self::Failed(status.to_string()),
+            (Some(code), _) => Self::Failed(format!("exited with code {code}")),
+            (None, Some(signal)) => Self::Failed(format!("was killed by signal {signal}")),
+            (None, None) => Self::Failed(format!("ended with {status}")),
         }
     }
 }

@@ -52,7 +52,7 @@ async fn processes(mark: String, dry_run: bool, deadline: &Deadline) -> Result<R
     }
     match marked.kill(deadline).await {
         (0, _) => Ok(Reclaimed::Absent),
-        (_, left) if left.is_empty() => Ok(Reclaimed::Removed),
+        (_, left) if left.is_empty() => Ok(Reclaimed::Deleted),
         (_, left) => Err(incomplete(format!(
             "these processes are still running: {left:?}"
         ))),
@@ -68,6 +68,6 @@ fn folder(path: &Path, dry_run: bool) -> Result<Reclaimed, Failure> {
     }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(incomplete(error.to_string())),
-        Ok(()) | Err(_) => Ok(Reclaimed::Removed),
+        Ok(()) | Err(_) => Ok(Reclaimed::Deleted),
     }
 }

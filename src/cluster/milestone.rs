@@ -1,4 +1,5 @@
-//! Results of background work that several phases wait for: set once, and available to all who wait, even later.
+//! Results of background work that several phases wait for: set once, and available to every waiter, including late
+//! ones.
 
 use tokio::sync::SetOnce;
 

@@ -86,7 +86,8 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// Checks that everything that the provider needs for `cells` is available, before any of them starts.
+    /// Checks that everything that the provider needs for `cells` is available, before any of them starts. Fails when
+    /// `deadline` passes.
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure>;
 
     /// Announces `cells` in addition to those announced before, so that a cell that ends can leave its cluster to a

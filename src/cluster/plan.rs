@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::ClusterName;
 use crate::deadline::RunClock;
@@ -95,16 +97,12 @@ impl CellPlan {
 
     /// Stores the listener until the provider takes it.
     pub fn hold_listener(&self, listener: TcpListener) {
-        *self.lock_listener() = Some(listener);
+        *self.listener.lock() = Some(listener);
     }
 
     /// Takes the listener. Only the first call returns it.
     pub fn take_listener(&self) -> Option<TcpListener> {
-        self.lock_listener().take()
-    }
-
-    fn lock_listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listener.lock().take()
     }
 }
 

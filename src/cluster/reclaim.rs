@@ -38,7 +38,7 @@ pub enum Reclaimed {
     /// It exists, and would be removed without `dry_run`.
     Present,
     /// It was removed and is proven gone.
-    Removed,
+    Deleted,
     /// It stays because something else uses it, as described in the text.
     Used(String),
     /// It stays because something else has its name; with the reason and what to do.

@@ -1,8 +1,8 @@
 //! The steps of a cell. They are measured where the work happens, because they overlap phases.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::deadline::{RunClock, milliseconds};
@@ -43,7 +43,7 @@ impl StepLog {
         drop(running);
         let took = self.clock.elapsed().saturating_sub(start);
         tracing::debug!(step = name, ?took, "ended");
-        self.lock().push(Step {
+        self.steps.lock().push(Step {
             name: name.to_owned(),
             start_ms: milliseconds(start.saturating_sub(self.start)),
             duration_ms: milliseconds(took),
@@ -58,13 +58,9 @@ impl StepLog {
 
     /// The steps so far, in order of their start.
     pub fn steps(&self) -> Vec<Step> {
-        let mut steps = self.lock().clone();
+        let mut steps = self.steps.lock().clone();
         steps.sort_by_key(|step| step.start_ms);
         steps
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Step>> {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table of all failures, with their class and whether waiting longer could help.
 //!
-//! Everything that can go wrong in a cell is a [`Symptom`], which alone determines class and permanence.
+//! Everything that can go wrong in a cell is a [`Symptom`], which alone determines the class.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::matrix::{Expectation, named};
 
 named! {
-    /// What is responsible for a failure.
+    /// The side that is responsible for a failure.
     #[derive(
         Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
     )]
@@ -53,7 +53,8 @@ macro_rules! symptoms {
                 match self { $(Self::$variant => FailureClass::$class),+ }
             }
 
-            /// Whether the failure ends its phase at once, because waiting longer can't help.
+            /// Whether the failure ends its phase before the timeout, because waiting longer can't help. It documents
+            /// what the waits do, and doesn't control them.
             pub const fn fails_at_once(self) -> bool {
                 match self { $(Self::$variant => $at_once),+ }
             }
@@ -62,7 +63,7 @@ macro_rules! symptoms {
 }
 
 symptoms! {
-    /// The agent's process ended: once after readiness, or three times before it. Restarts by the suite don't count.
+    /// The agent's process exited: once after readiness, or three times before it. Restarts by the suite don't count.
     AgentCrashed = "agent-crashed", Product, at_once: true;
     /// The agent's liveness probe fails, and the kubelet has killed the agent or is about to.
     AgentUnhealthy = "agent-unhealthy", Product, at_once: true;
@@ -124,7 +125,7 @@ symptoms! {
     ImagePullFailed = "image-pull-failed", Infrastructure, at_once: true;
     /// An image can't be loaded onto a node, or the node has a different image with that name.
     ImageLoadFailed = "image-load-failed", Infrastructure, at_once: true;
-    /// The mock did not become available, or its process ended.
+    /// The mock did not become available, or its process exited.
     MockUnavailable = "mock-unavailable", Infrastructure, at_once: false;
     /// The mock was restarted, so its counters are lost.
     MockRestarted = "mock-restarted", Infrastructure, at_once: true;
@@ -140,7 +141,7 @@ symptoms! {
     ProcessFailed = "process-failed", Infrastructure, at_once: true;
     /// A resource of the cell still exists after cleanup.
     CleanupIncomplete = "cleanup-incomplete", Infrastructure, at_once: false;
-    /// The runner has a bug. This has its own exit code.
+    /// The runner has a bug. Its exit code is 101.
     RunnerBug = "runner-bug", Infrastructure, at_once: true;
 }
 

@@ -117,7 +117,7 @@ named! {
         Interrupt = "SIGINT",
         /// SIGTERM, or a closed terminal.
         Terminate = "SIGTERM",
-        /// The run's time limit (`--run-timeout`) was reached.
+        /// The run timeout (`--run-timeout`) was reached.
         RunTimeout = "--run-timeout",
     }
 }
@@ -126,10 +126,10 @@ named! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum RunVerdict {
-    /// A signal ended the run, or its time limit was reached before its cells had ended. A signal takes precedence over
-    /// everything else; a time limit doesn't hide the failures seen before.
+    /// A signal ended the run, or the run timeout was reached before its cells had ended. A signal takes precedence over
+    /// everything else; a timeout doesn't hide the failures seen before.
     Interrupted {
-        /// The signal or the time limit.
+        /// The signal or the timeout.
         by: Termination,
     },
     /// A cell has a product failure and isn't allowed to fail.
@@ -169,6 +169,6 @@ pub struct CellEnd {
     pub failed_in: Option<Phase>,
     /// Whether resources may still exist after cleanup.
     pub left_behind: bool,
-    /// Whether a signal or the run's time limit interrupted the cell.
+    /// Whether a signal or the run timeout interrupted the cell.
     pub interrupted: bool,
 }

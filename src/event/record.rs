@@ -176,9 +176,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         load: Option<MachineLoad>,
     },
-    /// A signal, or the run's time limit, ends the run.
+    /// A signal or the run timeout ends the run.
     Interrupted {
-        /// The signal or the time limit.
+        /// The signal or the timeout.
         by: Termination,
     },
     /// A failure of the run as a whole.

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::process::{ExitStatus, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use shlex::Quoter;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -67,13 +67,9 @@ static LIVE: Mutex<Live> = Mutex::new(Live {
     aborted: false,
 });
 
-fn live() -> MutexGuard<'static, Live> {
-    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Kills all process groups of this process for good: starting another one is an error from now on.
 pub fn kill_all() {
-    let mut live = live();
+    let mut live = LIVE.lock();
     live.aborted = true;
     for leader in live.leaders.iter().copied().filter_map(Pid::from_raw) {
         send(leader, Signal::KILL);
@@ -110,7 +106,7 @@ impl Group {
 
     /// Adds the group to the list. If the run was aborted in the meantime, drops the group, which kills it.
     fn register(self) -> Result<Self, ProcessError> {
-        let mut live = live();
+        let mut live = LIVE.lock();
         if live.aborted {
             drop(live);
             let program = self.program.clone();
@@ -174,7 +170,7 @@ impl Group {
     fn release(&self) {
         if let Some(leader) = self.leader() {
             send(leader, Signal::KILL);
-            live().leaders.remove(&leader.as_raw_nonzero().into());
+            LIVE.lock().leaders.remove(&leader.as_raw_nonzero().into());
         }
     }
 

@@ -66,8 +66,9 @@ impl Object {
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned)
                 .ok_or_else(|| {
-                    let message = format!("{field} is missing or not a string");
-                    ManifestProblem::new(source.below(field), message, "every object needs it")
+                    let message = "is missing, empty or not a string";
+                    let remedy = "set it to a non-empty string";
+                    ManifestProblem::new(source.below(field), message, remedy)
                 })
         };
         Ok(Self {

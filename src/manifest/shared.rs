@@ -59,14 +59,14 @@ pub(super) fn isolate(
             _ if object.is_namespaced() && !object.is_in(namespace) => {
                 problems.push(ManifestProblem::new(
                     object.place("metadata.namespace"),
-                    "is a namespace other than the agent's, which others may use too",
+                    "is not the agent's namespace, and other users of the cluster may be using it",
                     "remove the object, or run with the provider `kind`",
                 ));
             }
             _ if object.is_namespaced() => problems.extend(move_host_paths(object, &shared.folder)),
             kind => problems.push(ManifestProblem::new(
                 object.place("kind"),
-                format!("a {kind} affects the whole cluster, which others use too"),
+                format!("a {kind} affects the whole cluster, which others also use"),
                 "remove the object, or run with the provider `kind`",
             )),
         }

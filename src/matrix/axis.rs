@@ -29,7 +29,7 @@ impl AxisName {
         } else if FILTER_WORDS.contains(&text) {
             format!("`{text}` is a reserved word of the filter language, so it can't be an axis")
         } else if !is_lowercase_name(text, "") {
-            // Without `-`, the first one in a part of an id separates axis and value.
+            // Axis names contain no `-`, so the first `-` in an id part separates the axis from the value.
             "the name of an axis must match `[a-z][a-z0-9]*`".to_owned()
         } else if text.len() > Self::MAX {
             format!("the name of an axis has at most {} characters", Self::MAX)

@@ -11,7 +11,7 @@ use super::named;
 /// The maximum number of retries that a file or an option may request.
 pub const MAX_RETRIES: u32 = 100;
 
-/// The longest delay before a retry.
+/// The limit up to which the delay before a retry doubles.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 named! {
@@ -46,7 +46,8 @@ pub struct RetrySettings {
     pub retries: Option<u32>,
     /// The classes of failures that may be retried.
     pub on: BTreeSet<RetryClass>,
-    /// The delay before the second attempt. It doubles with each attempt, up to [`MAX_BACKOFF`].
+    /// The delay before the second attempt. It doubles with each attempt, up to [`MAX_BACKOFF`]. A longer delay stays
+    /// the same.
     pub backoff: Duration,
     /// How to count a cell that passed on a retry.
     pub flaky_result: FlakyResult,

@@ -173,8 +173,8 @@ pub struct Expectations {
 }
 
 impl Expectations {
-    /// How often the process of each agent pod may end between readiness and `cleanup` without failing the cell. Ends
-    /// that the suite itself causes don't count.
+    /// How many times the process of each agent pod may exit between readiness and `cleanup` without failing the cell.
+    /// Exits that the suite itself causes don't count.
     pub fn restarts(&self) -> u32 {
         self.restarts.unwrap_or(0)
     }

@@ -175,7 +175,7 @@ impl Lines {
 
     fn run(&mut self, facts: &RunFacts) -> String {
         self.add(&facts.cells);
-        let mut line = text::scope(facts);
+        let mut line = text::scope(facts, facts.cells.len());
         if let Some(reason) = &facts.provider_reason {
             push(&mut line, format_args!(" ({reason})"));
         }

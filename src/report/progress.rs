@@ -227,14 +227,14 @@ mod tests {
             },
             ..started.clone()
         };
-        for text in ["waits for memory", "waits for processors"] {
+        for text in ["waiting for memory", "waiting for processors"] {
             progress.on(&waiting(text)).unwrap();
         }
         let message = |progress: &Progress| {
             let bars = progress.running.values();
             bars.map(ProgressBar::message).collect::<Vec<_>>()
         };
-        assert_eq!(message(&progress), ["waits for processors"]);
+        assert_eq!(message(&progress), ["waiting for processors"]);
         progress.on(&started).unwrap();
         assert_eq!(message(&progress), [""]);
         progress.finish_run().unwrap();

@@ -58,8 +58,8 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 }
 
 /// The cells of a run and how they run: `7 cells of matrix.toml, 2 at once, provider kind`.
-pub(super) fn scope(facts: &RunFacts) -> String {
-    let cells = counted(facts.cells.len(), "cell");
+pub(super) fn scope(facts: &RunFacts, cells: usize) -> String {
+    let cells = counted(cells, "cell");
     format!(
         "{cells} of {}, {} at once, provider {}",
         facts.matrix, facts.jobs, facts.provider

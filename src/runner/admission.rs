@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::chain;
@@ -93,7 +94,7 @@ impl Admission {
             Some(budget) => {
                 let last = Mutex::new(None);
                 let on_shortage = |short: &Shortage| {
-                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut last = last.lock();
                     // Once per kind, because the numbers change all the time.
                     if last.replace(discriminant(short)) != Some(discriminant(short)) {
                         self.report_shortage(cell, short);
@@ -118,7 +119,7 @@ impl Admission {
         let at_once = self.max_cells;
         self.report_waiting(
             cell,
-            format!("waits for another cell: {at_once} may run at once"),
+            format!("waiting for another cell: at most {at_once} may run at once"),
         );
         // The semaphore is never closed.
         Arc::clone(&self.permits).acquire_owned().await.ok()
@@ -138,10 +139,10 @@ impl Admission {
         if is_for_cells && self.running() > 0 {
             return;
         }
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock();
         if reported.insert(discriminant(short)) {
             self.events
-                .notice(Severity::Info, format!("{cell} {short}"));
+                .notice(Severity::Info, format!("{cell} is {short}"));
         }
     }
 
@@ -248,7 +249,7 @@ pub(super) mod tests {
         );
         assert_eq!(
             waits(&mut messages),
-            ["waits for another cell: 1 may run at once"]
+            ["waiting for another cell: at most 1 may run at once"]
         );
         drop(guard);
         second.await;
@@ -266,7 +267,7 @@ pub(super) mod tests {
         let admitted = tokio::time::timeout(Duration::from_secs(60), waiting).await;
         assert!(admitted.is_err(), "no machine has that much memory");
         let shown = waits(&mut messages);
-        assert!(shown[0].starts_with("waits for memory: "), "{shown:?}");
+        assert!(shown[0].starts_with("waiting for memory: "), "{shown:?}");
         assert_eq!(shown.len(), 1, "{shown:?}");
     }
 

@@ -158,7 +158,9 @@ mod masking;
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::event::Emitter;
@@ -176,7 +178,7 @@ mod tests {
     struct Kept(Arc<Mutex<Vec<Record>>>);
     impl Sink for Kept {
         fn on(&mut self, record: &Record) -> io::Result<()> {
-            self.0.lock().unwrap().push(record.clone());
+            self.0.lock().push(record.clone());
             Ok(())
         }
         fn name(&self) -> &'static str {
@@ -205,7 +207,7 @@ mod tests {
         emitter.emit(hello());
         drop(emitter);
         dispatcher.await.unwrap();
-        let kept = kept.lock().unwrap();
+        let kept = kept.lock();
         let texts = kept.iter().map(|record| match &record.event {
             Event::Notice { text, .. } => (record.sequence, text.as_str()),
             other => panic!("unexpected {other:?}"),

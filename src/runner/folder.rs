@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::cluster::RUN_LENGTH;
+use crate::record::merge::CELLS;
 
 /// The folder of a run, which exists and is writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +28,6 @@ pub struct FolderError {
     /// The cause.
     pub source: io::Error,
 }
-
-/// The name of the folder that contains the cells' folders.
-pub(super) const CELLS: &str = "cells";
 
 /// The name of the folder that contains the parts of a run that several processes share.
 pub const PARTS: &str = "parts";

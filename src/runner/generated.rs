@@ -11,7 +11,7 @@ use crate::error::chain;
 use crate::machine::process::{self, ProcessError};
 use crate::manifest::Folder;
 
-/// The time limit for a tool.
+/// The timeout of a tool.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// The size up to which a tool's output is read, in bytes.
 const MAX_OUTPUT: usize = 32 << 20;

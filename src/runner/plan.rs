@@ -4,7 +4,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::manifest_files::{file, folder};
 use super::setup::{Setup, Workload, base};
@@ -127,7 +129,7 @@ impl Renderer {
     ) -> Result<Arc<Rendered>, PlanError> {
         let variant = &cell.variant;
         let namespace = self.provider.namespace(cluster);
-        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rendered = self.rendered.lock();
         let key = (
             cell.config.clone(),
             cell.axes.clone(),
@@ -187,14 +189,14 @@ impl Renderer {
 
     /// The secrets of all rendered objects.
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let rendered = self.rendered.lock();
         let secrets = rendered.values().flat_map(|rendered| rendered.secrets());
         secrets.collect()
     }
 
     /// Notices about the rendered texts, without repetitions.
     pub(super) fn notices(&self) -> Vec<String> {
-        let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let rendered = self.rendered.lock();
         let all = rendered.values().flat_map(|rendered| rendered.notices());
         let unique: std::collections::BTreeSet<&String> = all.collect();
         unique.into_iter().cloned().collect()

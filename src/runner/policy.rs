@@ -20,7 +20,7 @@ pub struct RunPolicy {
     pub fail_fast: bool,
     /// After how many failed cells no further cell starts: `--max-fail`.
     pub max_fail: Option<NonZeroU32>,
-    /// The run's time limit.
+    /// The run timeout.
     pub timeout: Option<Duration>,
 }
 
@@ -90,7 +90,10 @@ impl Stop {
         if let Some((limit, option)) = &self.limit
             && failed >= *limit
         {
-            let reason = format!("not started: {option}, after {cell} {}", ended(verdict));
+            let reason = format!(
+                "not started: {option} took effect when {cell} {}",
+                ended(verdict)
+            );
             // Only the first reason counts.
             drop(self.reason.set(reason));
         }
@@ -158,10 +161,9 @@ mod tests {
         stop.record(&cell(), CellVerdict::Flaky);
         assert_eq!(stop.reason(), None);
         stop.record(&cell().repetition(3), CellVerdict::Error);
-        assert_eq!(
-            stop.reason(),
-            Some("not started: --max-fail 2, after k8s-1.36-n1-default#3 ended with an error")
-        );
+        let reason = "not started: --max-fail 2 took effect when \
+                      k8s-1.36-n1-default#3 ended with an error";
+        assert_eq!(stop.reason(), Some(reason));
     }
 
     #[test]
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_end_with_the_last_one_or_with_a_failure() {
+    fn repetition_stops_after_the_last_round_or_a_failure() {
         let thrice = RunPolicy {
             repeat: NonZeroU32::new(3),
             ..RunPolicy::default()

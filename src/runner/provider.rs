@@ -38,7 +38,7 @@ pub(super) async fn choose(
         ProviderChoice::Existing => existing(workload, state),
         ProviderChoice::Auto => match why_not_kind(clock).await {
             None => {
-                let reason = "the Docker engine responds and kind is on the PATH".to_owned();
+                let reason = "the container engine responds and `kind` is on the PATH".to_owned();
                 kind(workload, state, clock, Some(reason))
             }
             Some(reason) => local(workload, Some(reason)),
@@ -62,22 +62,20 @@ fn have_images(cells: &[Cell]) -> Result<(), Failure> {
     }
 }
 
-/// Why real clusters can't run here, and what to install.
+/// Why real clusters aren't available, and what to install.
 async fn why_not_kind(clock: &RunClock) -> Option<String> {
     if which::which("kind").is_err() {
         return Some(
-            "real clusters can't be used, because `kind` is not on the PATH; to use them, install Docker and kind (https://kind.sigs.k8s.io)".to_owned(),
+            "real clusters aren't available: `kind` is not on the PATH; to use them, install Docker and kind (https://kind.sigs.k8s.io)".to_owned(),
         );
     }
     let deadline = clock.deadline(ENGINE_TIMEOUT);
     let failure = match deadline.run(images::connect()).await {
         Ok(Ok(_)) => return None,
         Ok(Err(failure)) => failure.to_string(),
-        Err(timed_out) => timed_out.to_string(),
+        Err(timed_out) => format!("connecting to the container engine {timed_out}"),
     };
-    Some(format!(
-        "real clusters can't be used, because the Docker engine can't be used ({failure})"
-    ))
+    Some(format!("real clusters aren't available: {failure}"))
 }
 
 fn kind(
@@ -126,11 +124,13 @@ fn local(workload: &Workload, reason: Option<String>) -> Result<Chosen, Failure>
     let mock = ("[images.mock]".to_owned(), images.mock.clone());
     for (table, program) in agents.chain([mock]) {
         if program.image != ImageSource::Reference && program.binary.is_none() {
-            let why = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-            let message = format!("`{table}` sets an image, which the local provider can't run");
-            return Err(Failure::new(Symptom::BadConfiguration, message).with_remedy(format!(
-                "set `binary` under `{table}` to the program that the local provider{why} should start instead, or use `--provider kind`"
-            )));
+            let why = reason.map_or_else(String::new, |reason| {
+                format!(" (local was chosen because {reason})")
+            });
+            let message =
+                format!("`{table}` sets an image, which the local provider can't run{why}");
+            let remedy = format!("set `binary` under `{table}`, or use `--provider kind`");
+            return Err(Failure::new(Symptom::BadConfiguration, message).with_remedy(remedy));
         }
     }
     // Each process has its own working directory.

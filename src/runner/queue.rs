@@ -38,7 +38,7 @@ pub(super) async fn admit(
         let _front = queue.front.lock().await;
         admission.report_waiting(
             cell,
-            "waits for its cluster, which another cell uses".to_owned(),
+            "waiting for its cluster, which another cell is using".to_owned(),
         );
         Arc::clone(&queue.turn).lock_owned().await
     };
@@ -91,7 +91,7 @@ mod tests {
             third.as_mut().now_or_never().is_none(),
             "it is third in the queue"
         );
-        let shown = ["waits for its cluster, which another cell uses"];
+        let shown = ["waiting for its cluster, which another cell is using"];
         assert_eq!(waits(&mut messages), shown, "only the next one shows it");
         // The next cell in the queue takes over the only admission.
         *turn = Some(guard);

@@ -5,12 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::CELLS;
 use super::{RunFolder, gc};
 use crate::error::chain;
 use crate::event::{Record, RunFacts, RunVerdict};
 use crate::machine::StateFolder;
 use crate::matrix::CellId;
+use crate::record::merge::CELLS;
 use crate::record::model::{CellModel, ModelBuilder};
 use crate::record::{FILE_NAME, RecordReader, RecordWriter};
 use crate::record::{RecordError, RunModel, Sink};
@@ -47,7 +47,7 @@ pub enum ResumeError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The record doesn't contain the start of the run.
-    #[error("the run in {} ended before its start was recorded", folder.display())]
+    #[error("the record in {} does not contain the start of the run", folder.display())]
     NotStarted {
         /// The run's folder.
         folder: PathBuf,
@@ -144,7 +144,7 @@ impl Resumption {
         cells.filter_map(|cell| cell.summary.repetition).max()
     }
 
-    /// The cells that have no verdict of their own yet.
+    /// The cells whose verdict isn't settled yet.
     pub fn unsettled(&self) -> impl Iterator<Item = &CellModel> {
         let cells = self.run.cells.iter();
         cells.filter(|cell| !cell.verdict.is_settled())

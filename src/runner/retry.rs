@@ -10,7 +10,8 @@ use crate::matrix::{MAX_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings
 
 /// Whether another attempt follows one that has ended with `last`, after `earlier` ones.
 ///
-/// A cell has the run's retries, whichever phase it fails in, and additionally the retries of each phase.
+/// Either limit is enough: the run's retries, whichever phase the cell fails in, or the retries of the phase in which it
+/// failed.
 /// Infrastructure failures in `cluster` and `images` can always be retried, other failures only if the settings name
 /// their class. An attempt is never retried if a fresh cluster would not change the result, if some of its resources
 /// may be left, or if it was interrupted.
@@ -64,17 +65,19 @@ fn has_room(earlier: usize, retries: u32) -> bool {
     usize::try_from(retries).is_ok_and(|retries| earlier < retries)
 }
 
-/// The delays between a cell's attempts: each about twice the previous one, with jitter.
+/// The delays between a cell's attempts: each about twice the previous one, with jitter, up to [`MAX_BACKOFF`] or to the
+/// first delay if that is longer.
 pub(super) fn delays(settings: &RetrySettings) -> impl Iterator<Item = Duration> + Send + use<> {
+    let longest = MAX_BACKOFF.max(settings.backoff);
     ExponentialBuilder::new()
         .with_min_delay(settings.backoff)
-        .with_max_delay(MAX_BACKOFF)
+        .with_max_delay(longest)
         .without_max_times()
         .with_jitter()
         .with_jitter_seed(rand::random())
         .build()
         // The jitter is added after the builder's limit.
-        .map(|delay| delay.min(MAX_BACKOFF))
+        .map(move |delay| delay.min(longest))
 }
 
 #[cfg(test)]
@@ -223,5 +226,15 @@ mod tests {
         assert_eq!(first[7], MAX_BACKOFF);
         let others: BTreeSet<Duration> = (0..20).filter_map(|_| delays(&settings).next()).collect();
         assert!(others.len() > 1, "{others:?}");
+    }
+
+    #[test]
+    fn a_first_delay_above_the_limit_is_kept() {
+        let settings = RetrySettings {
+            backoff: MAX_BACKOFF * 5,
+            ..RetrySettings::default()
+        };
+        let delays: Vec<Duration> = delays(&settings).take(2).collect();
+        assert_eq!(delays, [settings.backoff; 2]);
     }
 }

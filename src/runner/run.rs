@@ -140,14 +140,14 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Runs all cells until a signal or the run's time limit ends them early.
+    /// Runs all cells until a signal or the run timeout ends them early.
     async fn run_until_timeout(&mut self) {
         let timeout = self.request.policy.timeout;
         let deadline = timeout.map(|timeout| self.shared.setup.clock.deadline(timeout));
         let interruption = self.request.interruption.clone();
         let events = self.shared.events.clone();
         let mut cells = std::pin::pin!(self.preflight_and_rounds());
-        // Without a time limit, its branch is disabled.
+        // Without a run timeout, its branch is disabled.
         let timed_out = async {
             deadline?.passed().await;
             Some(())
@@ -169,7 +169,7 @@ impl<'r> Run<'r> {
         }
         events.notice(
             Severity::Warning,
-            "a second signal: every process is killed, and nothing is cleaned up",
+            "second signal: killing all processes without cleaning up",
         );
         cells.await;
     }
@@ -193,15 +193,12 @@ impl<'r> Run<'r> {
                 .hold(Phase::Preflight, &setup.clock, notify);
             hold.await;
             let deadline = setup.deadline(Phase::Preflight);
-            let checking = setup.provider.preflight(&setup.cells, &deadline);
-            deadline.run(checking).await
+            setup.provider.preflight(&setup.cells, &deadline).await
         };
         let survey = tokio::select! {
             biased;
             () = shared.interruption.token.cancelled() => Ok(Survey::default()),
-            found = checking => found.unwrap_or_else(|timed_out| {
-                Err(Failure::new(Symptom::EngineGone, format!("the check of the machine {timed_out}")))
-            }),
+            found = checking => found,
         };
         for text in survey.iter().flat_map(|survey| survey.notices.clone()) {
             shared.events.notice(Severity::Warning, text);

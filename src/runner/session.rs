@@ -187,7 +187,7 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
 }
 
 impl Session {
-    /// Resumes a run, whose provider, rounds and rule about flaky cells apply.
+    /// Resumes a run, and takes over its provider, rounds and flaky-result setting.
     pub fn resume(&mut self, resumption: Resumption) {
         let (facts, run) = (resumption.facts(), &mut self.workload.matrix.run);
         run.retry.flaky_result = facts.flaky_result;

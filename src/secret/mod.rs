@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{PoisonError, RwLock};
 
 use aho_corasick::AhoCorasick;
+use parking_lot::RwLock;
 
 mod forms;
 
@@ -132,15 +132,12 @@ static PROCESS: RwLock<Mask> = RwLock::new(Mask(None));
 
 /// Sets the mask for this process's own log, errors and panics.
 pub fn hide_in_log(mask: &Mask) {
-    *PROCESS.write().unwrap_or_else(PoisonError::into_inner) = mask.clone();
+    *PROCESS.write() = mask.clone();
 }
 
 /// The mask for this process's own log, errors and panics.
 pub fn log_mask() -> Mask {
-    PROCESS
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    PROCESS.read().clone()
 }
 
 #[cfg(test)]

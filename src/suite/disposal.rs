@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn only_failed_cells_are_kept_if_failed_cells_are_to_be_kept() {
+    fn keep_failed_keeps_only_failed_cells() {
         let (green, failed) = (end(None), end(Some(Symptom::CounterNotMet)));
         let error = end(Some(Symptom::EngineGone));
         assert_eq!(disposal(Keep::Failed, &green), Disposal::HandOver);

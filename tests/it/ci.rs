@@ -140,7 +140,7 @@ fn a_published_nextest_with_the_right_checksum_is_installed() {
 }
 
 #[test]
-fn a_nextest_that_is_tampered_with_missing_or_does_not_start_is_compiled_instead() {
+fn nextest_is_compiled_if_the_published_one_is_tampered_missing_or_broken() {
     let (published, broken) = ("#!/bin/sh\necho published\n", "#!/bin/sh\nexit 1\n");
     let tampered = "#!/bin/sh\necho tampered\n";
     for (published, sent) in [

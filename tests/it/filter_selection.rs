@@ -56,7 +56,7 @@ fn a_term_matches_a_part_or_a_whole_id() {
 }
 
 #[test]
-fn operators_bind_not_before_and_before_or() {
+fn operator_precedence_is_not_then_and_then_or() {
     assert_eq!(
         selected(&["k8s >= 1.33 and nodes > 1 and not fast"]),
         [
@@ -94,7 +94,7 @@ fn tags_and_configs_compare_by_equality() {
 }
 
 #[test]
-fn a_further_axis_is_compared_by_its_name_or_named_as_a_part_of_the_id() {
+fn a_further_axis_matches_by_comparison_or_by_its_id_part() {
     let matrix = Matrix::parse(
         "matrix.toml",
         "[matrix]\nkubernetes = [\"1.36\"]\nagent = [\"1.3\", \"1.4\"]\nnode = [\"1.4\", \"off\"]\n\

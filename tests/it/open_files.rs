@@ -1,4 +1,4 @@
-//! Runs with too low a limit of open files: they end with a clear failure, don't busy-loop, and leave nothing behind.
+//! Runs with too low an open-file limit: they end with a clear failure, don't busy-loop, and leave nothing behind.
 
 use std::fs;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn a_limit_that_is_too_low_is_reported_before_the_first_cell() {
     let stderr = String::from_utf8_lossy(&streams);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     for text in [
-        "the limit of open files is 64",
+        "the open-file limit is 64",
         "ulimit -n",
         "machine-too-small",
     ] {

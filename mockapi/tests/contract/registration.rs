@@ -109,7 +109,7 @@ async fn without_a_hostname_every_registration_creates_a_node() {
 }
 
 #[tokio::test]
-async fn only_an_object_can_register() {
+async fn registration_requires_a_json_object() {
     let mock = Mock::start().await;
     for body in ["", "null", "[]", "\"a\"", "{\"hostname\":", "hostname=a"] {
         let response = mock.post("/v1/register").body(body).send().await.unwrap();

@@ -45,7 +45,7 @@ pub(in crate::cli) struct ExecutionOptions {
     pub(in crate::cli) retry_on: Vec<RetryClass>,
     /// The delay before the first retry [default: from the matrix file, or `1s`]
     ///
-    /// At most 24h. The delay doubles with each further retry, up to one minute.
+    /// At most 24h. The delay doubles with each further retry, up to one minute. A longer delay stays the same.
     #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = |text: &str| parse_duration(text, &TIMEOUTS), hide_short_help = true)]
     pub(in crate::cli) retry_backoff: Option<Duration>,
     /// How to count a cell that passed on a retry [default: from the matrix file, or `pass`]

@@ -1,4 +1,4 @@
-//! The options of the commands that read the records of runs: `report`, `replay`, `merge` and `schema`.
+//! The options of `report`, `replay` and `merge`, which read the records of runs, and of `schema`.
 
 use clap::{Args, ValueEnum};
 

@@ -12,13 +12,17 @@ use crate::cluster::kubernetes::delete::{delete, dynamic, workloads};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// The kinds of cluster-scoped objects of which nothing must be left.
+/// The cluster-scoped kinds whose objects must be gone after cleanup.
 const KINDS: [(&str, &str); 4] = [
     ("v1", NAMESPACE),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
     ("apiextensions.k8s.io/v1", definitions::KIND),
 ];
+
+/// What to do if resources remain.
+pub(super) const GC_REMEDY: &str =
+    "after the run has ended, run `e2e-matrix gc` to delete the remaining resources";
 
 /// Deletes the namespace `name` of a cell of the run `run` and its other `resources`, and checks that nothing is left.
 pub(super) async fn cell(
@@ -116,7 +120,9 @@ async fn nothing_left(client: &Client, run: &str) -> Result<Evidence, Failure> {
         return Ok(row);
     }
     let message = "some of the cell's resources still exist";
-    Err(Failure::new(Symptom::CleanupIncomplete, message).with_evidence([row]))
+    Err(Failure::new(Symptom::CleanupIncomplete, message)
+        .with_remedy(GC_REMEDY)
+        .with_evidence([row]))
 }
 
 /// Evidence that an object is gone from the API server.
@@ -127,4 +133,5 @@ fn gone(kind: &str, name: &str) -> Evidence {
 fn not_ours(kind: &str, name: &str) -> Failure {
     let message = format!("{kind} {name} does not have this run's label, so it was not deleted");
     Failure::new(Symptom::CleanupIncomplete, message)
+        .with_remedy("delete it yourself if nothing else needs it")
 }

@@ -330,9 +330,7 @@ impl Cluster for ExistingCluster {
             .await;
         let cleared = cleared.map_err(|timed_out| {
             let message = format!("cleanup {timed_out}");
-            Failure::new(Symptom::CleanupIncomplete, message).with_remedy(
-                "after the run has ended, run `e2e-matrix gc` to delete the remaining resources",
-            )
+            Failure::new(Symptom::CleanupIncomplete, message).with_remedy(clear::GC_REMEDY)
         })??;
         released.map(|()| cleared)
     }

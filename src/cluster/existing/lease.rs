@@ -190,6 +190,7 @@ fn lost() -> Failure {
     let message =
         "another run has taken over the cluster, because this one did not renew its Lease in time";
     Failure::new(Symptom::ApiServerGone, message)
+        .with_remedy("check the connection to the API server, and run the cell again")
 }
 
 #[cfg(test)]

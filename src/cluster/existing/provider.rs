@@ -147,7 +147,11 @@ impl Provider for ExistingProvider {
     }
 
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure> {
-        survey::survey(&self.0, cells, deadline).await
+        let surveyed = deadline.run(survey::survey(&self.0, cells, deadline)).await;
+        surveyed.unwrap_or_else(|late| {
+            let message = format!("checking the cluster {late}");
+            Err(Failure::new(Symptom::ApiServerGone, message))
+        })
     }
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {

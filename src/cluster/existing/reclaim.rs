@@ -97,5 +97,5 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
     } else {
         clear::object(&client, resource, run).await?;
     }
-    Ok(Reclaimed::Removed)
+    Ok(Reclaimed::Deleted)
 }

@@ -12,6 +12,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::provider::TargetCluster;
 use crate::cluster::kubernetes::Access;
+use crate::cluster::kubernetes::placement::CONTROL_PLANE;
 use crate::cluster::{NodeName, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
@@ -30,9 +31,6 @@ const PERMISSIONS: [(&str, &str, &str); 6] = [
     ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
     ("create", "coordination.k8s.io", "leases"),
 ];
-
-/// The label of a control-plane node.
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 /// Checks the cluster, once for all `cells`.
 pub(super) async fn survey(
@@ -69,6 +67,7 @@ fn version(server: &str) -> Result<KubernetesVersion, Failure> {
         let message =
             format!("the API server reports the version `{server}`, which can't be parsed");
         Failure::new(Symptom::ClusterDiffers, message)
+            .with_remedy("use a cluster that reports a version such as `v1.34.4`")
     })
 }
 

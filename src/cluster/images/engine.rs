@@ -141,7 +141,10 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Failure::new(Symptom::ImageBuildFailed, error.to_string())),
+        Err(error) => {
+            let message = format!("failed to prepare the images: {error}");
+            Err(Failure::new(Symptom::ImageBuildFailed, message))
+        }
     }
 }
 

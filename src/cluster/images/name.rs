@@ -14,7 +14,8 @@ use crate::matrix::{Cell, ImageSource, Images};
 /// How many characters of a hash distinguish images.
 const HASH_LENGTH: usize = 16;
 
-/// The names of the images in the engine, on nodes and in manifests. For the local provider, a description.
+/// The names of the images in the engine, on nodes and in manifests. The local provider uses no images and puts a
+/// description here instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageNames {
     /// The agent's.

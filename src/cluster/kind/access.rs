@@ -20,6 +20,9 @@ use crate::cluster::retry::every;
 use crate::event::Failure;
 use crate::machine::replace_private;
 
+/// The port of the API server in a node.
+pub(super) const API_SERVER: &str = "6443/tcp";
+
 /// How often to check for the file, which exists seconds before the API server responds. Each check costs the engine a
 /// process, and several clusters share the processors.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -27,7 +30,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long to wait at most. Phases have shorter deadlines.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Gains access to the API server as soon as the control plane's container runs.
+/// Gains access to the API server as soon as the control plane's container is running.
 pub(super) async fn when_running(work: Arc<Work>) {
     work.access.set(connect(&work).await);
 }
@@ -100,7 +103,7 @@ async fn published_address(docker: &Docker, node: &str) -> Result<String, Failur
         .await?;
     let find = || {
         let ports = container.network_settings?.ports?;
-        let binding = ports.get("6443/tcp")?.as_ref()?.first()?;
+        let binding = ports.get(API_SERVER)?.as_ref()?.first()?;
         let host = match binding.host_ip.as_deref() {
             None | Some("" | "0.0.0.0") => "127.0.0.1",
             Some(host) => host,

@@ -63,7 +63,7 @@ pub(super) async fn adopt(
 }
 
 /// Moves the cluster from the ledger of `run` to that of this run. Returns `None` if another run was faster, or if the
-/// cluster doesn't run any more.
+/// cluster is no longer running.
 async fn take_over(
     shared: &Arc<KindContext>,
     plan: &Arc<CellPlan>,
@@ -96,7 +96,7 @@ async fn take_over(
     Ok(Some(Arc::new(work)))
 }
 
-/// Whether all containers of the cluster run, and no others have its name.
+/// Whether all containers of the cluster are running, and no others have its name.
 async fn is_running(shared: &KindContext, claim: &Claim, nodes: usize) -> Result<bool, Failure> {
     let found = containers(shared.docker().await?, Some(&claim.name)).await?;
     let running = |state| state == Some(ContainerSummaryStateEnum::RUNNING);

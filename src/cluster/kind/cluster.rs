@@ -3,17 +3,18 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::create::KUBECONFIG;
 use super::prepared::{self, Origin, Template};
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::wipe::Leftovers;
-use super::work::{self, Source, Work, lock};
+use super::work::{self, Source, Work};
 use super::{destroy, diagnostics, keep, wipe};
 use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::kubernetes::{Tenant, ready};
@@ -65,7 +66,7 @@ impl KindCluster {
     }
 
     fn tenancy(&self) -> Arc<Tenancy> {
-        Arc::clone(&lock(&self.tenancy))
+        Arc::clone(&self.tenancy.lock())
     }
 
     /// Deletes a clone that could not be verified, and its template. The cell then starts over in a cluster that kind
@@ -88,7 +89,7 @@ impl KindCluster {
         );
         let fresh = Tenancy::fresh(shared, tenancy.tenant.elsewhere(), Source::Kind(Some(why)));
         let fresh = Arc::new(fresh);
-        *lock(&self.tenancy) = Arc::clone(&fresh);
+        *self.tenancy.lock() = Arc::clone(&fresh);
         fresh.begin();
         Ok(fresh)
     }

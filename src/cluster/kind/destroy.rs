@@ -66,7 +66,7 @@ async fn delete_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
         return Ok(Vec::new());
     };
     let docker = work.shared.docker().await?;
-    let live = LiveClaims::beside(&work.shared.options.state, work.plan.ledger.run());
+    let live = LiveClaims::except(&work.shared.options.state, work.plan.ledger.run());
     let live = Live::read(&live)?;
     delete_containers(docker, &claim, &live).await
 }

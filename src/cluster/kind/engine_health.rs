@@ -19,7 +19,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What to do if the engine fails.
-pub(super) const REMEDY: &str = "check whether the engine runs (`docker info`), and read its log";
+pub(super) const REMEDY: &str =
+    "check whether the engine is running (`docker info`), and read its log";
 
 /// The failure if the engine returned an error.
 impl From<Error> for Failure {

@@ -32,8 +32,8 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The namespace of containerd that Kubernetes uses.
 const NAMESPACE: &str = "--namespace=k8s.io";
 
-/// When the nodes' containers run, reads the state of the nodes if another cell may reuse the cluster, and loads the
-/// images.
+/// When the nodes' containers are running, reads the state of the nodes if another cell may reuse the cluster, and
+/// loads the images.
 pub(super) async fn when_running(work: Arc<Work>) {
     let loading = async {
         work.all_running().await?;

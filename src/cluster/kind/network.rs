@@ -101,7 +101,7 @@ pub(super) async fn leave(
         return Ok(());
     };
     let _lock = lock(state).await?;
-    let live = LiveClaims::beside(state, ledger.run());
+    let live = LiveClaims::except(state, ledger.run());
     let contents = LedgerContents::read(ledger.folder())?;
     let deleted = delete_unused(docker, &claim, &live, false).await?;
     let keeps = contents.left.iter().any(|left| left.kept.is_some());
@@ -112,7 +112,7 @@ pub(super) async fn leave(
         Reclaimed::Used(_)
         | Reclaimed::Absent
         | Reclaimed::Present
-        | Reclaimed::Removed
+        | Reclaimed::Deleted
         | Reclaimed::Foreign(_) => ledger.gone(&resource),
     };
     Ok(written?)
@@ -168,7 +168,7 @@ async fn delete_unused(
             ..
         }) => Ok(used()),
         removed => Ok(match absent_is_none(removed)? {
-            Some(()) => Reclaimed::Removed,
+            Some(()) => Reclaimed::Deleted,
             None => Reclaimed::Absent,
         }),
     }

@@ -23,8 +23,8 @@ for interface in /sys/class/net/*; do echo "interface ${interface##*/}"; done"#;
 /// Deletes the given paths.
 const DELETE: &str = r#"for path; do rm -rf -- "$path" || exit 1; done"#;
 
-/// Kills the containers of a namespace until none runs. The kubelet deletes the pods' sandboxes, and frees their ports
-/// with them.
+/// Kills the containers of a namespace until none is running. The kubelet deletes the pods' sandboxes, and frees their
+/// ports with them.
 const KILL: &str = r#"for attempt in $(seq 200); do
   running=
   for id in $(ctr -n k8s.io containers list -q "labels.\"io.kubernetes.pod.namespace\"==$1"); do
@@ -35,7 +35,7 @@ const KILL: &str = r#"for attempt in $(seq 200); do
   [ -n "$running" ] || exit 0
   sleep 0.05
 done
-echo "$running still runs" >&2
+echo "$running is still running" >&2
 exit 1"#;
 
 /// The name prefixes of the interfaces that the cluster's network creates: with the first pods, and for each pod.
@@ -132,12 +132,12 @@ pub(super) async fn wipe(
 fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[String]) -> Evidence {
     let old = paths.iter().filter(|path| before.paths.contains(*path));
     let mut seen: Vec<String> = old
-        .map(|path| format!("{path} is the node's own, and may have been changed"))
+        .map(|path| format!("{path} belongs to the node and may have been changed"))
         .collect();
     let left = after.paths.difference(&before.paths);
-    seen.extend(left.map(|path| format!("{path} is left")));
+    seen.extend(left.map(|path| format!("{path} still exists")));
     let left = after.interfaces.difference(&before.interfaces);
-    seen.extend(left.map(|name| format!("the interface {name} is left")));
+    seen.extend(left.map(|name| format!("the interface {name} still exists")));
     let is_clean = seen.is_empty();
     if is_clean {
         seen.push("as before".to_owned());
@@ -178,7 +178,7 @@ mod tests {
         let row = compare(&node, &before, &left, &paths);
         assert_eq!(
             row.seen,
-            "/var/lib/plexd is left, the interface wg0 is left"
+            "/var/lib/plexd still exists, the interface wg0 still exists"
         );
         // A path that belongs to the node can't be wiped, so it is never proven clean.
         assert!(!compare(&node, &before, &same, &["/etc".to_owned()]).holds);

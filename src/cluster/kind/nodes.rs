@@ -111,7 +111,8 @@ async fn feed(path: &Path, mut stdin: impl tokio::io::AsyncWrite + Unpin) -> std
     stdin.shutdown().await
 }
 
-/// The content of the file `path` in `container`; `None` if it doesn't exist yet. Starts no process.
+/// The content of the file `path` in `container`; `None` if it doesn't exist yet. Starts no process in the
+/// container.
 pub(super) async fn read_file(
     docker: &Docker,
     container: &str,

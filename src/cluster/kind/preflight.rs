@@ -7,7 +7,7 @@ use bollard::Docker;
 use bollard::query_parameters::ListNetworksOptions;
 
 use super::provider::KindContext;
-use super::{disk_space, network, node_image};
+use super::{disk_space, engine_health, network, node_image};
 use crate::cluster::Survey;
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
@@ -38,7 +38,7 @@ pub(super) async fn preflight(
     let surveyed = deadline.run(survey(shared, cells)).await;
     surveyed.map_err(|timed_out| {
         let message = format!("checking the container engine {timed_out}");
-        Failure::new(Symptom::EngineGone, message)
+        Failure::new(Symptom::EngineGone, message).with_remedy(engine_health::REMEDY)
     })?
 }
 
@@ -48,7 +48,7 @@ async fn survey(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure>
     let engine = format!("Docker {engine}");
     let kind = shared.kind_version().await?;
     let mut evidence = vec![
-        Evidence::new("container engine", "answers", engine, true),
+        Evidence::new("container engine", "responds", engine, true),
         Evidence::new("kind", "on PATH", kind, true),
     ];
     let (images, skips) = node_images(shared, docker, cells).await?;
@@ -119,7 +119,7 @@ fn capacity(
         return Ok(evidence);
     }
     let message = format!(
-        "the machine is too small for the largest cell: {subject} is {has} {unit}, but {need} {unit} are needed"
+        "the machine is too small for the largest cell: {subject} is {has} {unit}, but the cell needs {need} {unit}"
     );
     Err(Failure::new(Symptom::MachineTooSmall, message)
         .with_remedy(remedy)

@@ -34,8 +34,8 @@ use crate::matrix::{Cell, Images, Phase, Prefix, Prepared, ProviderChoice};
 const FINGERPRINT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long wiping a cluster that an earlier run kept may take.
 const WIPE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long deleting a cluster that can't be reused may take.
-const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long deleting a cluster outside of a cell's cleanup may take.
+pub(super) const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Options for all clusters of a run.
 #[derive(Clone, Debug)]
@@ -311,7 +311,9 @@ impl Provider for KindProvider {
         }
         let leaving = deadline.run(self.0.leave_network(ledger)).await;
         leaving.unwrap_or_else(|timed_out| {
-            let message = format!("deleting the Docker network {timed_out}");
+            let message = format!(
+                "deleting the Docker network {timed_out}; run `e2e-matrix gc` to delete it"
+            );
             Err(Failure::new(Symptom::CleanupIncomplete, message))
         })?;
         deleted?;

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::claim::{Claim, KindResource, Live};
 use super::destroy::{delete_containers, own_containers};
 use super::nodes::CLUSTER_LABEL;
-use super::{network, nodes, stored_images};
+use super::{engine_health, network, nodes, stored_images};
 use crate::cluster::ClusterName;
 use crate::cluster::images::{self, LABEL};
 use crate::cluster::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
@@ -73,7 +73,8 @@ impl KindReclaimer {
                 .await
                 .unwrap_or_else(|timed_out| {
                     let message = format!("connecting to the container engine {timed_out}");
-                    Err(Failure::new(Symptom::EngineGone, message))
+                    let failure = Failure::new(Symptom::EngineGone, message);
+                    Err(failure.with_remedy(engine_health::REMEDY))
                 })
         };
         let connected = self.docker.get_or_init(|| connecting).await;
@@ -149,7 +150,7 @@ pub(super) async fn cluster(
         return Err(incomplete(left.join("; ")));
     }
     if is_deleted {
-        return Ok(Reclaimed::Removed);
+        return Ok(Reclaimed::Deleted);
     }
     absent(docker, claim, &read()?).await
 }

@@ -2,13 +2,14 @@
 //! next cell, and how much time this saves.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 
 use super::fingerprint::Fingerprint;
-use super::work::{Work, lock};
+use super::work::Work;
 use crate::matrix::{Cell, CellId};
 
 /// The key of the cells that can share a cluster: they agree in everything that a cluster is created from, including
@@ -65,42 +66,42 @@ pub(super) struct Tally {
 impl Pool {
     /// The counts so far, to which callers add.
     pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
-        lock(&self.tally)
+        self.tally.lock()
     }
 
     /// Announces the cells of the run.
     pub(super) fn expect(&self, cells: &[Cell]) {
         let keys = |cell: &Cell| (cell.id.clone(), (group(cell), topology(cell)));
-        lock(&self.to_come).extend(cells.iter().map(keys));
+        self.to_come.lock().extend(cells.iter().map(keys));
     }
 
     /// Records that `cell` starts. Returns the cluster that waits for it.
     pub(super) fn take(&self, cell: &Cell) -> Option<Parked> {
-        lock(&self.to_come).remove(&cell.id);
-        lock(&self.parked).remove(&group(cell))
+        self.to_come.lock().remove(&cell.id);
+        self.parked.lock().remove(&group(cell))
     }
 
     /// Whether another cell will use the cluster of `cell`.
     pub(super) fn has_next(&self, cell: &Cell) -> bool {
         let own = group(cell);
-        lock(&self.to_come).values().any(|(group, _)| *group == own)
+        self.to_come.lock().values().any(|(group, _)| *group == own)
     }
 
     /// How many further cells have clusters that are created like that of `cell`.
     pub(super) fn to_come(&self, cell: &Cell) -> usize {
         let own = topology(cell);
-        let to_come = lock(&self.to_come);
+        let to_come = self.to_come.lock();
         to_come.values().filter(|(_, it)| *it == own).count()
     }
 
     /// Keeps a clean cluster for the next cell.
     pub(super) fn park(&self, cell: &Cell, parked: Parked) {
-        lock(&self.parked).insert(group(cell), parked);
+        self.parked.lock().insert(group(cell), parked);
     }
 
     /// Takes all clusters that still wait.
     pub(super) fn drain(&self) -> Vec<Parked> {
-        let parked = std::mem::take(&mut *lock(&self.parked));
+        let parked = std::mem::take(&mut *self.parked.lock());
         parked.into_values().collect()
     }
 
@@ -117,7 +118,7 @@ impl Pool {
             let (cloned, created) = (tally.cloned, tally.created);
             let seconds = tally.saved_by_clones.as_secs();
             texts.push(format!(
-                "prepared clusters saved about {seconds} s ({cloned} of {created})"
+                "prepared clusters saved about {seconds} s ({cloned} of {created} clusters were clones)"
             ));
         }
         if tally.reused > 0 {

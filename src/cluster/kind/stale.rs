@@ -1,12 +1,11 @@
 //! Deletes clusters that earlier runs of the same cell left, if the ledger of a dead run claims them. A cluster in no
 //! ledger stays, whatever its name is.
 
-use std::time::Duration;
-
 use bollard::Docker;
 
 use super::claim::{Claim, KindResource};
 use super::nodes::containers;
+use super::provider::DELETION_TIMEOUT;
 use super::reclaim;
 use super::work::Work;
 use crate::cluster::ClusterName;
@@ -14,14 +13,11 @@ use crate::cluster::reclaim::Entry;
 use crate::event::{Failure, Symptom};
 use crate::machine::{DeadRun, Left, LiveClaims, read_dead};
 
-/// How long deleting one cluster may take.
-const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Deletes stale clusters of the cell. Fails if something else has the name of the cell's own cluster.
 pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> {
     let own = work.plan.cluster.as_str();
     let (prefix, state) = (&work.shared.options.prefix, &work.shared.options.state);
-    let live = LiveClaims::beside(state, work.plan.ledger.run());
+    let live = LiveClaims::except(state, work.plan.ledger.run());
     let dead = read_dead(state)?;
     for run in &dead {
         for (left, claim) in clusters(run).filter(|(left, _)| left.kept.is_none()) {
@@ -52,7 +48,7 @@ pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> 
     let (why, gc) = if is_kept {
         (": an earlier run kept it", "`e2e-matrix gc --kept` or ")
     } else {
-        (", and no dead run created it", "")
+        (", and no earlier run on this machine created it", "")
     };
     Err(Failure::new(
         Symptom::ClusterNotUp,

@@ -60,7 +60,7 @@ impl Leftovers {
 }
 
 /// Deletes everything that a cell left in the cluster, and fails if something remains. The namespace, in which nothing
-/// runs any more, is deleted in the background: see [`Work::wait_for_deletion`].
+/// is running any more, is deleted in the background: see [`Work::wait_for_deletion`].
 pub(super) async fn wipe(
     work: &Work,
     leftovers: &Leftovers,
@@ -90,7 +90,11 @@ pub(super) async fn wipe(
     match evidence.iter().find(|row| !row.holds) {
         None => Ok(evidence),
         Some(left) => {
-            let message = format!("{}: {}", left.subject, left.seen);
+            let message = match &left.node {
+                // The state of a node consists of sentences.
+                Some(node) => format!("{node}: {}", left.seen),
+                None => format!("{} still exist: {}", left.subject, left.seen),
+            };
             Err(Failure::new(Symptom::CleanupIncomplete, message))
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::models::ContainerSummary;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -48,7 +49,7 @@ pub(super) struct Work {
     pub(super) created: Milestone<()>,
     /// How the cluster is created. Set before any milestone is reached.
     pub(super) origin: OnceLock<Origin>,
-    /// For each container of a node: reached when it runs.
+    /// For each container of a node: reached when it is running.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
     /// Reached when the images are loaded on every node.
     pub(super) loaded: Milestone<Vec<Evidence>>,
@@ -128,7 +129,7 @@ impl Work {
         }
     }
 
-    /// Waits until the containers of all nodes run.
+    /// Waits until the containers of all nodes are running.
     pub(super) async fn all_running(&self) -> Result<(), Failure> {
         for milestone in self.running.values() {
             milestone.reached().await?;
@@ -143,7 +144,7 @@ impl Work {
 
     /// Takes over a cluster that an earlier run kept, with the lock of its name.
     pub(super) fn take_over(&self, claim: Claim, name: Lock, kept: Kept) -> Result<(), Failure> {
-        *lock(&self.name) = Some(name);
+        *self.name.lock() = Some(name);
         let mark = self.plan.mark.clone();
         self.record(Claim { mark, ..claim })?;
         self.creation_time
@@ -174,19 +175,19 @@ impl Work {
     pub(super) fn lock_name(&self) -> Result<(), Failure> {
         let name = self.shared.lock_name(self.plan.cluster.as_str())?;
         let name = name.ok_or_else(|| stale::in_use(self.plan.cluster.as_str()))?;
-        *lock(&self.name) = Some(name);
+        *self.name.lock() = Some(name);
         Ok(())
     }
 
     /// Lets other runs use the cluster's name.
     pub(super) fn release_name(&self) -> Result<(), Failure> {
-        let released = lock(&self.name).take().map_or(Ok(()), Lock::remove);
+        let released = self.name.lock().take().map_or(Ok(()), Lock::remove);
         Ok(released?)
     }
 
     /// The claim to the cluster; `None` before it is in the ledger.
     pub(super) fn claim(&self) -> Option<Claim> {
-        lock(&self.claim).clone()
+        self.claim.lock().clone()
     }
 
     /// The resources on the host that belong to the cell.
@@ -214,7 +215,7 @@ impl Work {
 
     /// Claims the cluster and the resources on the host.
     fn record(&self, claim: Claim) -> Result<(), Failure> {
-        *lock(&self.claim) = Some(claim.clone());
+        *self.claim.lock() = Some(claim.clone());
         for resource in self.on_host() {
             self.plan.ledger.plan(&resource)?;
         }
@@ -234,7 +235,7 @@ impl Work {
 
     /// Records those of `found` that belong to the cluster and aren't known yet, and their volumes.
     pub(super) fn record_containers(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
-        if let Some(claim) = lock(&self.claim).as_mut()
+        if let Some(claim) = self.claim.lock().as_mut()
             && claim.add(found)
         {
             let cluster = KindResource::Cluster(claim.clone());
@@ -261,7 +262,7 @@ impl Work {
         work: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) {
         let deletion = Arc::new(Milestone::new());
-        *lock(&self.deletion) = Arc::clone(&deletion);
+        *self.deletion.lock() = Arc::clone(&deletion);
         let steps = Arc::clone(&self.steps);
         self.spawn(async move {
             deletion.set(steps.measure("namespace deleted", Box::pin(work)).await);
@@ -270,7 +271,7 @@ impl Work {
 
     /// Waits until the namespace of the previous cell is deleted.
     pub(super) async fn wait_for_deletion(&self, deadline: &Deadline) -> Result<(), Failure> {
-        let deletion = Arc::clone(&lock(&self.deletion));
+        let deletion = Arc::clone(&self.deletion.lock());
         deadline
             .run(deletion.reached())
             .await
@@ -288,11 +289,6 @@ impl Work {
             tracing::warn!(%timed_out, "the cluster's tasks did not end in time");
         }
     }
-}
-
-/// Locks `mutex`, also after a panic of another task: each change of its value is a single step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts the tasks that create the cluster.

@@ -27,7 +27,10 @@ pub(crate) async fn of_agent(
     node: &NodeName,
 ) -> Result<String, Failure> {
     let snapshot = kube.view.snapshot();
-    let missing = || Failure::new(Symptom::AgentNotReady, format!("no agent runs on {node}"));
+    let missing = || {
+        let message = format!("no agent is running on {node}");
+        Failure::new(Symptom::AgentNotReady, message)
+    };
     let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
     let processes = read(plan, kube, (pod, Owner::Agent)).await;
     let processes = processes.map_err(|why| {

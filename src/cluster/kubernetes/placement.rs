@@ -12,6 +12,9 @@ use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Failure, Symptom};
 
+/// The key of the label and of the taint of a control-plane node.
+pub(crate) const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
 /// How long the labels and taints of a new cluster may be incomplete.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -199,7 +199,7 @@ pub(crate) fn state(pod: &Pod) -> String {
         let ended = state
             .terminated
             .as_ref()
-            .map(|end| format!("ended with exit code {}", end.exit_code));
+            .map(|end| format!("exited with code {}", end.exit_code));
         waiting.or(ended)
     });
     match waiting {

@@ -26,7 +26,7 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::manifest::Object;
 
-/// A deadline that no run reaches, for a wait that something else ends.
+/// A deadline that never passes in practice, for waits that end for another reason.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A cell's part of a cluster.

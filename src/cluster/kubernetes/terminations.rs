@@ -2,14 +2,15 @@
 //! about to kill. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, Probe};
 use kube::ResourceExt;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::health::{node_name, statuses, terminated, terminations};
+use super::health::{is_out_of_memory, node_name, statuses, terminated, terminations};
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
@@ -53,13 +54,15 @@ impl Terminations {
     pub(crate) fn forget(&self, nodes: &[NodeName]) {
         let is_deleted =
             |baseline: &Baseline| nodes.iter().any(|node| node.as_str() == baseline.node);
-        self.baselines().retain(|_, baseline| !is_deleted(baseline));
+        self.baselines
+            .lock()
+            .retain(|_, baseline| !is_deleted(baseline));
     }
 
     /// Starts to track the ready agents in `snapshot` that aren't tracked yet, because they replaced deleted ones.
     pub(crate) fn track(&self, snapshot: &Snapshot) {
         let ready_at = Instant::now();
-        let mut known = self.baselines();
+        let mut known = self.baselines.lock();
         for pod in agents(snapshot) {
             // Earlier terminations were checked before.
             known
@@ -72,16 +75,10 @@ impl Terminations {
         }
     }
 
-    fn baselines(&self) -> MutexGuard<'_, BTreeMap<String, Baseline>> {
-        self.baselines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The agents whose liveness probe may not have run by `now`. Kubernetes reports only failures of a probe, so this
     /// is derived from the time since readiness, by which the container had started.
     pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
-        let known = self.baselines();
+        let known = self.baselines.lock();
         let unprobed = |pod: &Pod| {
             let uid = pod.uid()?;
             let baseline = known.get(&uid)?;
@@ -107,7 +104,7 @@ impl Terminations {
     /// The failure if the containers of an agent terminated more often since readiness than allowed, or if something
     /// other than the suite deleted its pod.
     pub(crate) fn failure(&self, snapshot: &Snapshot) -> Option<Failure> {
-        let known = self.baselines();
+        let known = self.baselines.lock();
         let is_alive =
             |uid: &str| agents(snapshot).any(|pod| pod.metadata.uid.as_deref() == Some(uid));
         if let Some((_, baseline)) = known.iter().find(|(uid, _)| !is_alive(uid)) {
@@ -128,17 +125,21 @@ impl Terminations {
         });
         let node = node_name(pod);
         let probe = end.and_then(|end| failed_liveness_probe(snapshot, pod, end));
+        let killed = |why: &str| {
+            format!("the agent on {node} was killed after it was ready ({how}{at}): {why}")
+        };
         let (symptom, message) = match probe {
-            Some(probe) => (
-                Symptom::AgentUnhealthy,
-                format!("the agent on {node} was killed after it was ready ({how}{at}): {probe}"),
+            Some(probe) => (Symptom::AgentUnhealthy, killed(probe)),
+            None if end.is_some_and(is_out_of_memory) => (
+                Symptom::AgentOutOfMemory,
+                killed("it used more memory than its limit"),
             ),
             None => (
                 Symptom::AgentCrashed,
-                format!("the agent on {node} ended after it was ready: {how}{at}"),
+                format!("the agent on {node} exited after it was ready: {how}{at}"),
             ),
         };
-        let subject = "terminations of the agent's containers since readiness";
+        let subject = "exits of the agent's process since readiness";
         let (expected, seen) = (format!("<= {}", self.allowed), since(pod));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({how})"), false);
         Some(Failure::new(symptom, message).with_evidence([evidence.on(Some(node))]))
@@ -203,8 +204,8 @@ fn early_termination(pod: &Pod) -> Option<String> {
     let how = describe(last(pod)?);
     let node = node_name(pod);
     Some(match count(pod) {
-        1 => format!("the agent on {node} ended once before it was ready: {how}"),
-        ends => format!("the agent on {node} ended {ends} times before it was ready, last: {how}"),
+        1 => format!("the agent on {node} exited once before it was ready: {how}"),
+        ends => format!("the agent on {node} exited {ends} times before it was ready, last: {how}"),
     })
 }
 
@@ -425,7 +426,7 @@ mod tests {
         let terminations = Terminations::new(&ready, 0);
         assert_eq!(
             terminations.early_ends(),
-            ["the agent on worker ended once before it was ready: Completed, exit code 0"]
+            ["the agent on worker exited once before it was ready: Completed, exit code 0"]
         );
         assert!(terminations.failure(&ready).is_none());
         let again = snapshot(&json!([agent("a", 2, &running())]), &json!([]));
@@ -463,6 +464,20 @@ mod tests {
         );
         let of_an_earlier_process = failure("2026-01-01T00:00:09Z");
         assert_eq!(of_an_earlier_process.symptom, Symptom::AgentCrashed);
+    }
+
+    #[test]
+    fn a_kill_because_of_the_memory_limit_is_not_a_crash() {
+        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
+        let terminations = Terminations::new(&ready, 0);
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        let down = snapshot(&json!([agent("a", 0, &killed)]), &json!([]));
+        let failure = terminations.failure(&down).unwrap();
+        assert_eq!(failure.symptom, Symptom::AgentOutOfMemory);
+        assert_eq!(
+            failure.message,
+            "the agent on worker was killed after it was ready (OOMKilled, exit code 137): it used more memory than its limit"
+        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Suspicion {
         }
     }
 
-    /// A problem that is certainly permanent, so that it fails at once.
+    /// A problem that is certainly permanent, so the wait fails at once.
     pub(crate) fn certain(key: &str, failure: Failure) -> Self {
         Self::new(key, Duration::ZERO, failure)
     }

@@ -36,8 +36,7 @@ impl Addresses {
                 target.map_or(Some(port.port), |target| prober::number(target, container?));
             if target != Some(port.port) {
                 return Err(failure::container(format_args!(
-                    "port {} of the mock's Service has another number in the container, which the local provider doesn't \
-                     support",
+                    "port {} of the mock's Service has a different targetPort; on the local provider, they must be equal",
                     port.port
                 )));
             }
@@ -46,11 +45,14 @@ impl Addresses {
         let health = rendered.agent_container().and_then(prober::port);
         free.extend(health.map(|port| (MOCK + 1, port)));
         let block = Loopback::take(&free).map_err(|error| {
-            let symptom = match error {
-                LoopbackError::Io(_) => Symptom::ProcessFailed,
-                LoopbackError::Taken(_) | LoopbackError::NoneFree => Symptom::NoPortFree,
-            };
-            Failure::new(symptom, chain(&error))
+            let why = chain(&error);
+            let message = format!("failed to reserve addresses for the cell's nodes: {why}");
+            match error {
+                LoopbackError::Io(_) => Failure::new(Symptom::ProcessFailed, message),
+                LoopbackError::NoneFree => Failure::new(Symptom::NoPortFree, message),
+                LoopbackError::Taken(port) => Failure::new(Symptom::NoPortFree, message)
+                    .with_remedy(format!("stop the process that listens on port {port}")),
+            }
         })?;
         Ok(Self {
             block,

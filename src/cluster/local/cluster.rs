@@ -142,7 +142,8 @@ impl Cluster for LocalCluster {
     }
 
     async fn images(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        preflight::executables(&self.controller.programs)
+        let controller = &self.controller;
+        preflight::executables(&controller.programs, &controller.plan.cell)
     }
 
     async fn manifests(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
@@ -264,7 +265,7 @@ impl Cluster for LocalCluster {
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
         let agent = self.agents(std::slice::from_ref(node)).pop();
         let agent = agent.ok_or_else(|| {
-            let message = format!("no agent runs on {node}");
+            let message = format!("no agent is running on {node}");
             Failure::new(Symptom::AgentNotReady, message)
         })?;
         let log = self.controller.log(&agent).await;
@@ -338,7 +339,7 @@ impl Cluster for LocalCluster {
     }
 
     async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        let message = "some of the cell's processes still run, or its port is still open";
+        let message = "some of the cell's processes are still running, or its port is still open";
         destroy::complete(self.stop(deadline).await, message)?;
         let commands = self.commands();
         let ledger = &self.controller.plan.ledger;

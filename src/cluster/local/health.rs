@@ -21,14 +21,14 @@ pub(super) fn mock_failed(mock: &PodStatus) -> Failure {
 
 fn agent_failed(agent: &PodStatus) -> Failure {
     let (node, ends) = (&agent.pod.node, agent.restarts);
-    let reason = agent.warning.as_deref().unwrap_or("it ended");
+    let reason = agent.warning.as_deref().unwrap_or("it exited");
     if agent.state == State::RunError {
         let message = format!("this machine can't run the agent on {node}: {reason}");
         let evidence = Evidence::new("agent", "runs", reason, false).on(Some(node));
         Failure::new(Symptom::ProcessFailed, message).with_evidence([evidence])
     } else {
-        let message = format!("the agent on {node} ended {ends} times: {reason}");
-        let evidence = Evidence::new("ends of the agent's process", 0, ends, false).on(Some(node));
+        let message = format!("the agent on {node} has exited {ends} times: {reason}");
+        let evidence = Evidence::new("exits of the agent's process", 0, ends, false).on(Some(node));
         Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
     }
 }
@@ -84,12 +84,12 @@ impl RestartBaseline {
         let (symptom, ended) = if last.by_probe {
             (Symptom::AgentUnhealthy, "was killed")
         } else {
-            (Symptom::AgentCrashed, "ended")
+            (Symptom::AgentCrashed, "exited")
         };
         let (node, reason, at) = (&agent.pod.node, &last.reason, last.at);
         let message =
             format!("the agent on {node} {ended} after it was ready: {reason} at {at:.3}");
-        let subject = "ends of the agent's process since readiness";
+        let subject = "exits of the agent's process since readiness";
         let (expected, seen) = (format!("<= {}", self.allowed), ends(agent));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({reason})"), false);
         let evidence = evidence.on(Some(node));
@@ -101,9 +101,9 @@ fn early_end(agent: &PodStatus) -> Option<String> {
     let reason = &agent.last_termination.as_ref()?.reason;
     let node = &agent.pod.node;
     Some(match agent.restarts {
-        1 => format!("the agent on {node} ended once before it was ready: {reason}"),
+        1 => format!("the agent on {node} exited once before it was ready: {reason}"),
         ends => {
-            format!("the agent on {node} ended {ends} times before it was ready, last: {reason}")
+            format!("the agent on {node} exited {ends} times before it was ready, last: {reason}")
         }
     })
 }

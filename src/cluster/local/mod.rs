@@ -32,7 +32,7 @@ use tokio::sync::OnceCell;
 
 use super::{CellPlan, Cluster, ImageNames, Programs, Provider, Survey};
 use crate::deadline::Deadline;
-use crate::event::{Execution, Failure};
+use crate::event::{Execution, Failure, Symptom};
 use crate::machine::Ledger;
 use crate::machine::budget::Need;
 use crate::manifest::PullPolicy;
@@ -104,9 +104,12 @@ impl Provider for LocalProvider {
         }
     }
 
-    async fn preflight(&self, cells: &[Cell], _deadline: &Deadline) -> Result<Survey, Failure> {
-        let refusal = self.launcher().await.refusal();
-        preflight::examine(&self.programs, refusal, cells)
+    async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure> {
+        let launcher = deadline.run(self.launcher()).await.map_err(|late| {
+            let message = format!("checking whether this machine can isolate pods {late}");
+            Failure::new(Symptom::ProcessFailed, message)
+        })?;
+        preflight::examine(&self.programs, launcher.refusal(), cells)
     }
 
     /// Agents mostly wait, so several nodes share a slot.

@@ -168,12 +168,12 @@ fn start(controller: &Controller, pod: &PodConfig) -> Result<Group, String> {
 
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("its process ended with exit code {code}"),
+        (Some(code), _) => format!("its process exited with code {code}"),
         (None, Some(signal)) => {
             let name = Signal::from_named_raw(signal).map(|signal| format!(" ({signal:?})"));
             let name = name.unwrap_or_default();
-            format!("its process was ended by signal {signal}{name}")
+            format!("its process was killed by signal {signal}{name}")
         }
-        (None, None) => "its process ended".to_owned(),
+        (None, None) => "its process exited".to_owned(),
     }
 }

@@ -25,8 +25,9 @@ pub(super) fn examine(
 ) -> Result<Survey, Failure> {
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(1) as u64;
     let mut evidence: Vec<Evidence> = Vec::new();
-    for programs in cells.iter().map(|cell| programs.of(cell)) {
-        let mut rows = executables(&programs)?;
+    for cell in cells {
+        let programs = programs.of(cell);
+        let mut rows = executables(&programs, cell)?;
         rows.push(isolated(&programs, refusal.as_deref())?);
         for row in rows {
             if !evidence.contains(&row) {
@@ -62,8 +63,8 @@ fn isolated(programs: &Programs, refusal: Option<&str>) -> Result<Evidence, Fail
     Ok(Evidence::new("isolation of pods", "namespaces", seen, true))
 }
 
-/// Checks that both programs can be executed. Returns one row each.
-pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure> {
+/// Checks that both programs of `cell` can be executed. Returns one row each.
+pub(super) fn executables(programs: &Programs, cell: &Cell) -> Result<Vec<Evidence>, Failure> {
     let mut rows = Vec::new();
     for role in [Role::Agent, Role::Mock] {
         let (path, subcommand) = program(programs, role);
@@ -72,7 +73,7 @@ pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure>
             let message = format!("{seen} is not an executable file");
             return Err(match subcommand {
                 None => Failure::new(Symptom::BadConfiguration, message)
-                    .with_remedy("correct `binary` in the matrix file's table of images"),
+                    .with_remedy(format!("correct `binary` under `{}`", table(role, cell))),
                 Some(_) => Failure::new(Symptom::ProcessFailed, message),
             });
         }
@@ -80,6 +81,15 @@ pub(super) fn executables(programs: &Programs) -> Result<Vec<Evidence>, Failure>
         rows.push(Evidence::new(subject, "an executable file", seen, true));
     }
     Ok(rows)
+}
+
+/// The table of the matrix file that sets the program.
+fn table(role: Role, cell: &Cell) -> &str {
+    let own = cell.variant.program.as_ref();
+    match role {
+        Role::Agent => own.map_or("[images.agent]", |program| &program.table),
+        Role::Mock => "[images.mock]",
+    }
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -92,7 +102,7 @@ fn open_files(needed: u64) -> Result<Evidence, Failure> {
     let limit = open_files::raise();
     let seen = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     if limit.is_some_and(|limit| limit < needed) {
-        let message = format!("the limit of open files is {seen}, but {needed} are needed");
+        let message = format!("the open-file limit is {seen}, but {needed} is needed");
         return Err(
             Failure::new(Symptom::MachineTooSmall, message).with_remedy(format!(
                 "raise the limit with `ulimit -n {needed}`; if the shell refuses, the hard limit is too low, and only root can raise it"
@@ -110,7 +120,7 @@ fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
     };
     let (needed_text, seen) = (mebibytes(needed), mebibytes(memory.available));
     if memory.available < needed {
-        let message = format!("{needed_text} of memory are needed, but only {seen} are available");
+        let message = format!("{needed_text} of memory is needed, but only {seen} is available");
         return Err(Failure::new(Symptom::MachineTooSmall, message)
             .with_remedy("select cells with fewer nodes"));
     }

@@ -3,9 +3,7 @@
 use k8s_openapi::api::core::v1::{PodSpec, Taint};
 
 use crate::cluster::NodeName;
-use crate::cluster::kubernetes::placement::repels;
-
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+use crate::cluster::kubernetes::placement::{CONTROL_PLANE, repels};
 
 /// The first node on which a pod with `spec` can't be scheduled, with the reason.
 pub(super) fn unschedulable<'n>(

@@ -1,10 +1,10 @@
 //! The machine's budget: how many cells run at once, across all processes of the user.
 //!
-//! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. One process
-//! collects slots at a time, so cells are admitted in order of arrival, a heavy cell is never passed over indefinitely,
-//! and no two cells that hold half of their slots wait for each other. A light cell doesn't wait for its turn if one of
-//! the few slots is free that are reserved for light cells. Before a cell is admitted, the machine's load and memory
-//! are checked, and a shortage delays the cell. One cell may always run.
+//! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. Cells take turns
+//! to collect slots, so they are admitted in order of arrival, a heavy cell is never passed over indefinitely, and no
+//! two cells that hold half of their slots wait for each other. A few slots are reserved for light cells; if one is
+//! free, a light cell doesn't wait for its turn. Before a cell is admitted, the machine's load and memory are checked,
+//! and a shortage delays the cell. One cell may always run.
 //!
 //! Starting a cluster takes much more than running it, so a cell returns part of its slots when its agents are ready.
 
@@ -12,9 +12,10 @@ mod shortage;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -127,7 +128,7 @@ impl Budget {
             return in_turn.await;
         }
         let from_reserve = async {
-            // On an idle machine, the cell has its turn before.
+            // On an idle machine, the cell gets its turn before this delay ends.
             tokio::time::sleep(POLL_SLOTS).await;
             let reserve = self.total..self.total + RESERVED;
             self.collect_all(reserve, 1, need, |_| {}).await
@@ -232,13 +233,8 @@ impl Budget {
         shortage(&need, taken, self.reserved(), &vitals)
     }
 
-    fn reservations(&self) -> MutexGuard<'_, Vec<Reservation>> {
-        let reservations = self.reservations.lock();
-        reservations.unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn reserve(&self, need: &Need, share: &Share) {
-        self.reservations().push(Reservation {
+        self.reservations.lock().push(Reservation {
             bytes: need.memory,
             since: Instant::now(),
             cell: Arc::downgrade(&share.alive),
@@ -247,7 +243,7 @@ impl Budget {
 
     /// The memory that was reserved for running cells and that they may not have allocated yet.
     fn reserved(&self) -> u64 {
-        let mut reservations = self.reservations();
+        let mut reservations = self.reservations.lock();
         reservations.retain(|reservation| {
             reservation.cell.strong_count() > 0 && reservation.since.elapsed() < RAMP
         });
@@ -266,7 +262,8 @@ fn pause(short: &Shortage) -> Duration {
     }
 }
 
-/// The slots of a machine: in proportion to its processors, if there is memory for as many control planes.
+/// The slots of a machine: in proportion to its processors, but no more than its memory allows, and at least those of
+/// one control plane.
 fn slots(cpus: usize, memory: Option<u64>) -> usize {
     let by_memory = memory.map_or(usize::MAX, |memory| {
         let clusters = usize::try_from(memory / MEMORY_OF_CONTROL_PLANE).unwrap_or(usize::MAX);

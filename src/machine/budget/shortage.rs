@@ -8,9 +8,10 @@ use crate::machine::probe;
 
 /// How much load a taken slot accounts for, in hundredths of a runnable process.
 const LOAD_OF_SLOT: u64 = 100;
-/// Other programs overload the machine if there are more runnable processes per processor than this, in hundredths,
+/// The number of other programs' runnable processes per processor above which the machine can be overloaded, in
+/// hundredths.
 const OVERLOAD_PER_CPU: u64 = 300;
-/// and if the CPU pressure is higher than this, in percent.
+/// The CPU pressure from which a machine with that many runnable processes is overloaded, in percent.
 const OVERLOAD_PRESSURE: u64 = 50;
 
 /// The resources that a cell needs on the machine.
@@ -79,20 +80,19 @@ pub enum Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Turn => formatter.write_str(
-                "waits for a cell of another run on this machine, which is first in line",
-            ),
+            Self::Turn => formatter
+                .write_str("waiting for a cell of another run, which is ahead in the queue"),
             Self::Slots {
                 taken,
                 total,
                 needed,
             } => write!(
                 formatter,
-                "waits for other cells on this machine: {taken} of its {total} slots are taken, {needed} needed"
+                "waiting for slots: {taken} of this machine's {total} are taken; this cell needs {needed}"
             ),
             Self::Memory { free, needed } => write!(
                 formatter,
-                "waits for memory: {} MiB free, {} MiB needed",
+                "waiting for memory: {} MiB free, {} MiB needed",
                 free >> 20,
                 needed >> 20
             ),
@@ -101,9 +101,10 @@ impl fmt::Display for Shortage {
                 cpus,
             } => write!(
                 formatter,
-                "waits for processors: other programs keep them busy, the load is {}.{:02} on {cpus}",
+                "waiting for processors: other programs keep them busy (load average {}.{:02} on {cpus} processor{})",
                 average_hundredths / 100,
-                average_hundredths % 100
+                average_hundredths % 100,
+                if *cpus == 1 { "" } else { "s" }
             ),
             Self::Inotify {
                 used,
@@ -111,7 +112,7 @@ impl fmt::Display for Shortage {
                 needed,
             } => write!(
                 formatter,
-                "waits for inotify instances: {used} of {limit} are in use, {needed} needed"
+                "waiting for inotify instances: {used} of {limit} are in use, {needed} needed"
             ),
         }
     }

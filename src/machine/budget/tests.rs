@@ -75,20 +75,20 @@ fn each_shortage_is_reported() {
     assert_eq!(short(4, 0, idle()), None);
     let tight = with_load(|load| load.memory_available = 900 * MEBIBYTE);
     assert_eq!(short(4, 0, tight), None);
-    let memory = "waits for memory: 132 MiB free, 768 MiB needed".to_owned();
+    let memory = "waiting for memory: 132 MiB free, 768 MiB needed".to_owned();
     assert_eq!(short(4, MEMORY_OF_CONTROL_PLANE, tight), Some(memory));
     let mut watched = idle();
     watched.inotify = Some((120, 128));
-    let inotify = "waits for inotify instances: 120 of 128 are in use, 12 needed".to_owned();
+    let inotify = "waiting for inotify instances: 120 of 128 are in use, 12 needed".to_owned();
     assert_eq!(short(4, 0, watched), Some(inotify));
     let busy = with_load(|load| {
         load.average_hundredths = 1205;
         load.runnable = 14;
         load.cpu_pressure_percent = Some(90);
     });
-    let processors =
-        "waits for processors: other programs keep them busy, the load is 12.05 on 2".to_owned();
-    assert_eq!(short(4, 0, busy), Some(processors));
+    let processors = "waiting for processors: other programs keep them busy \
+                      (load average 12.05 on 2 processors)";
+    assert_eq!(short(4, 0, busy).as_deref(), Some(processors));
     assert_eq!(short(12, 0, busy), None, "it is the cells' own load");
     let was_busy = with_load(|load| {
         load.average_hundredths = 1205;

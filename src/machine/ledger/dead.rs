@@ -127,7 +127,7 @@ impl LiveClaims {
     }
 
     /// The claims of all live runs except `run`.
-    pub fn beside(state: &StateFolder, run: &str) -> Self {
+    pub fn except(state: &StateFolder, run: &str) -> Self {
         Self {
             except: Some(run.to_owned()),
             ..Self::of_all(state)

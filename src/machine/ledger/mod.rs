@@ -10,7 +10,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::{Lock, LockError, StateFolder};
 
@@ -29,7 +30,7 @@ pub enum LedgerError {
         /// The cause.
         source: io::Error,
     },
-    /// The ledger doesn't begin with the run that its folder is named after.
+    /// The ledger doesn't begin with the run that its folder is named after, so another version probably wrote it.
     #[error(
         "the ledger does not have the format of this version: {}",
         manual_cleanup(folder)
@@ -141,7 +142,7 @@ impl Ledger {
 
     fn write(&self, entry: serde_json::Result<LedgerEntry>) -> Result<(), LedgerError> {
         let line = entry.and_then(|entry| serde_json::to_vec(&entry));
-        let mut page = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut page = self.file.lock();
         let written = line
             .map_err(io::Error::from)
             .and_then(|line| page.write(line));
@@ -296,7 +297,7 @@ mod tests {
         ledger.plan(&marked("one")).unwrap();
         let claims = || LiveClaims::of_all(&state).read::<HostResource>().unwrap();
         assert_eq!(claims(), [marked("one")]);
-        let others = LiveClaims::beside(&state, "abcde");
+        let others = LiveClaims::except(&state, "abcde");
         assert_eq!(others.read::<HostResource>().unwrap(), []);
         drop(ledger);
         let dead = read_dead(&state).unwrap();

@@ -54,7 +54,8 @@ pub struct Mount {
 }
 
 impl Sandbox {
-    /// Fills the root folder with links instead of mounts, for the reference programs, which take every path from it.
+    /// Fills the root folder with links instead of mounts, for the reference programs, which resolve every path below
+    /// it (`PLEXD_ROOT`).
     pub fn link(&self) -> io::Result<()> {
         let place = |path: &Path| {
             let place = self.root.join(path.strip_prefix("/").unwrap_or(path));

@@ -76,8 +76,8 @@ impl Findings<'_> {
         if name != "default" && !self.deployed.has("ServiceAccount", name) {
             self.add(
                 field,
-                format!("refers to the ServiceAccount `{name}`, which is not deployed"),
-                "use a ServiceAccount of the manifests, or add this one",
+                format!("refers to the ServiceAccount `{name}`, which the manifests don't define"),
+                "refer to one that the manifests define, or define this one",
             );
         }
     }

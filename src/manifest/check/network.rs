@@ -38,7 +38,7 @@ pub(super) fn service(findings: &mut Findings<'_>) {
     if templates.is_empty() {
         if deployed.is_complete {
             let remedy = "set it to the labels of the Deployment's template";
-            findings.add("spec.selector", "selects no deployed pod", remedy);
+            findings.add("spec.selector", "selects no pod of the manifests", remedy);
         }
         return;
     }
@@ -135,7 +135,7 @@ fn check_url(field: &str, url: &str, address: &ServiceAddress, findings: &mut Fi
     let message = match (service, is_ours) {
         (None, false) => return,
         (None, true) => format!(
-            "`{url}` refers to the Service `{}`, which is not deployed",
+            "`{url}` refers to the Service `{}`, which the manifests don't define",
             address.service
         ),
         (Some(_), false) => format!("`{url}` refers to a namespace other than the cell's"),

@@ -154,8 +154,8 @@ fn check_role(findings: &mut Findings<'_>, role: &RoleRef) {
     if !is_built_in && !is_elsewhere && !findings.deployed.has(kind, name) {
         findings.add(
             "roleRef",
-            format!("refers to the {kind} `{name}`, which is not deployed"),
-            "use a role of the manifests, or add this one",
+            format!("refers to the {kind} `{name}`, which the manifests don't define"),
+            "refer to one that the manifests define, or define this one",
         );
     }
 }

@@ -161,10 +161,12 @@ fn check(findings: &mut Findings<'_>, references: Vec<Reference<'_>>) {
         }
         let Some(object) = deployed.object(kind, name) else {
             if deployed.is_complete {
-                let message = format!("refers to the {kind} `{name}`, which is not deployed");
+                let message =
+                    format!("refers to the {kind} `{name}`, which the manifests don't define");
                 let known = known(deployed, kind);
-                let remedy =
-                    format!("use a deployed one ({known}), or mark the reference as optional");
+                let remedy = format!(
+                    "use one that the manifests define ({known}), or mark the reference as optional"
+                );
                 findings.add(&reference.field, message, remedy);
             }
             continue;

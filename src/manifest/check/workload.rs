@@ -1,4 +1,4 @@
-//! Workloads and their templates: a selector must select the pods of its own template, and no others.
+//! Workloads and their templates: a selector must match the labels of its own template, and of no other.
 
 use std::collections::BTreeMap;
 
@@ -45,8 +45,8 @@ fn check(findings: &mut Findings<'_>, selector: &LabelSelector, template: &PodTe
         if !selects(selector, &labels) {
             findings.add(
                 "spec.selector",
-                "does not select the pods of its own template",
-                "set the selector to labels in `spec.template.metadata.labels`",
+                "does not match `spec.template.metadata.labels`",
+                "set it to labels of the template",
             );
         }
         foreign_pods(findings, selector);

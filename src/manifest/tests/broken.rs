@@ -14,7 +14,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "name: plexd-bootstrap",
         "name: plexd-boot",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: refers to the Secret `plexd-boot`, which is not deployed",
+         spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: refers to the Secret `plexd-boot`, which the manifests don't define",
     ),
     (
         "daemonset.yaml",
@@ -28,14 +28,14 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "name: plexd-config",
         "name: plexd-conf",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.volumes[0].configMap: refers to the ConfigMap `plexd-conf`, which is not deployed",
+         spec.template.spec.volumes[0].configMap: refers to the ConfigMap `plexd-conf`, which the manifests don't define",
     ),
     (
         "daemonset.yaml",
         "serviceAccountName: plexd",
         "serviceAccountName: plexed",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.serviceAccountName: refers to the ServiceAccount `plexed`, which is not deployed",
+         spec.template.spec.serviceAccountName: refers to the ServiceAccount `plexed`, which the manifests don't define",
     ),
     (
         "daemonset.yaml",
@@ -56,7 +56,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "    matchLabels:\n      app.kubernetes.io/name: plexd",
         "    matchLabels:\n      app.kubernetes.io/name: plexed",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.selector: does not select the pods of its own template",
+         spec.selector: does not match `spec.template.metadata.labels`",
     ),
     (
         "daemonset.yaml",
@@ -82,7 +82,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "daemonset.yaml",
         "  name: plexd\n  namespace",
         "  namespace",
-        "deploy/kubernetes/daemonset.yaml, document 1, line 5, metadata.name: metadata.name is missing or not a string",
+        "deploy/kubernetes/daemonset.yaml, document 1, line 5, metadata.name: is missing, empty or not a string",
     ),
     (
         "daemonset.yaml",
@@ -96,21 +96,21 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "  kind: ClusterRole\n  name: plexd\nsubjects",
         "  kind: ClusterRole\n  name: plexed\nsubjects",
         "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
-         roleRef: refers to the ClusterRole `plexed`, which is not deployed",
+         roleRef: refers to the ClusterRole `plexed`, which the manifests don't define",
     ),
     (
         "rbac.yaml",
         "  - kind: ServiceAccount\n    name: plexd",
         "  - kind: ServiceAccount\n    name: plexed",
         "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
-         subjects[0]: refers to the ServiceAccount `plexed`, which is not deployed",
+         subjects[0]: refers to the ServiceAccount `plexed`, which the manifests don't define",
     ),
     (
         "mock-api.yaml",
         "  selector:\n    app.kubernetes.io/name: mock-api",
         "  selector:\n    app.kubernetes.io/name: mock",
         "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
-         spec.selector: selects no deployed pod",
+         spec.selector: selects no pod of the manifests",
     ),
     (
         "mock-api.yaml",

@@ -221,7 +221,7 @@ fn outcome_with(text: &str, wanted: Option<&str>) -> String {
 }
 
 #[test]
-fn the_agent_is_the_only_daemon_set_or_called_plexd_or_named_by_the_user() {
+fn the_agent_is_the_named_daemon_set_or_the_only_one_or_plexd() {
     let second = DAEMON_SET
         .replace("name: mesh-agent", "name: sidecar")
         .replace("name: plexd}", "name: sidecar}");

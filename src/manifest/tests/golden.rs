@@ -5,7 +5,7 @@ use super::super::{Object, Rank};
 use super::{Case, TOKEN};
 
 #[test]
-fn the_rendered_set_is_what_is_documented() {
+fn the_rendered_objects_match_the_snapshot() {
     let files = super::files(&Case::builtin().rendered());
     let text: Vec<String> = files
         .iter()

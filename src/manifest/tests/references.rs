@@ -83,7 +83,8 @@ fn an_object_and_its_key_must_exist_unless_the_reference_is_optional() {
         assert_eq!(found("there", "a", "false"), [""; 0], "{field}");
         assert_eq!(found("there", "b", "false"), [""; 0], "{field}");
         assert_eq!(found("missing", "a", "true"), [""; 0], "{field}");
-        let missing = format!("{field}: refers to the {kind} `missing`, which is not deployed");
+        let missing =
+            format!("{field}: refers to the {kind} `missing`, which the manifests don't define");
         assert_eq!(found("missing", "a", "false"), [missing]);
         if pod.contains("KEY") {
             let missing = format!("{field}: the {kind} `there` has no key `z`");
@@ -101,7 +102,7 @@ fn a_missing_object_is_reported_with_the_names_that_exist() {
     let found = Case::new(with_file("extra.yaml", extra(pod))).render();
     assert_eq!(
         found.err().unwrap()[0].remedy,
-        "use a deployed one (there, plexd-bootstrap), or mark the reference as optional"
+        "use one that the manifests define (there, plexd-bootstrap), or mark the reference as optional"
     );
 }
 

@@ -140,7 +140,7 @@ fn the_agents_own_cluster_role_needs_its_binding_even_if_there_are_others() {
 }
 
 #[test]
-fn cluster_roles_for_others_are_a_notice() {
+fn unused_cluster_roles_cause_only_a_notice() {
     let reader = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: plexd-state-reader}\nrules: []\n";
     let rendered = Case::new(with_file("rbac.yaml", format!("{RBAC}{reader}"))).rendered();
     insta::assert_snapshot!(rendered.notices().join("\n"));

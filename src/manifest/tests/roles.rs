@@ -133,7 +133,7 @@ fn roles_of_other_namespaces_are_not_checked() {
     let found = problems_with(&format!("{RBAC}{missing}"));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].contains("refers to the ClusterRole `b`, which is not deployed"),
+        found[0].contains("refers to the ClusterRole `b`, which the manifests don't define"),
         "{found:?}"
     );
 }

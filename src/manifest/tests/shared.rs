@@ -129,7 +129,7 @@ fn changes_to_the_whole_cluster_are_rejected() {
     assert_eq!(
         messages(&problems),
         [
-            "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others use too"
+            "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others also use"
         ]
     );
 }
@@ -143,8 +143,8 @@ fn another_namespace_and_objects_in_it_are_rejected() {
     assert_eq!(
         messages(&problems),
         [
-            "deploy/kubernetes/other.yaml, document 1, line 1 (Namespace other), kind: a Namespace affects the whole cluster, which others use too",
-            "deploy/kubernetes/other.yaml, document 2, line 6 (ConfigMap notes), metadata.namespace: is a namespace other than the agent's, which others may use too",
+            "deploy/kubernetes/other.yaml, document 1, line 1 (Namespace other), kind: a Namespace affects the whole cluster, which others also use",
+            "deploy/kubernetes/other.yaml, document 2, line 6 (ConfigMap notes), metadata.namespace: is not the agent's namespace, and other users of the cluster may be using it",
         ]
     );
 }

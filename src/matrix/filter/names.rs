@@ -43,7 +43,7 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
             near(&version.to_string(), &known.versions, "versions"),
         ),
         Test::Nodes(_, count) => (
-            format!("no cell has {count} nodes"),
+            format!("no cell has the node count {count}"),
             near(&count.to_string(), &known.nodes, "node counts"),
         ),
         Test::Config(_, pattern) => (

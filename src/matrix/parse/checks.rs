@@ -57,7 +57,7 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
             Some(last) => ("more than one condition", last.key_span),
         };
         let help = format!("give it exactly one of {}", quoted(CONDITIONS));
-        let problem = Problem::at(place, format!("a check has {count}"), help);
+        let problem = Problem::at(place, format!("this check has {count}"), help);
         table.report.add_missing(problem);
     }
     let (endpoint, pointer) = (endpoint?, pointer?);

@@ -55,8 +55,8 @@ pub(super) fn expected() -> Shape<Expected> {
 }
 
 fn restarts() -> Shape<u32> {
-    let doc = "How often the process of each agent pod may end between readiness and `cleanup` without failing the cell.";
-    let help = "0 to 1000 ends of the agent's process per node";
+    let doc = "How many times the process of each agent pod may exit between readiness and `cleanup` without failing the cell.";
+    let help = "0 to 1000 exits of the agent's process per node";
     integer(0..=1_000, help).with("description", doc)
 }
 

@@ -83,7 +83,7 @@ fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// In an id, the name of a further axis between two `-` starts its part, so values must not contain such a name.
+/// In an id, `-<axis>-` marks where an axis's part begins, so no `-`-separated part of a value may be an axis's name.
 fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
     let further = matrix.axes.iter().skip(FIXED.len());
     let further: Vec<&str> = further.map(|(axis, _)| axis.as_str()).collect();

@@ -170,7 +170,7 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// Reports that the value isn't `expected`, and how to write it if that can be told.
+    /// Reports that the value isn't `expected`, and how to write it if that is known.
     pub(super) fn wrong_type<T>(&self, expected: &'static str) -> Option<T> {
         let source = self.source();
         let is_scalar = !self.value.is_array() && !self.value.is_table();

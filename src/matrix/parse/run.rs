@@ -40,7 +40,7 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         /// Let cells that need the same cluster and agent share a kind cluster, one after another. See
         /// [reusing](keep-and-reuse.md#--reuse).
         "reuse": boolean() => run.reuse;
-        /// Skip cells whose node image is neither local nor in its registry, instead of ending the run as an
+        /// Skip cells whose node image is neither local nor in its registry, instead of ending the run with an
         /// infrastructure failure.
         "skip-missing-images": boolean() => run.skip_missing_images;
         /// Texts to [mask](reports.md#secrets) in all output, in addition to the values with secret names. Each needs
@@ -51,8 +51,8 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         "retries": retries() => run.retry.retries;
         /// Which classes of failures are retried: `"product"`, `"infrastructure"`.
         "retry-on": retry_classes() => run.retry.on;
-        /// The delay before the first retry; it doubles with each retry, up to a minute. Greater than zero and at
-        /// most 24 hours.
+        /// The delay before the first retry; it doubles with each retry, up to a minute; a longer delay stays the same.
+        /// Greater than zero and at most 24 hours.
         "retry-backoff": duration() => run.retry.backoff;
         /// How to count a cell that passed on a retry: `"pass"` or `"fail"`.
         "flaky-result": choice(FlakyResult::NAMES) => run.retry.flaky_result;
@@ -141,8 +141,8 @@ fn secret() -> Shape<String> {
             return Some(());
         }
         let least = Secret::SHORTEST;
-        let message = format!("a secret of fewer than {least} bytes can't be masked");
-        let help = "its text would be masked everywhere: use a longer secret, or remove it";
+        let message = format!("the secret is shorter than {least} bytes");
+        let help = "masking it would also hide unrelated text: use a longer secret, or remove it";
         entry.fail(message, help)
     });
     long_enough.with("minLength", 1)

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Part;
 
 /// The name of the folder that contains the cells' folders.
-const CELLS: &str = "cells";
+pub(crate) const CELLS: &str = "cells";
 
 /// Copies the folders of the cells that are reported from `parts` to the folder `to` of the merged run.
 pub fn copy_cells(parts: &[Part], to: &Path) -> io::Result<()> {

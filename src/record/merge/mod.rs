@@ -11,6 +11,7 @@ mod part;
 mod plan;
 
 pub use events::MergedEvents;
+pub(crate) use files::CELLS;
 pub use files::copy_cells;
 pub use part::Part;
 pub use plan::{MergeError, Plan};

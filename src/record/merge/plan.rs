@@ -19,7 +19,7 @@ pub enum MergeError {
         folder: PathBuf,
     },
     /// A record doesn't contain the start of its run.
-    #[error("the run in {} ended before it started", folder.display())]
+    #[error("the record in {} does not contain the start of the run", folder.display())]
     NotStarted {
         /// The run.
         folder: PathBuf,

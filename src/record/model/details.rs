@@ -5,7 +5,7 @@
 //! still has everything.
 
 use super::{CellModel, Notice, PhaseModel, PhaseOutcome};
-use crate::event::{CellVerdict, Evidence, Failure, LogExcerpt, Severity};
+use crate::event::{CellVerdict, CounterTable, Evidence, Failure, LogExcerpt, Severity};
 
 /// How many bytes of details are kept of the cells that passed, and as many again of all others.
 const BUDGET: usize = 24 << 20;
@@ -56,22 +56,24 @@ impl Budget {
 
     /// The notice that reports show if details were dropped.
     pub(super) fn notice(&self) -> Option<Notice> {
+        let plural = if self.dropped == 1 { "" } else { "s" };
         (self.dropped > 0).then(|| Notice {
             severity: Severity::Info,
             text: format!(
-                "the evidence and logs of {} attempts are only in the record, because they are too large for reports",
+                "the evidence and logs of {} attempt{plural} are too large for reports; they are only in the record",
                 self.dropped
             ),
         })
     }
 }
 
-/// The approximate size of the details of an attempt, in bytes.
+/// The approximate memory that the details of an attempt take, in bytes.
 fn size(attempt: &CellModel) -> usize {
     let phases = attempt.phases.iter().map(size_of_phase);
     let counters = attempt.counters.iter();
     let nodes = counters.flat_map(|counters| counters.nodes.values());
-    let nodes = nodes.map(|node| node.len() * size_of::<(String, u64)>());
+    let nodes = nodes.flat_map(CounterTable::keys);
+    let nodes = nodes.map(|name| size_of::<(String, u64)>() + text(name));
     let facts = attempt.facts.iter().map(|facts| texts(&facts.nodes));
     phases.sum::<usize>()
         + nodes.sum::<usize>()
@@ -90,9 +92,7 @@ fn drop_details(attempt: &mut CellModel) {
         facts.nodes = Vec::new();
     }
     for phase in &mut attempt.phases {
-        phase.evidence = Vec::new();
-        phase.warnings = Vec::new();
-        phase.logs = Vec::new();
+        phase.details = None;
         if let PhaseOutcome::Failed(failure) = &mut phase.outcome {
             drop_details_of(failure);
         }
@@ -111,24 +111,44 @@ fn size_of_phase(phase: &PhaseModel) -> usize {
         PhaseOutcome::Failed(failure) => evidence(&failure.evidence) + logs(&failure.logs),
         PhaseOutcome::Passed | PhaseOutcome::Skipped(_) | PhaseOutcome::Interrupted(_) => 0,
     };
-    failure + evidence(&phase.evidence) + texts(&phase.warnings) + logs(&phase.logs)
+    let details = phase.details.as_ref().map_or(0, |details| {
+        evidence(&details.evidence) + texts(&details.warnings) + logs(&details.logs)
+    });
+    failure + details
 }
 
 fn evidence(rows: &[Evidence]) -> usize {
     let row = |row: &Evidence| {
-        let node = row.node.as_ref().map_or(0, String::len);
-        size_of::<Evidence>() + node + row.subject.len() + row.expected.len() + row.seen.len()
+        let Evidence {
+            node,
+            subject,
+            expected,
+            seen,
+            holds: _,
+        } = row;
+        let texts = [subject, expected, seen]
+            .into_iter()
+            .chain(node)
+            .map(String::as_str);
+        size_of::<Evidence>() + texts.map(text).sum::<usize>()
     };
     rows.iter().map(row).sum()
 }
 
 fn logs(logs: &[LogExcerpt]) -> usize {
-    logs.iter().map(|log| texts(&log.lines)).sum()
+    let log = |log: &LogExcerpt| size_of::<LogExcerpt>() + text(&log.source) + texts(&log.lines);
+    logs.iter().map(log).sum()
 }
 
 fn texts(texts: &[String]) -> usize {
-    let sizes = texts.iter().map(|text| size_of::<String>() + text.len());
+    let sizes = texts.iter().map(|it| size_of::<String>() + text(it));
     sizes.sum()
+}
+
+/// The memory of the characters of a text, with what the allocator adds.
+fn text(text: &str) -> usize {
+    const ADDED: usize = 16;
+    text.len() + ADDED
 }
 
 #[cfg(test)]
@@ -176,7 +196,8 @@ mod tests {
             .iter()
             .filter(|cell| cell.verdict == CellVerdict::Passed);
         let phases = passed.flat_map(|cell| &cell.phases);
-        phases.map(|phase| phase.evidence.len()).sum()
+        let details = phases.filter_map(|phase| phase.details.as_ref());
+        details.map(|details| details.evidence.len()).sum()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{CellModel, PhaseModel, PhaseOutcome};
+use super::{CellModel, PhaseDetails, PhaseModel, PhaseOutcome};
 use crate::event::{CellSummary, CellVerdict, Execution, PhaseResult, PhaseStatus};
 use crate::matrix::{CellId, Phase};
 
@@ -155,13 +155,16 @@ impl CellDraft {
         };
         let stage = (result.phase, result.command);
         let open = self.open.remove(&stage);
+        let details = PhaseDetails {
+            evidence: result.evidence,
+            warnings: result.warnings,
+            logs: result.logs,
+        };
         self.model.phases.push(PhaseModel {
             execution: result.execution,
             start_ms: open.map(|open| self.since_start(open.begun)),
             duration_ms: result.duration_ms,
-            evidence: result.evidence,
-            warnings: result.warnings,
-            logs: result.logs,
+            details: (details != PhaseDetails::default()).then(|| Box::new(details)),
             ..without_result(stage, outcome)
         });
     }
@@ -239,9 +242,7 @@ fn without_result((phase, command): Stage, outcome: PhaseOutcome) -> PhaseModel 
         outcome,
         start_ms: None,
         duration_ms: 0,
-        evidence: Vec::new(),
-        warnings: Vec::new(),
-        logs: Vec::new(),
+        details: None,
     }
 }
 

@@ -82,7 +82,7 @@ impl ModelBuilder {
             Event::RunStarted { facts } => self.start(facts),
             Event::RunResumed { facts } => self.resume(facts, at),
             Event::Notice { severity, text } => self.notice(Notice { severity, text }),
-            Event::CellsAdded { cells } => self.add(&cells),
+            Event::CellsAdded { cells } => self.add(cells),
             Event::Interrupted { by } => self.run.signal = Some(by),
             Event::RunFailed { failure } => self.run.failures.push(failure),
             Event::RunFinished {
@@ -149,9 +149,9 @@ impl ModelBuilder {
         }
     }
 
-    fn start(&mut self, facts: RunFacts) {
+    fn start(&mut self, mut facts: RunFacts) {
         self.host = Some(facts.host.name.clone());
-        self.add(&facts.cells);
+        self.add(std::mem::take(&mut facts.cells));
         self.run.facts = Some(facts);
     }
 
@@ -182,9 +182,10 @@ impl ModelBuilder {
         }
     }
 
-    fn add(&mut self, cells: &[CellSummary]) {
+    fn add(&mut self, cells: Vec<CellSummary>) {
         for summary in cells {
-            self.draft(&summary.id).model.summary = summary.clone();
+            let index = self.index_of(&summary.id);
+            self.cells[index].model.summary = summary;
         }
     }
 

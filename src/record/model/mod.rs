@@ -24,7 +24,8 @@ pub use fold::ModelBuilder;
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunModel {
-    /// The facts that were known before the first cell; `None` if the record ends earlier.
+    /// The facts that were known before the first cell, without its list of cells, which are in `cells`; `None` if the
+    /// record ends earlier.
     pub facts: Option<RunFacts>,
     /// When the run started; `None` for an empty record.
     pub started: Option<Timestamp>,
@@ -116,6 +117,13 @@ pub struct PhaseModel {
     pub start_ms: Option<u64>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+    /// What reports show in addition to the outcome; `None` if there is nothing to show, or if it is only in the record.
+    pub details: Option<Box<PhaseDetails>>,
+}
+
+/// What reports show of a phase in addition to its outcome.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PhaseDetails {
     /// The checks that held.
     pub evidence: Vec<Evidence>,
     /// Warnings, which don't change the verdict.
@@ -306,10 +314,23 @@ impl PhaseModel {
         }
     }
 
+    /// The warnings of the phase, which don't change the verdict.
+    pub fn warnings(&self) -> &[String] {
+        self.details
+            .as_ref()
+            .map_or(&[], |details| &details.warnings)
+    }
+
+    /// Excerpts from the output of a command that passed.
+    pub fn logs(&self) -> &[LogExcerpt] {
+        self.details.as_ref().map_or(&[], |details| &details.logs)
+    }
+
     /// All evidence, starting with the failed checks.
     pub fn all_evidence(&self) -> impl Iterator<Item = &Evidence> {
-        let failed = self.failure().map_or(&[][..], |failure| &failure.evidence);
-        failed.iter().chain(&self.evidence)
+        let failed = self.failure().map(|failure| &failure.evidence);
+        let held = self.details.as_ref().map(|details| &details.evidence);
+        failed.into_iter().chain(held).flatten()
     }
 }
 

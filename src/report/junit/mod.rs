@@ -3,7 +3,7 @@
 //! The properties of a suite are the cell's value on each axis, with the name of the axis, and its tags.
 //!
 //! `failure` is a product failure. `error` is a configuration or infrastructure failure, or a phase that was interrupted by the end
-//! of the run. A failure of the run itself, outside any cell, is the only case of a suite named `run`.
+//! of the run. A failure of the run itself, outside any cell, becomes the single test case in a suite named `run`.
 //!
 //! The suite of a flaky cell passes, and the cases of phases that failed in an earlier attempt have that attempt in their
 //! `system-out`. If flaky cells count as failed in the run, the suite has one more case that says so.

@@ -8,7 +8,7 @@ use crate::report::text::{self, push};
 pub(super) fn cause(failure: &Failure) -> String {
     let (symptom, class) = (failure.symptom, failure.class());
     let mut lines = Lines(format!("{symptom} ({class}): {}\n", failure.message));
-    lines.optional("what to do", failure.remedy.as_deref());
+    lines.optional("hint", failure.remedy.as_deref());
     if let Some(cause) = &failure.likely_cause {
         lines.fact("likely cause", &cause.message);
         lines.fact("evidence", &cause.line);
@@ -69,7 +69,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
     for command in cell.attempts().flat_map(|attempt| &attempt.kept) {
         lines.fact("to inspect", command);
     }
-    for warning in cell.phases.iter().flat_map(|phase| &phase.warnings) {
+    for warning in cell.phases.iter().flat_map(PhaseModel::warnings) {
         lines.fact("warning", warning);
     }
     let attempts = cell.attempts().map(attachments);
@@ -104,13 +104,13 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     if let Some(failure) = phase.failure() {
         sections.push(cause(failure));
     }
-    let warnings = phase.warnings.iter();
+    let warnings = phase.warnings().iter();
     sections.extend(warnings.map(|warning| format!("warning: {warning}\n")));
     let table = text::evidence_table(cell, phase.all_evidence(), usize::MAX);
     sections.extend(table.map(|table| table + "\n"));
     let of_failure = phase.failure().map(|failure| logs(&failure.logs));
     sections.extend(of_failure.into_iter().flatten());
-    sections.extend(logs(&phase.logs));
+    sections.extend(logs(phase.logs()));
     if owns_diagnostics(cell, phase) {
         sections.extend(logs(&cell.quotes));
         sections.push(attachments(cell));

@@ -265,7 +265,7 @@ proptest! {
             "1.30", 1, "fast", false, Story::Passes,
         )]));
         run.cells[0].phases[4].outcome = PhaseOutcome::Skipped(text.clone());
-        run.cells[0].phases[5].warnings = vec![text.clone()];
+        run.cells[0].phases[5].details.get_or_insert_default().warnings = vec![text.clone()];
         let report = read_back(&run);
         let suite = &report.test_suites[0];
         let TestCaseStatus::Skipped { message, .. } = &suite.test_cases[4].status else {

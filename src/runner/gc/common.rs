@@ -22,7 +22,8 @@ impl Collector<'_> {
         }
     }
 
-    /// Deletes unfinished archives, or all archives if requested.
+    /// Deletes unfinished archives, and if requested and no run is alive, all archives. Archives in use stay, and so do
+    /// all while another process creates one.
     fn cache(&mut self, alive: bool) {
         let all = self.options.cache && !alive;
         let extensions: &[&str] = if all {
@@ -68,10 +69,10 @@ impl Collector<'_> {
             let outcome = if alive {
                 GcOutcome::LeftAlone("runs are active".to_owned())
             } else if self.options.dry_run {
-                GcOutcome::WouldRemove
+                GcOutcome::WouldDelete
             } else {
                 match self.engine.remove_image(&name).await {
-                    Ok(true) => GcOutcome::Removed,
+                    Ok(true) => GcOutcome::Deleted,
                     Ok(false) => GcOutcome::LeftAlone("a container uses it".to_owned()),
                     Err(failure) => GcOutcome::Failed(failure.message),
                 }

@@ -86,8 +86,8 @@ impl Collector<'_> {
         let (is_gone, outcome) = match (reclaimed, self.spared(&left)) {
             (_, Some(commands)) => (false, Some(GcOutcome::Kept(commands))),
             (Ok(Reclaimed::Absent), None) => (true, None),
-            (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldRemove)),
-            (Ok(Reclaimed::Removed), None) => (true, Some(GcOutcome::Removed)),
+            (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldDelete)),
+            (Ok(Reclaimed::Deleted), None) => (true, Some(GcOutcome::Deleted)),
             (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
             // Another user takes it over. In a dry run, the user may be a resource that would be deleted first.
             (Ok(Reclaimed::Used(reason)), None) => {
@@ -142,7 +142,7 @@ impl Collector<'_> {
             return;
         }
         let folder = format!("folder {}", run.folder.display());
-        let forgotten = GcRow::new(Some(&run), folder, GcOutcome::Removed);
+        let forgotten = GcRow::new(Some(&run), folder, GcOutcome::Deleted);
         if let Err(error) = run.forget() {
             let outcome = GcOutcome::Failed(chain(&error));
             self.rows.push(GcRow {
@@ -155,10 +155,10 @@ impl Collector<'_> {
     /// Calls `remove`, unless this is a dry run.
     pub(super) fn remove(&self, remove: impl FnOnce() -> Result<(), String>) -> GcOutcome {
         if self.options.dry_run {
-            return GcOutcome::WouldRemove;
+            return GcOutcome::WouldDelete;
         }
         match remove() {
-            Ok(()) => GcOutcome::Removed,
+            Ok(()) => GcOutcome::Deleted,
             Err(reason) => GcOutcome::Failed(reason),
         }
     }

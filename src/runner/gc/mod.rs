@@ -1,7 +1,7 @@
 //! Deletes resources of dead runs. A run is dead if the kernel has released its lock.
 //!
-//! Never touches anything of a live run, or anything that neither a ledger nor a label identifies as ours, whatever its
-//! name is.
+//! Touches only resources that a ledger or a label identifies as ours and that no live run owns, regardless of their
+//! names.
 
 mod common;
 mod dead;
@@ -23,7 +23,7 @@ use crate::machine::{DeadRun, LedgerError, Lock, LockError, StateFolder, folders
 
 pub use row::{GcOutcome, GcRow};
 
-/// The time limit for the whole collection.
+/// The timeout of the whole collection.
 const BUDGET: Duration = Duration::from_secs(300);
 /// Held by a collection that deletes something.
 const LOCK: &str = "gc";
@@ -87,7 +87,8 @@ impl<'s> Collector<'s> {
         }
     }
 
-    /// Ensures that only one collection deletes resources at a time. `None` if this one deletes nothing.
+    /// Ensures that only one collection deletes the resources of runs at a time. `None` if this one deletes none of them.
+    /// Deleting what runs share needs no lock: archives have their own, and the engine deletes an image only once.
     async fn lock(&self, folders: &[PathBuf]) -> Result<Option<Lock>, LedgerError> {
         if self.options.dry_run || folders.is_empty() {
             return Ok(None);
@@ -95,8 +96,10 @@ impl<'s> Collector<'s> {
         let path = self.state.lock(LOCK);
         let taken = self.deadline.run(Lock::take(&path)).await;
         let lock = taken.unwrap_or_else(|late| {
-            let source =
-                io::Error::other(format!("another `gc` is running: waiting for it {late}"));
+            let budget = humantime::format_duration(late.budget);
+            let source = io::Error::other(format!(
+                "another `gc` has been running for more than {budget}"
+            ));
             Err(LockError { path, source })
         });
         Ok(Some(lock?))

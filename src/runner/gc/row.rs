@@ -37,9 +37,9 @@ impl GcRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GcOutcome {
     /// It would have been deleted.
-    WouldRemove,
+    WouldDelete,
     /// It was deleted and is proven gone.
-    Removed,
+    Deleted,
     /// It was kept on purpose and stays; with the commands to inspect it.
     Kept(Vec<String>),
     /// It isn't ours or is in use, and stays; with the reason and what to do.
@@ -53,15 +53,15 @@ impl GcOutcome {
     pub const fn is_failure(&self) -> bool {
         match self {
             Self::Failed(_) => true,
-            Self::WouldRemove | Self::Removed | Self::Kept(_) | Self::LeftAlone(_) => false,
+            Self::WouldDelete | Self::Deleted | Self::Kept(_) | Self::LeftAlone(_) => false,
         }
     }
 
     /// The name for reports.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::WouldRemove => "would be removed",
-            Self::Removed => "removed",
+            Self::WouldDelete => "would be deleted",
+            Self::Deleted => "deleted",
             Self::Kept(_) => "kept",
             Self::LeftAlone(_) => "left alone",
             Self::Failed(_) => "FAILED",
@@ -71,7 +71,7 @@ impl GcOutcome {
     /// The details for reports.
     pub fn detail(&self) -> String {
         match self {
-            Self::WouldRemove | Self::Removed => String::new(),
+            Self::WouldDelete | Self::Deleted => String::new(),
             Self::Kept(commands) => commands.join("; "),
             Self::LeftAlone(reason) | Self::Failed(reason) => reason.clone(),
         }

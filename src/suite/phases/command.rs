@@ -8,6 +8,9 @@ use crate::matrix::HostCommand;
 use crate::suite::context::{Checked, Context};
 use crate::suite::evidence;
 
+/// How a successful command ends.
+const SUCCESS: &str = "exited with code 0";
+
 /// Why a command is stopped early.
 enum Stop {
     Interrupted,
@@ -61,14 +64,14 @@ fn outcome(
     let mut failure = match end {
         CommandEnd::Succeeded => {
             return Ok(Some(Checked {
-                evidence: vec![Evidence::new("end", "exit code 0", "exit code 0", true)],
+                evidence: vec![Evidence::new("end", SUCCESS, SUCCESS, true)],
                 logs: vec![log],
                 ..Checked::default()
             }));
         }
         CommandEnd::Failed(how) => failed(
-            format!("`{name}` ended with {how}"),
-            Evidence::new("end", "exit code 0", &how, false),
+            format!("`{name}` {how}"),
+            Evidence::new("end", SUCCESS, &how, false),
         ),
         CommandEnd::TimedOut => {
             let timeout = humantime::format_duration(command.timeout);

@@ -51,7 +51,7 @@ fn planned_folder(path: &Path) -> String {
 }
 
 #[test]
-fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
+fn a_dead_run_is_deleted_and_a_live_one_is_not_touched() {
     let scratch = Scratch::new();
     left::prepare(&scratch);
     let dead = local::held(&scratch, Phase::Assertions);
@@ -70,7 +70,7 @@ fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
     for [run, _, outcome] in &planned {
         assert_eq!(
             (run, outcome.as_str()),
-            (&known_dead.token, "would be removed")
+            (&known_dead.token, "would be deleted")
         );
     }
     assert!(!Marked::Run(known_dead.token.clone()).find().is_empty());
@@ -87,7 +87,7 @@ fn a_dead_run_is_removed_and_a_live_one_is_not_touched() {
         "it must remove what --dry-run listed"
     );
     assert!(
-        removed.iter().all(|[_, _, outcome]| outcome == "removed"),
+        removed.iter().all(|[_, _, outcome]| outcome == "deleted"),
         "{removed:?}"
     );
     assert!(Marked::Run(known_dead.token.clone()).find().is_empty());
@@ -155,7 +155,7 @@ fn without_an_engine_a_cluster_stays_in_its_ledger() {
 }
 
 #[test]
-fn kept_clusters_are_removed_on_request() {
+fn kept_clusters_are_deleted_on_request() {
     let scratch = Scratch::new();
     let folder = scratch.path().join("state/runs/abcde");
     let kept = folder.join("cells/one");
@@ -165,7 +165,7 @@ fn kept_clusters_are_removed_on_request() {
     let keep = planned_folder(&kept).replace(r#""planned""#, r#""kept","commands":["ls"]"#);
     let lines = [planned_folder(&kept), keep, planned_folder(&other)];
     dead_run(&scratch, &lines.concat());
-    for expected in [&["removed", "kept"][..], &["kept"]] {
+    for expected in [&["deleted", "kept"][..], &["kept"]] {
         let (code, rows) = gc(&scratch, &[]);
         let outcomes: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
         assert_eq!((code, &outcomes[..]), (Some(0), expected));
@@ -176,10 +176,10 @@ fn kept_clusters_are_removed_on_request() {
     assert_eq!(
         ledger.left.len(),
         1,
-        "removed resources are no longer listed"
+        "deleted resources are no longer listed"
     );
     let (code, rows) = gc(&scratch, &["--kept"]);
-    assert_eq!((code, rows[0][2].as_str()), (Some(0), "removed"));
+    assert_eq!((code, rows[0][2].as_str()), (Some(0), "deleted"));
     assert!(!folder.exists());
 }
 
@@ -199,7 +199,7 @@ fn a_folder_outside_the_run_in_a_ledger_is_not_deleted() {
 }
 
 #[test]
-fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
+fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_deleted() {
     let scratch = Scratch::new();
     let folder = scratch.path().join("state/runs/abcde");
     let own = folder.join("cells/one");
@@ -214,7 +214,7 @@ fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
     let removed = [
         "abcde".to_owned(),
         format!("folder {}", own.display()),
-        "removed".to_owned(),
+        "deleted".to_owned(),
     ];
     let expected = [&[removed][..], &failed].concat();
     assert_eq!(gc(&scratch, &[]), (Some(3), expected));
@@ -222,12 +222,12 @@ fn an_entry_of_a_newer_version_is_reported_and_the_rest_is_removed() {
     assert_eq!(
         gc(&scratch, &[]),
         (Some(3), failed.to_vec()),
-        "entries that can't be removed are reported again"
+        "entries that can't be deleted are reported again"
     );
 }
 
 #[test]
-fn what_another_version_wrote_is_reported_with_the_file_the_reason_and_the_next_step() {
+fn entries_of_another_version_are_reported_with_file_reason_and_next_step() {
     let scratch = Scratch::new();
     let lent = r#"{"state":"lent","resource":{"provider":"moon","name":"base 2"}}"#;
     let disk = planned("host", "disk 2", &json!({"type": "disk", "number": 2}));
@@ -270,7 +270,7 @@ fn a_mark_of_another_run_in_a_ledger_is_rejected() {
 }
 
 #[test]
-fn only_the_dead_runs_own_temporary_files_are_removed() {
+fn only_the_dead_runs_own_temporary_files_are_deleted() {
     let scratch = Scratch::new();
     let folder = dead_run(&scratch, "");
     let owner = LedgerContents::read(&folder).unwrap().owner.unwrap();
@@ -293,7 +293,7 @@ fn only_the_dead_runs_own_temporary_files_are_removed() {
 }
 
 #[test]
-fn an_unreadable_ledger_is_reported_and_the_rest_is_removed() {
+fn an_unreadable_ledger_is_reported_and_the_rest_is_deleted() {
     let scratch = Scratch::new();
     let mine = dead_run(&scratch, "");
     let runs = scratch.path().join("state/runs");

@@ -24,7 +24,7 @@ fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_res
     running.signal(Signal::INT);
     running.signal(Signal::TERM);
     running.signal(Signal::CONT);
-    running.wait_for("a second signal");
+    running.wait_for("second signal: killing all processes");
     let ended = running.end();
     // Both signals are pending at once; the kernel decides which is delivered first.
     let first = ended

@@ -59,7 +59,12 @@ fn a_command_reaches_the_cluster_of_its_cell() {
     };
     let passed = command("nodes");
     assert_eq!(passed.outcome, PhaseOutcome::Passed);
-    assert!(passed.logs[0].lines.concat().contains("registration_count"));
+    assert!(
+        passed.logs()[0]
+            .lines
+            .concat()
+            .contains("registration_count")
+    );
     let failure = command("missing").failure().unwrap();
     assert_eq!(failure.symptom, Symptom::CommandFailed);
     let log = failure.logs[0].lines.concat();

@@ -106,7 +106,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
             let images = cell.phases.iter().find(|it| it.phase == Phase::Images);
             assert_eq!(images.unwrap().execution, Execution::Simulated);
             let cleanup = cell.phases.last().unwrap();
-            assert_eq!(cleanup.warnings, [] as [String; 0]);
+            assert_eq!(cleanup.warnings(), [] as [String; 0]);
             let other = record::cell(&run, &format!("k8s-1.33-n1-{config}"));
             assert_eq!(other.verdict, CellVerdict::Skipped);
             assert_eq!(
@@ -208,7 +208,9 @@ run = ["./check.sh"]
                 is_slow,
                 "{id}: {check:?}"
             );
-            let logs = check.failure().map_or(&check.logs, |failure| &failure.logs);
+            let logs = check
+                .failure()
+                .map_or(check.logs(), |failure| &failure.logs);
             let log = logs[0].lines.concat();
             assert!(
                 log.contains(&**image) && log.contains("registration_count"),

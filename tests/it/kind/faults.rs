@@ -112,7 +112,7 @@ fn assert_nothing_is_left(scratch: &Scratch, run: &RunModel) {
     assert!(!StateFolder::of_user().run(token).exists());
     for cell in &run.cells {
         let cleanup = cell.phases.last().expect("every cell has a cleanup phase");
-        let mut rows = cleanup.evidence.iter();
+        let mut rows = cleanup.all_evidence();
         let volumes = rows.find(|row| row.subject.starts_with("volumes "));
         assert!(volumes.is_some_and(|row| row.holds), "{}", cell.summary.id);
     }

@@ -1,8 +1,10 @@
 //! The kind provider on real clusters: what it guarantees to the suite, and that it leaves nothing behind.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use e2e_matrix::cluster::kind::{KindOptions, KindProvider};
 use e2e_matrix::cluster::{CellPlan, Cluster, ClusterName, Provider, RunSurroundings};

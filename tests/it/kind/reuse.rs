@@ -8,6 +8,7 @@ use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::record;
 use e2e_matrix::event::CellVerdict;
+use e2e_matrix::record::model::PhaseModel;
 use e2e_matrix::record::{FILE_NAME, RunModel};
 
 /// Far longer than the cells need.
@@ -34,7 +35,7 @@ fn every_fault_fails_exactly_its_phase_on_a_reused_cluster() {
     let mut verdicts = run.cells.iter().map(|cell| cell.verdict);
     assert!(verdicts.all(|verdict| verdict == CellVerdict::Failed));
     let seen = run.cells.iter().flat_map(|cell| &cell.phases);
-    let seen = seen.flat_map(|phase| &phase.evidence);
+    let seen = seen.flat_map(PhaseModel::all_evidence);
     let reuses = seen.filter(|row| row.seen.starts_with("reused after "));
     assert_eq!(reuses.count(), 4);
 }

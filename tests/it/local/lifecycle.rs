@@ -26,7 +26,7 @@ async fn a_crashing_agent_fails_without_waiting_for_the_deadline() {
     assert!(
         failure
             .message
-            .ends_with("ended 3 times: its process ended with exit code 7"),
+            .ends_with("exited 3 times: its process exited with code 7"),
         "{failure}"
     );
     let has_failed = |node: &NodeName| failure.message.contains(&format!("{node} "));

@@ -69,7 +69,10 @@ fn a_single_exit_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
          [run]\nports = \"any\"\n[images.agent]\nimage = \"agent.example/mortal:1\"\nbinary = \"agent.sh\"\n{variants}"
     );
     run(&scratch, &matrix);
-    for (case, how) in [("zero", "exit code 0"), ("one", "exit code 1")] {
+    for (case, how) in [
+        ("zero", "exited with code 0"),
+        ("one", "exited with code 1"),
+    ] {
         let failure = failure_of(&scratch, &format!("k8s-1.36-n1-{case}"));
         assert_eq!(failure.symptom, Symptom::AgentCrashed, "{failure}");
         assert!(failure.message.contains(how), "{failure}");

@@ -77,7 +77,7 @@ fn a_command_gets_the_facts_of_its_cell_and_its_exit_code_decides() {
     assert_eq!(code, Some(1), "{:?}", cell.reason);
     assert_eq!(
         cell.reason.as_deref(),
-        Some("`fails.sh` ended with exit code 3")
+        Some("`fails.sh` exited with code 3")
     );
     let node = &cell.facts.as_ref().unwrap().nodes[0];
     let passed = command(cell, "facts");
@@ -86,7 +86,7 @@ fn a_command_gets_the_facts_of_its_cell_and_its_exit_code_decides() {
         (Phase::Readiness, &PhaseOutcome::Passed)
     );
     assert_eq!(
-        passed.logs[0].lines,
+        passed.logs()[0].lines,
         [
             format!("{CELL} own 1.36 1 [{node}] plexd-e2e local a b"),
             "on stderr".to_owned()

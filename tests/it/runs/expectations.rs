@@ -80,8 +80,7 @@ fn an_agent_passes_without_calls_that_are_not_expected() {
             phase.outcome
         );
         let unchecked: Vec<_> = phase
-            .evidence
-            .iter()
+            .all_evidence()
             .filter(|row| !row.is_checked())
             .collect();
         let expected = match phase.phase {
@@ -176,7 +175,7 @@ fn checks_of_the_user_that_hold_are_reported_for_all_nodes() {
         .find(|phase| phase.phase == Phase::RequestBodies)
         .unwrap();
     for name in ["register/hostname", "heartbeat/timestamp", "local_audit"] {
-        let mut rows = phase.evidence.iter();
+        let mut rows = phase.all_evidence();
         let row = rows.find(|row| row.subject == name).unwrap();
         assert_eq!(row.seen, "as expected on 2 of 2 nodes");
     }

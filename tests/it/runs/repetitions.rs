@@ -61,7 +61,7 @@ fn rounds_repeat_until_a_cell_fails() {
     );
     assert_eq!(
         reason(&model, "k8s-1.36-n1-other#3"),
-        "not started: --until-failure, after k8s-1.36-n1-fast#3 ended with an error"
+        "not started: --until-failure took effect when k8s-1.36-n1-fast#3 ended with an error"
     );
     record::assert_nothing_else_is_left(&scratch, &model);
 }
@@ -80,7 +80,7 @@ fn max_fail_skips_the_remaining_cells() {
         let cells = &model.cells[4 - skipped..];
         for cell in cells {
             let expected = format!(
-                "not started: {}, after {last} ended with an error",
+                "not started: {} took effect when {last} ended with an error",
                 option.join(" ")
             );
             assert_eq!(cell.verdict, CellVerdict::Skipped);

@@ -61,7 +61,7 @@ fn the_error_before_a_usage_text_is_in_the_first_sentence_and_in_every_report() 
     let (failure, printed) = run(&scratch, USAGE_ERROR);
     assert_eq!(failure.symptom, Symptom::AgentCrashed, "{failure}");
     let line = "Error: plexd up: api: config: BaseURL is required";
-    let words = format!("ended 3 times: its process ended with exit code 1: `{line}`");
+    let words = format!("exited 3 times: its process exited with code 1: `{line}`");
     assert!(failure.message.ends_with(&words), "{failure}");
     let log = &failure.logs[0];
     // Each of the three starts prints the error.
@@ -100,7 +100,7 @@ fn a_process_that_ends_without_an_error_is_reported_with_its_last_line() {
         &scratch,
         "echo starting; echo 'cannot read the identity'; exit 4",
     );
-    let words = "exit code 4; its last line: `cannot read the identity`";
+    let words = "exited with code 4; its last line: `cannot read the identity`";
     assert!(failure.message.ends_with(words), "{failure}");
     // No rule applies, so no likely cause is reported.
     assert_eq!(failure.likely_cause, None);

@@ -52,7 +52,7 @@ impl InTurn {
         let run = record::read(&self.scratch);
         let is_reused = record::origin(&run.cells[0]).starts_with("reused after ");
         // A cluster isn't reused if its last cell has mounted what belongs to the node.
-        let is_deleted = printed.contains("is the node's own, and may have been changed");
+        let is_deleted = printed.contains("belongs to the node and may have been changed");
         assert_eq!(is_reused, self.runs > 0 && !is_deleted, "{printed}");
         self.runs += 1;
         Failed::of(&run, output.status.code(), &printed)

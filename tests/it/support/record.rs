@@ -133,7 +133,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 
 /// How the cluster of `cell` was created.
 pub(crate) fn origin(cell: &CellModel) -> &str {
-    let evidence = cell.phases.iter().flat_map(|phase| &phase.evidence);
+    let evidence = cell.phases.iter().flat_map(PhaseModel::all_evidence);
     let mut rows = evidence.filter(|row| row.subject == "cluster");
     let row = rows.next().expect("the cluster came up");
     &row.seen

@@ -11,6 +11,7 @@ use super::freeze;
 use super::image;
 use super::template::{self, Template, prune};
 use crate::cluster::kind::destroy;
+use crate::cluster::kind::provider::DELETION_TIMEOUT;
 use crate::cluster::kind::work::{self, Source, Work};
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
@@ -19,8 +20,6 @@ use crate::event::{Failure, Symptom};
 
 /// How long creating and freezing the cluster may take.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long deleting the cluster may take.
-const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long building a template may take in total. A command that only prepares clusters waits this long for another
 /// one.
 pub(in crate::cluster::kind) const TIMEOUT: Duration =

@@ -17,14 +17,12 @@ use futures::future::try_join_all;
 
 use super::template::{self, Template};
 use crate::cluster::NodeName;
+use crate::cluster::kind::access::API_SERVER;
 use crate::cluster::kind::create::OUTPUT;
 use crate::cluster::kind::destroy::filesystem_failed;
 use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::work::Work;
 use crate::event::{Failure, Symptom};
-
-/// The port of the API server in a node.
-const API_SERVER: &str = "6443/tcp";
 
 /// Where a clone's volume is mounted before it is mounted at `/var`.
 const VOLUME: &str = "/kind/var";

@@ -39,11 +39,11 @@ const STOP_API_SERVER: &str = r#"end() {
         ctr -n k8s.io tasks list | grep "^$id " | grep -q RUNNING || return 0
         sleep 0.1
       done
-      echo "$1 doesn't end" >&2
+      echo "$1 did not exit" >&2
       exit 1
     fi
   done
-  echo "$1 doesn't run" >&2
+  echo "$1 is not running" >&2
   exit 1
 }
 end kube-apiserver

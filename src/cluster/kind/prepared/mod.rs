@@ -157,7 +157,7 @@ async fn obtain(
     let template = if let Some(template) = Template::find(docker, &id).await? {
         Arc::new(template)
     } else {
-        // With `--reuse`, further cells need no cluster of their own.
+        // With `--reuse`, further cells with the same agent share this cluster.
         let further = work.shared.pool.to_come(&work.plan.cell);
         if work.shared.options.reuse || further < MIN_FURTHER_CELLS {
             return Ok(None);

@@ -43,7 +43,7 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
 /// The problem that a container's state shows, if any.
 pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let who = title(pod, owner);
-    if terminated(status).any(|end| end.reason.as_deref() == Some("OOMKilled")) {
+    if terminated(status).any(is_out_of_memory) {
         let symptom = match owner {
             Owner::Agent | Owner::Other => Symptom::AgentOutOfMemory,
             Owner::Mock => Symptom::MockUnavailable,
@@ -66,7 +66,7 @@ pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
         let code = terminated(status).next().map_or(String::new(), |end| {
             format!(", last with exit code {}", end.exit_code)
         });
-        let message = format!("{who} has ended {count} times{code}");
+        let message = format!("{who} has exited {count} times{code}");
         return Some(suspicion(pod, AT_ONCE, symptom, message));
     }
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
@@ -101,6 +101,11 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
         "CreateContainerError" | "RunContainerError" => Some((LONG, of_start_error(detail))),
         _ => None,
     }
+}
+
+/// Whether the kernel killed the container because it exceeded its memory limit.
+pub(crate) fn is_out_of_memory(end: &ContainerStateTerminated) -> bool {
+    end.reason.as_deref() == Some("OOMKilled")
 }
 
 fn is_start_error(reason: Option<&str>) -> bool {

@@ -18,7 +18,7 @@ use super::pods::Owner;
 use super::wait::Suspicion;
 use super::watch::{FailedWatch, Snapshot};
 use crate::event::{Failure, Symptom};
-pub(crate) use containers::{statuses, terminated, terminations, was_restarted};
+pub(crate) use containers::{is_out_of_memory, statuses, terminated, terminations, was_restarted};
 
 const AT_ONCE: Duration = Duration::ZERO;
 /// For states that a stale cache may cause for a moment.
@@ -26,7 +26,7 @@ const SHORT: Duration = Duration::from_secs(2);
 /// For states that occur while other components start.
 const LONG: Duration = Duration::from_secs(10);
 
-/// The number of terminations from which a program counts as crashing.
+/// A program that has terminated this many times counts as crashing.
 const CRASH_THRESHOLD: i32 = 3;
 
 /// All suspected problems. With `is_applied`, all objects are applied, so an object that is missing now stays missing.

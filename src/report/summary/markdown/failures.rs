@@ -76,7 +76,7 @@ fn sentence(fault: &Fault<'_>) -> String {
 
 fn remedy(failure: &Failure) -> String {
     let remedy = failure.remedy.as_deref().map(escape);
-    let mut out = remedy.map_or(String::new(), |remedy| format!("<br>*To do*: {remedy}"));
+    let mut out = remedy.map_or(String::new(), |remedy| format!("<br>*Hint*: {remedy}"));
     if let Some(cause) = &failure.likely_cause {
         let message = escape(&cause.message);
         push(&mut out, format_args!("<br>*Likely cause*: {message}"));

@@ -37,7 +37,7 @@ fn head(run: &RunModel) -> String {
     if let Some(facts) = &run.facts {
         let facts = format!(
             "{} of `{}`, {} at once, provider **{}**, on {} ({})",
-            text::counted(facts.cells.len(), "cell"),
+            text::counted(run.cells.len(), "cell"),
             facts.matrix.replace('`', "'"),
             facts.jobs,
             escape(&facts.provider),

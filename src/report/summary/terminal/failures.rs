@@ -122,7 +122,7 @@ impl Block {
         }
         out += &self.logs(&failure.logs);
         if let Some(remedy) = &failure.remedy {
-            out += &self.sentence("to do: ", remedy);
+            out += &self.sentence("hint: ", remedy);
         }
         if let Some(cause) = &failure.likely_cause {
             out += &self.cause(cause);

@@ -46,7 +46,7 @@ fn head(run: &RunModel, paint: Paint) -> String {
     let mut out = String::new();
     if let Some(facts) = &run.facts {
         let host = format!(" · {} ({})\n", facts.host.name, text::machine(&facts.host));
-        out += &paint.strong(&text::scope(facts));
+        out += &paint.strong(&text::scope(facts, run.cells.len()));
         out += &paint.tone(Tone::Quiet, &host);
     }
     for (name, value) in text::lineage(run) {

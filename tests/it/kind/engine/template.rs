@@ -173,7 +173,7 @@ fn dies(engine: &Engine, scratch: &Scratch, moment: &Moment) {
     let output = preparing.fails(EXIT_TIMEOUT);
     let expected = [
         "k8s-1.34-n2-default: failed: the container engine",
-        "to do: check whether the engine runs (`docker info`)",
+        "hint: check whether the engine is running (`docker info`)",
         "to delete them:",
         "e2e-matrix gc\n",
     ];
@@ -223,7 +223,7 @@ fn a_template_that_does_not_fit_on_the_disk_leaves_nothing_behind_and_cells_pass
     let output = preparing.fails(CREATION_TIMEOUT);
     assert_contains(
         &output,
-        &["no space left on device", "to do: free some disk space"],
+        &["no space left on device", "hint: free some disk space"],
     );
     assert_nothing_is_left(&engine, &scratch);
     assert_eq!(templates(&engine), [] as [&str; 0]);
