@@ -1,13 +1,14 @@
 //! The fold from events to the model, one event at a time, so that a record doesn't have to fit in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::details::Budget;
 use super::draft::{CellDraft, milliseconds_between};
-use super::{Notice, ResumedModel, RunModel};
-use crate::event::{CellSummary, Event, Record, RunFacts, SessionFacts};
+use super::{CounterModel, Notice, ResumedModel, RunModel};
+use crate::event::{CellSummary, Event, NodeCounters, Record, RunFacts, SessionFacts};
 use crate::matrix::CellId;
 use crate::record::xml_text::{clean, is_clean};
 
@@ -20,6 +21,7 @@ pub struct ModelBuilder {
     session: Session,
     cells: Vec<CellDraft>,
     indices: HashMap<CellId, usize>,
+    counter_names: HashSet<Arc<str>>,
     last: Option<Timestamp>,
     pub(super) budget: Budget,
 }
@@ -119,7 +121,10 @@ impl ModelBuilder {
                 model.diagnostics.extend(files);
                 model.quotes.extend(quotes);
             }
-            Event::Counters { cell, counters } => self.draft(&cell).model.counters = Some(counters),
+            Event::Counters { cell, counters } => {
+                let counters = self.counters(counters);
+                self.draft(&cell).model.counters = Some(counters);
+            }
             Event::Timings { cell, steps } => self.draft(&cell).model.steps.extend(steps),
             Event::CellKept { cell, commands } => self.draft(&cell).model.kept = commands,
             Event::CellRetried {
@@ -187,6 +192,26 @@ impl ModelBuilder {
             let index = self.index_of(&summary.id);
             self.cells[index].model.summary = summary;
         }
+    }
+
+    fn counters(&mut self, counters: NodeCounters) -> CounterModel {
+        let NodeCounters { total, nodes } = counters;
+        let total = total.into_iter();
+        let total = total.map(|(name, count)| (self.counter_name(name), count));
+        CounterModel {
+            total: total.collect(),
+            nodes,
+        }
+    }
+
+    /// The value that all counters named `name` share.
+    fn counter_name(&mut self, name: String) -> Arc<str> {
+        if let Some(known) = self.counter_names.get(&*name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.counter_names.insert(Arc::clone(&name));
+        name
     }
 
     fn draft(&mut self, id: &CellId) -> &mut CellDraft {

@@ -10,12 +10,13 @@ mod fault;
 mod fold;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::event::{
-    CellFacts, CellSummary, CellVerdict, Evidence, Execution, Failure, LogExcerpt, MachineLoad,
-    NodeCounters, Record, RunFacts, RunVerdict, SessionFacts, Severity, Step, Termination,
+    CellFacts, CellSummary, CellVerdict, CounterTable, Evidence, Execution, Failure, LogExcerpt,
+    MachineLoad, Record, RunFacts, RunVerdict, SessionFacts, Severity, Step, Termination,
 };
 use crate::matrix::{Phase, ProviderChoice};
 pub use fault::{Fault, failure_kind};
@@ -91,7 +92,7 @@ pub struct CellModel {
     /// Every phase of the suite, in order, each followed by its commands.
     pub phases: Vec<PhaseModel>,
     /// Its last counters.
-    pub counters: Option<NodeCounters>,
+    pub counters: Option<CounterModel>,
     /// The steps that took time within the phases.
     pub steps: Vec<Step>,
     /// The commands to inspect its cluster, if it was kept.
@@ -100,6 +101,15 @@ pub struct CellModel {
     pub diagnostics: Vec<String>,
     /// Excerpts from these files.
     pub quotes: Vec<LogExcerpt>,
+}
+
+/// The last counters of a cell's mock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CounterModel {
+    /// The sums over all nodes, sorted by the counter's name. All cells share the names.
+    pub total: Vec<(Arc<str>, u64)>,
+    /// The counters of each node, by the name under which it registered.
+    pub nodes: BTreeMap<String, CounterTable>,
 }
 
 /// One phase of a cell, or a command after it.
@@ -289,6 +299,16 @@ impl CellModel {
             .and_then(|prefix| node.strip_prefix(prefix))
             .or_else(|| node.strip_prefix(cluster?)?.strip_prefix('-'));
         rest.unwrap_or(node)
+    }
+}
+
+impl CounterModel {
+    /// The sum of a counter over all nodes; `None` if the mock didn't report it.
+    pub fn total_of(&self, counter: &str) -> Option<u64> {
+        let found = self
+            .total
+            .binary_search_by(|(name, _)| (**name).cmp(counter));
+        found.ok().map(|index| self.total[index].1)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{CounterTable, Evidence};
+use crate::event::Evidence;
 use crate::matrix::Counter;
 use crate::record::model::{CellModel, RunModel};
 
@@ -23,7 +23,7 @@ pub(in crate::report) fn columns(run: &RunModel) -> Vec<&str> {
 fn is_counter(cell: &CellModel, subject: &str) -> bool {
     let reported = cell.counters.as_ref();
     Counter::from_name(subject).is_some()
-        || reported.is_some_and(|counters| counters.total.contains_key(subject))
+        || reported.is_some_and(|counters| counters.total_of(subject).is_some())
 }
 
 /// A row of a table of counters.
@@ -53,8 +53,8 @@ impl CounterRow {
 pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let counters = cell.counters.as_ref()?;
     let unmet = unmet(cell);
-    let total = Some(&counters.total);
-    let mut total = row("total".to_owned(), columns, total, |counter| {
+    let total_of = |counter: &str| counters.total_of(counter);
+    let mut total = row("total".to_owned(), columns, total_of, |counter| {
         unmet.get(&(None, counter)).copied()
     });
     for (counter, value) in columns.iter().zip(&mut total.values) {
@@ -80,7 +80,12 @@ pub(in crate::report) fn minimum(cell: &CellModel, columns: &[&str]) -> Option<C
         }
     }
     let label = format!("min of {} nodes", nodes.len());
-    Some(row(label, columns, Some(&least), |_| None))
+    Some(row(
+        label,
+        columns,
+        |counter| least.get(counter).copied(),
+        |_| None,
+    ))
 }
 
 /// One row per node: those with failed checks first, then the others by name.
@@ -93,7 +98,9 @@ pub(in crate::report) fn nodes(cell: &CellModel, columns: &[&str]) -> Vec<Counte
     names.extend(unmet.keys().filter_map(|(node, _)| *node));
     let rows = names.into_iter().map(|node| {
         let label = cell.short_node(node).to_owned();
-        row(label, columns, counters.nodes.get(node), |counter| {
+        let table = counters.nodes.get(node);
+        let value_of = |counter: &str| table?.get(counter).copied();
+        row(label, columns, value_of, |counter| {
             unmet.get(&(Some(node), counter)).copied()
         })
     });
@@ -119,16 +126,16 @@ pub(in crate::report) fn expected_of_a_node(
         .then_some(expected)
 }
 
-/// A row with the values in `table`. `unmet` returns the expectation of a counter that doesn't meet it.
+/// A row with the values that `value_of` returns. `unmet` returns the expectation of a counter that doesn't meet it.
 fn row<'a>(
     label: String,
     columns: &[&str],
-    table: Option<&CounterTable>,
+    value_of: impl Fn(&str) -> Option<u64>,
     unmet: impl Fn(&str) -> Option<&'a str>,
 ) -> CounterRow {
     let value = |counter: &&str| {
-        let value = table.and_then(|table| table.get(*counter));
-        let value = value.map_or("-".to_owned(), u64::to_string);
+        let value = value_of(counter);
+        let value = value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let (text, is_unmet) = match unmet(counter) {
             Some(expected) => (format!("{value} ({expected})"), true),
             None => (value, false),
