@@ -45,7 +45,7 @@ e2e: ## Runs the whole matrix on real clusters, or on the local provider if Dock
 
 test: export E2E_MATRIX_PROVIDER = local
 test: ## Runs all tests, and all cells on the local provider; needs no Docker
-	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --workspace $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --workspace $(ARGS))
+	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --workspace --profile local $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --workspace $(ARGS))
 
 # The property tests in modules named `fuzz`. `make test` also runs them, with 256 cases each. Tests that read a whole deployment per case
 # run an eighth of the cases.

@@ -12,6 +12,8 @@ const DIAGNOSTICS_AND_REPORTS: Duration = Duration::from_secs(30);
 /// The pause before a second attempt, including its jitter.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
+const PROFILES: [&str; 4] = ["default", "local", "ci", "nightly"];
+
 fn configuration() -> Table {
     include_str!("../../.config/nextest.toml").parse().unwrap()
 }
@@ -36,7 +38,7 @@ fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile(
         default.get("slow-timeout").is_some(),
         "the default profile must have a slow-timeout, which the others inherit"
     );
-    for name in ["default", "ci", "nightly"] {
+    for name in PROFILES {
         for timeout in slow_timeouts(&configuration["profile"][name]) {
             assert!(
                 duration(timeout, "grace-period") >= needed,
@@ -86,7 +88,7 @@ fn a_cell_is_not_terminated_before_its_own_deadlines() {
 #[test]
 fn every_profile_writes_junit_and_retries_nothing() {
     let configuration = configuration();
-    for name in ["default", "ci", "nightly"] {
+    for name in PROFILES {
         let profile = &configuration["profile"][name];
         assert_eq!(
             profile["junit"]["path"].as_str(),

@@ -271,8 +271,8 @@ impl MatrixTable {
         let mut nodes = Values::only(AxisValue::Nodes(NodeCount::default()), table);
         let mut config = Values::only(AxisValue::Config(ConfigName::default()), table);
         keys! { keys;
-            /// Minor versions such as `"1.30"`. Quotes are required: without them, `1.30` is the number 1.3, and an
-            /// error.
+            /// Minor versions such as `"1.30"`. Quotes are required: without them, `1.30` is the number 1.3, which
+            /// is rejected.
             "kubernetes": Values::shape("kubernetes") => kubernetes, required "[…]";
             /// Numbers of nodes per cluster, including the control plane: 1 to 5000.
             "nodes": Values::shape("nodes") => nodes;

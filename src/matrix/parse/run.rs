@@ -24,7 +24,7 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         /// How many cells run at once: 1 to 10000, or `"auto"` for as many as [the machine can handle](budget.md).
         "jobs": jobs() => run.jobs;
         /// The range of forwarded ports, 1024 and above, one per cell. With `"any"`, the kernel chooses. A range with
-        /// fewer ports than `jobs` is an error.
+        /// fewer ports than `jobs` is rejected.
         "ports": ports() => run.ports;
         /// The prefix of each cluster's name: `[a-z][a-z0-9-]*`, at most 16 characters, without `-` at the end.
         "cluster-prefix": prefix() => run.prefix;

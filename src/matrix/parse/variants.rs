@@ -109,7 +109,7 @@ pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
         "env": map(variable()) => given_env;
         /// Keys of kind's own configuration: `networking`, `featureGates`, `runtimeConfig`, `kubeadmConfigPatches`,
         /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. `nodes`,
-        /// `name` and `image` are errors, because the cell sets them.
+        /// `name` and `image` are rejected, because the cell sets them.
         "kind": kind() => of_kind;
         /// The agent's image in clusters, instead of that of `[images.agent]`.
         "image": image() => tag;

@@ -8,16 +8,11 @@ use e2e_matrix::event::Symptom;
 use e2e_matrix::record::model::PhaseOutcome;
 
 use crate::support::inherited::{ENGINE, inherited};
-use crate::support::{Scratch, record, write_program};
+use crate::support::{Scratch, quick_matrix, record, write_program};
 
 /// Far longer than the cluster needs.
 const PATIENCE: Duration = Duration::from_secs(600);
-const MATRIX: &str = r#"
-[matrix]
-kubernetes = ["1.36"]
-nodes = [1]
-[run]
-ports = "any"
+const COMMANDS: &str = r#"
 [[commands]]
 name = "nodes"
 after = "readiness"
@@ -40,7 +35,8 @@ fn a_command_reaches_the_cluster_of_its_cell() {
     let scratch = Scratch::new();
     let check = scratch.path().join("check.sh");
     write_program(&check, CHECK);
-    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    let matrix = quick_matrix("1.36") + COMMANDS;
+    fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
     let output = scratch
         .command(&["--provider", "kind"])
         .envs(inherited(&ENGINE))

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::QUICK_AGENT;
 use crate::support::by_hand::{Failed, Hand, failure};
 use crate::support::in_turn::InTurn;
 use e2e_matrix::event::{FailureClass, Symptom};
@@ -48,7 +49,6 @@ fn the_table_is_long_enough() {
 
 /// The worker has an additional taint.
 const TABLES: &str = r#"
-[config.default]
 kind = { kubeadmConfigPatches = ["""
 kind: JoinConfiguration
 nodeRegistration:
@@ -64,7 +64,8 @@ mock-timeout = "25s"
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn every_wrong_manifest_fails_with_its_cause() {
-    let mut cells = InTurn::new(2, TABLES);
+    let tables = format!("[config.default]\nagent = {QUICK_AGENT}\n{TABLES}");
+    let mut cells = InTurn::new(2, &tables);
     let rows = rows();
     let wrong: Vec<String> = rows
         .iter()

@@ -12,10 +12,9 @@ use e2e_matrix::event::CellVerdict;
 use e2e_matrix::machine::{StateFolder, folders, outstanding};
 
 use super::kill::docker;
-use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
 use crate::support::manifests::Manifests;
-use crate::support::record;
+use crate::support::{QUICK_AGENT, Scratch, quick_matrix, record};
 
 /// Far longer than the clusters of a test need.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -32,7 +31,8 @@ impl Own {
     /// One cell. `name` distinguishes its template from those of other tests.
     fn new(name: &str) -> Self {
         Self::of(&format!(
-            "[matrix]\nkubernetes = [\"1.34\"]\n[run]\nports = \"any\"\n[config.default.kind]\ncontainerdConfigPatches = [\"# {name}\"]\n"
+            "{}kind = {{ containerdConfigPatches = [\"# {name}\"] }}\n",
+            quick_matrix("1.34")
         ))
     }
 
@@ -231,7 +231,11 @@ sign() {
 #[test]
 #[ignore = "needs kind (creates 6 clusters and 2 templates)"]
 fn a_damaged_template_is_deleted_and_the_cell_gets_a_fresh_cluster() {
-    let kind = |name| format!("[config.{name}.kind]\ncontainerdConfigPatches = [\"# {name}\"]\n");
+    let kind = |name| {
+        format!(
+            "[config.{name}]\nagent = {QUICK_AGENT}\nkind = {{ containerdConfigPatches = [\"# {name}\"] }}\n"
+        )
+    };
     let tables = NAMES.map(kind).concat();
     let text = format!(
         "[matrix]\nkubernetes = [\"1.34\"]\nconfig = {NAMES:?}\n[run]\nports = \"any\"\n{tables}"

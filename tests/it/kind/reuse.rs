@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use super::faults;
-use crate::support::Scratch;
 use crate::support::inherited::{ENGINE, inherited};
-use crate::support::record;
+use crate::support::{Scratch, quick_matrix, record};
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::record::model::PhaseModel;
 use e2e_matrix::record::{FILE_NAME, RunModel};
@@ -51,7 +50,7 @@ fn every_round_reuses_the_cluster() {
     ] {
         let scratch = Scratch::new();
         let matrix = scratch.path().join("matrix.toml");
-        std::fs::write(&matrix, "[matrix]\nkubernetes = [\"1.36\"]\n").unwrap();
+        std::fs::write(&matrix, quick_matrix("1.36")).unwrap();
         let mut command = scratch.command(&["--provider", "kind", "--reuse"]);
         let output = command
             .envs(inherited(&ENGINE))
@@ -76,8 +75,7 @@ fn every_round_reuses_the_cluster() {
 #[ignore = "needs kind (creates 2 clusters)"]
 fn one_of_two_later_runs_reuses_a_kept_cluster() {
     let scratch = Scratch::new();
-    let text = "[matrix]\nkubernetes = [\"1.36\"]\n[run]\nports = \"any\"\n";
-    std::fs::write(scratch.path().join("matrix.toml"), text).unwrap();
+    std::fs::write(scratch.path().join("matrix.toml"), quick_matrix("1.36")).unwrap();
     let run = |folder: &str, more: &[&str]| {
         let mut command = scratch.command(&["--provider", "kind", "--prepared", "never"]);
         command.envs(inherited(&ENGINE)).timeout(PATIENCE);

@@ -68,6 +68,13 @@ pub(crate) fn cell(version: &str, nodes: u16) -> Cell {
 /// Intervals so short that a cell takes a second, unless it has to wait for something that never happens.
 pub(crate) const QUICK_AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { collect_interval = "500ms", report_interval = "500ms" }, log_fwd = { collect_interval = "500ms", report_interval = "500ms" }, audit_fwd = { collect_interval = "500ms", report_interval = "500ms" } }"#;
 
+/// A matrix with one cell, whose agents report twice per second.
+pub(crate) fn quick_matrix(version: &str) -> String {
+    format!(
+        "[matrix]\nkubernetes = [\"{version}\"]\n[run]\nports = \"any\"\n[config.default]\nagent = {QUICK_AGENT}\n"
+    )
+}
+
 /// Writes an executable file.
 pub(crate) fn write_program(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
