@@ -68,7 +68,7 @@ impl Exit {
             Self::RunnerBug => "the runner itself has a bug; please report it",
             Self::Interrupted => {
                 "interrupted by SIGINT (Ctrl-C): reports are written and everything is cleaned up; \
-                 after a second signal, the cleanup is skipped, and the `gc` command that deletes what is left is printed"
+                 a second signal skips the cleanup and prints the `gc` command that deletes the remaining resources"
             }
             Self::Terminated => "ended by SIGTERM or a closed terminal, with the same cleanup",
         }

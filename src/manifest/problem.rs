@@ -41,7 +41,7 @@ impl Place {
         }
     }
 
-    /// The place of an object that the run creates, which has no file.
+    /// The location of an object that the run itself creates, so that it is in no file.
     pub(super) fn generated() -> Self {
         Self::file("(created by the run)")
     }

@@ -12,6 +12,7 @@ use crate::matrix::{MAX_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings
 ///
 /// Either limit is enough: the run's retries, whichever phase the cell fails in, or the retries of the phase in which it
 /// failed.
+///
 /// Infrastructure failures in `cluster` and `images` can always be retried, other failures only if the settings name
 /// their class. An attempt is never retried if a fresh cluster would not change the result, if some of its resources
 /// may be left, or if it was interrupted.

@@ -64,7 +64,7 @@ pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
     paths.into_iter().collect()
 }
 
-/// Kills all containers of the pods in `namespace`, which the API server doesn't list any more.
+/// Kills all containers of the pods in `namespace`, which the API server doesn't list anymore.
 pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
     let namespace = [namespace.to_owned()];

@@ -343,7 +343,7 @@ async fn adopt_kept(shared: &Arc<KindContext>, plan: &Arc<CellPlan>) -> Option<P
     None
 }
 
-/// Deletes a cluster that no cell will use any more.
+/// Deletes a cluster that no cell will use anymore.
 async fn delete_parked(parked: &Parked, deadline: &Deadline) -> Result<(), Failure> {
     let work = &parked.work;
     work.end(deadline).await;

@@ -60,7 +60,7 @@ impl Leftovers {
 }
 
 /// Deletes everything that a cell left in the cluster, and fails if something remains. The namespace, in which nothing
-/// is running any more, is deleted in the background: see [`Work::wait_for_deletion`].
+/// is running anymore, is deleted in the background: see [`Work::wait_for_deletion`].
 pub(super) async fn wipe(
     work: &Work,
     leftovers: &Leftovers,

@@ -55,7 +55,7 @@ pub(super) struct Work {
     pub(super) loaded: Milestone<Vec<Evidence>>,
     /// Reached when the API server responds.
     pub(super) access: Milestone<Access>,
-    /// Fails if the cluster can't come up any more, or has gone down.
+    /// Fails if the cluster can't come up anymore, or has gone down.
     pub(super) lost: Arc<Milestone<()>>,
     /// The changes to kind's defaults.
     pub(super) tuning: OnceLock<Vec<String>>,

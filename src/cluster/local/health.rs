@@ -47,7 +47,7 @@ pub(super) fn state_of(status: &PodStatus) -> String {
 pub(super) struct RestartBaseline {
     /// The number of restarts by the pod's UID.
     restarts: BTreeMap<String, u32>,
-    /// How many more ends per agent don't fail the cell.
+    /// How many more exits per agent don't fail the cell.
     allowed: u32,
     early_ends: Vec<String>,
 }
