@@ -2,7 +2,7 @@
 
 use super::kill::docker;
 use crate::support::by_hand::{Hand, load_images};
-use crate::support::{record, write_program};
+use crate::support::{QUICK_AGENT, record, write_program};
 use e2e_matrix::event::{CellVerdict, Execution};
 use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::model::PhaseOutcome;
@@ -43,9 +43,11 @@ fn matrix(agent: &str, mock: &str) -> String {
         r#"
 [matrix]
 kubernetes = ["1.33", "1.34"]
-config = ["default", "fast"]
-[config.fast]
-agent = {{ heartbeat = {{ interval = "500ms" }} }}
+config = ["default", "other"]
+[config.default]
+agent = {QUICK_AGENT}
+[config.other]
+agent = {QUICK_AGENT}
 [images.agent]
 image = "{agent}"
 [images.mock]
@@ -100,7 +102,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
             "{output}"
         );
         let run = record::read(&hand.scratch);
-        for config in ["default", "fast"] {
+        for config in ["default", "other"] {
             let cell = record::cell(&run, &format!("k8s-1.34-n1-{config}"));
             assert_eq!(record::deviations(cell, None), [] as [String; 0]);
             let images = cell.phases.iter().find(|it| it.phase == Phase::Images);
@@ -177,9 +179,11 @@ heartbeats = ["slow", "fast"]
 image = "{agent}"
 [agent.other]
 image = "{other}"
+[config.default]
+agent = {QUICK_AGENT}
 [heartbeats.slow]
+agent = {{ heartbeat = {{ interval = "1s" }} }}
 [heartbeats.fast]
-agent = {{ heartbeat = {{ interval = "500ms" }} }}
 [images.mock]
 image = "{mock}"
 [run]

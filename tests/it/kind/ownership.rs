@@ -11,18 +11,8 @@ use rustix::process::Signal;
 use super::kill::{INHERITED, docker, eventually, node_image};
 use crate::kill::left;
 use crate::kill::running::Running;
-use crate::support::Scratch;
 use crate::support::inherited::inherited;
-
-const MATRIX: &str = r#"
-[matrix]
-kubernetes = ["1.34"]
-config = ["fast"]
-[config.fast]
-agent = { heartbeat = { interval = "500ms" }, metrics = { report_interval = "500ms" }, audit_fwd = { report_interval = "500ms" } }
-[run]
-ports = "any"
-"#;
+use crate::support::{Scratch, quick_matrix};
 
 /// Runs that share a state folder and a cluster name.
 struct Runs {
@@ -34,7 +24,7 @@ impl Runs {
     fn new(cluster: &'static str) -> Self {
         let scratch = Scratch::new();
         left::prepare(&scratch);
-        fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+        fs::write(scratch.path().join("matrix.toml"), quick_matrix("1.34")).unwrap();
         Self { scratch, cluster }
     }
 

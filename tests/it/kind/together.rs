@@ -7,14 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::kill::{INHERITED, docker};
-use crate::support::Scratch;
 use crate::support::inherited::inherited;
+use crate::support::{Scratch, quick_matrix};
 use e2e_matrix::event::{CellVerdict, Record};
 use e2e_matrix::record::{self, RunModel};
 
 const RUNS: usize = 4;
 const PREFIX: &str = "together";
-const MATRIX: &str = "[matrix]\nkubernetes = [\"1.34\"]\n";
 /// Far longer than all runs should take one after another. A run that hangs is killed, and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(540);
 
@@ -22,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(540);
 #[ignore = "needs kind (creates 4 clusters)"]
 fn four_runs_of_one_matrix_do_not_collide() {
     let scratch = Scratch::new();
-    fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
+    fs::write(scratch.path().join("matrix.toml"), quick_matrix("1.34")).unwrap();
     thread::scope(|scope| {
         for _ in 0..RUNS {
             scope.spawn(|| run(&scratch));

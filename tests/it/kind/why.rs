@@ -3,6 +3,7 @@
 use e2e_matrix::event::{Failure, Symptom};
 use serde_json::{Value, json};
 
+use crate::support::QUICK_AGENT;
 use crate::support::by_hand::Failed;
 use crate::support::in_turn::InTurn;
 
@@ -90,7 +91,10 @@ pub(crate) fn rows() -> Vec<Row> {
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn every_broken_manifest_has_its_likely_cause() {
-    let mut cells = InTurn::new(1, "[phases.assertions]\ntimeout = \"15s\"\n");
+    let tables = format!(
+        "[config.default]\nagent = {QUICK_AGENT}\n[phases.assertions]\ntimeout = \"10s\"\n"
+    );
+    let mut cells = InTurn::new(1, &tables);
     let rows = rows();
     let wrong: Vec<String> = rows
         .iter()

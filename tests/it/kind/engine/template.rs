@@ -10,7 +10,7 @@ use rustix::process::{Signal, kill_process};
 
 use super::daemon::Engine;
 use super::{Running, assert_nothing_is_left, text, wait};
-use crate::support::{Scratch, record};
+use crate::support::{QUICK_AGENT, Scratch, record};
 
 /// How long a command may take to end without its engine, for which it doesn't wait.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,17 +35,7 @@ run = false
 [phases.restart]
 run = false
 "#;
-    let config = |name| {
-        format!(
-            r#"
-[config.{name}.agent]
-heartbeat.interval = "500ms"
-metrics = {{ collect_interval = "500ms", report_interval = "500ms" }}
-log_fwd = {{ collect_interval = "500ms", report_interval = "500ms" }}
-audit_fwd = {{ collect_interval = "500ms", report_interval = "500ms" }}
-"#
-        )
-    };
+    let config = |name| format!("[config.{name}]\nagent = {QUICK_AGENT}\n");
     let configs = ["a", "b", "c", "d"].map(config);
     format!("{head}{}", configs.concat())
 }
