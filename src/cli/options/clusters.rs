@@ -31,7 +31,7 @@ pub(crate) struct ClusterOptions {
     keep: Option<Keep>,
     /// Let cells that need the same cluster and agent share a kind cluster
     ///
-    /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image and manifests. They run one after another. Between two cells, the cluster is wiped and verified to be empty. A cluster that an earlier run kept with `--keep` is also wiped and reused.
+    /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image. They run one after another. Between two cells, the cluster is wiped and verified to be empty. A cluster that an earlier run kept with `--keep` is also wiped and reused.
     #[arg(long, env = "E2E_MATRIX_REUSE")]
     reuse: bool,
     /// Whether kind clusters may be cloned from prepared ones: auto or never

@@ -13,7 +13,7 @@ use super::nodes::containers;
 use super::provider::KindContext;
 use super::reuse::Parked;
 use super::work::{self, Source, Work};
-use super::{access, node_state, stale, wipe};
+use super::{access, stale, wipe};
 use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
@@ -137,9 +137,8 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Deletes what the last cell left, then reads the state of the nodes before the next cell.
+/// Deletes what the last cell left.
 async fn clean(work: &Work, kept: &Kept) -> Result<(), Failure> {
     wipe::wipe(work, &kept.leftovers, &kept.before).await?;
-    access::write_for_users(work).await?;
-    node_state::read_first(work).await
+    access::write_for_users(work).await
 }

@@ -75,7 +75,7 @@ pub(super) struct Kept {
     pub(super) fingerprint: String,
     /// The names of its nodes in Kubernetes, control plane first.
     pub(super) nodes: Vec<NodeName>,
-    /// The state of the nodes before the first cell.
+    /// The state of the nodes before that cell.
     pub(super) before: NodeStates,
     /// What that cell left behind.
     #[serde(rename = "tracks")]

@@ -108,7 +108,7 @@ impl Tenancy {
         if self.after.is_none() {
             work::begin(&self.work, &self.tenant);
         }
-        work::start_cell(&self.work, &self.tenant);
+        work::start_cell(&self.work, &self.tenant, self.after.is_some());
     }
 
     /// The template, if the cluster is a clone that no cell has verified yet.
@@ -175,7 +175,7 @@ impl Tenancy {
         let start = plan.clock.elapsed();
         let leftovers = Leftovers::of(plan);
         let wiping = Box::pin(async {
-            let before = self.work.before.reached().await?;
+            let before = self.work.before().reached().await?;
             wipe::wipe(&self.work, &leftovers, &before).await
         });
         let wiping = self.tenant.steps.measure("wipe", wiping);

@@ -38,7 +38,7 @@ fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
         cell: plan.cell.id.clone(),
         fingerprint: work.fingerprint.get()?.template(),
         nodes: work.nodes(),
-        before: work.before.get()?,
+        before: work.before().get()?,
         leftovers: Leftovers::of(plan),
         folders: [work.earlier_folders(), slice::from_ref(&work.plan.runtime)].concat(),
         creation_ms: milliseconds(*work.creation_time.get()?),

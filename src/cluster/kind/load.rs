@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::disk_space;
-use super::node_state::read_first;
+use super::node_state::read_before;
 use super::nodes::run;
 use super::prepared::Origin;
 use super::work::Work;
@@ -37,10 +37,10 @@ const NAMESPACE: &str = "--namespace=k8s.io";
 pub(super) async fn when_running(work: Arc<Work>) {
     let loading = async {
         work.all_running().await?;
-        // The state of a kept cluster is read after it has been wiped.
+        // If the cluster has been used before, each cell reads the state when it starts.
         let is_new = !matches!(work.origin.get(), Some(Origin::Kept(_)));
         if is_new && work.may_be_reused() {
-            read_first(&work).await?;
+            read_before(&work, &work.plan.rendered).await?;
         }
         load(&work).await
     };

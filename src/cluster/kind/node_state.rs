@@ -1,7 +1,7 @@
 //! The state that a cell's agents can leave on a node in addition to Kubernetes objects: folders on the host, and
 //! network interfaces.
 //!
-//! Only paths that didn't exist before the first cell are deleted.
+//! Only paths that didn't exist before the cell are deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,10 +73,10 @@ pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     try_join_all(killing).await.map(drop)
 }
 
-/// Reads the state of all nodes before the first cell.
-pub(super) async fn read_first(work: &Work) -> Result<(), Failure> {
-    let before = read(work, &host_paths(&work.plan.rendered)).await?;
-    work.before.set(Ok(before));
+/// Reads the state of all nodes before the pods of the cell with the manifests `rendered` start.
+pub(super) async fn read_before(work: &Work, rendered: &Rendered) -> Result<(), Failure> {
+    let before = read(work, &host_paths(rendered)).await?;
+    work.before().set(Ok(before));
     Ok(())
 }
 
@@ -143,7 +143,7 @@ fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[Stri
         seen.push("as before".to_owned());
     }
     let subject = "host paths and interfaces";
-    let expected = "as before the first cell";
+    let expected = "as before the cell";
     Evidence::new(subject, expected, seen.join(", "), is_clean).on(Some(node))
 }
 

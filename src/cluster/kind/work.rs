@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::claim::{Claim, Kept, KindResource, SEALS};
 use super::config::SEAL_FOLDER;
 use super::fingerprint::Fingerprint;
-use super::node_state::NodeStates;
+use super::node_state::{self, NodeStates};
 use super::prepared::Origin;
 use super::provider::KindContext;
 use super::{access, create, dns, engine_health, load, pod_network, stale};
@@ -61,8 +61,8 @@ pub(super) struct Work {
     pub(super) tuning: OnceLock<Vec<String>>,
     /// The fingerprint, if another cell may reuse the cluster.
     pub(super) fingerprint: OnceLock<Fingerprint>,
-    /// The state of the nodes before the first cell, if another cell may reuse the cluster.
-    pub(super) before: Milestone<NodeStates>,
+    /// The state of the nodes before the current cell, if another cell may reuse the cluster.
+    before: Mutex<Arc<Milestone<NodeStates>>>,
     /// Reached when the namespace of the previous cell is deleted.
     deletion: Mutex<Arc<Milestone<()>>>,
     /// How long the cluster took to come up.
@@ -103,7 +103,7 @@ impl Work {
             lost: Arc::clone(&tenant.lost),
             tuning: OnceLock::new(),
             fingerprint: OnceLock::new(),
-            before: Milestone::new(),
+            before: Mutex::new(Arc::new(Milestone::new())),
             deletion: Mutex::new(Arc::new(Milestone::reached_already(()))),
             creation_time: OnceLock::new(),
             tasks: TaskTracker::new(),
@@ -256,6 +256,11 @@ impl Work {
         self.tasks.spawn(task.in_current_span());
     }
 
+    /// The state of the nodes before the current cell.
+    pub(super) fn before(&self) -> Arc<Milestone<NodeStates>> {
+        Arc::clone(&self.before.lock())
+    }
+
     /// Waits in the background until the namespace of a cell is deleted.
     pub(super) fn watch_deletion(
         &self,
@@ -308,11 +313,17 @@ pub(super) fn attach(work: &Arc<Work>) {
     work.spawn(access::when_running(Arc::clone(work)));
 }
 
-/// Starts the tasks of the cell in the cluster.
-pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>) {
+/// Starts the tasks of the cell in the cluster, which another cell may have used before.
+pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>, is_reused: bool) {
     enter(work, tenant);
+    if is_reused {
+        *work.before.lock() = Arc::new(Milestone::new());
+    }
     let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
     tenant.spawn(async move {
+        if is_reused && let Err(failure) = node_state::read_before(&it, &cell.plan.rendered).await {
+            return cell.applied.set(Err(failure));
+        }
         let objects = cell.plan.rendered.objects();
         cell.applied.set(cell.apply(objects, &it.loaded).await);
     });

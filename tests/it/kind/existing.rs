@@ -60,14 +60,16 @@ ports = "any"
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn cells_leave_an_existing_cluster_unchanged() {
+fn cells_axes_and_commands_work_on_an_existing_cluster_and_leave_it_unchanged() {
     let hand = Hand::new();
     let (agent, mock) = load_images(&hand);
-    std::fs::write(
-        hand.scratch.path().join("matrix.toml"),
-        matrix(&agent, &mock),
-    )
-    .unwrap();
+    hand.wait_for_nodes();
+    assert_cells_leave_it_unchanged(&hand, &matrix(&agent, &mock));
+    assert_axes_and_commands_work(&hand, &agent, &mock);
+}
+
+fn assert_cells_leave_it_unchanged(hand: &Hand, matrix: &str) {
+    std::fs::write(hand.scratch.path().join("matrix.toml"), matrix).unwrap();
     // The cluster already has one of the two definitions, an object of it, and a role with the agent's name.
     let definition = include_str!("../../../deploy/kubernetes/crds/plexdhook-crd.yaml");
     let file = hand.scratch.path().join("crd.yaml");
@@ -84,42 +86,33 @@ fn cells_leave_an_existing_cluster_unchanged() {
         "--verb=get",
         "--resource=pods",
     ]);
-    hand.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "node",
-        "--all",
-        "--timeout=60s",
-    ]);
-    let before = listing(&hand);
+    let before = listing(hand);
     let kubeconfig = std::fs::read(hand.kubeconfig()).unwrap();
 
-    for _ in 0..2 {
-        let (code, output) = hand.run(&[]);
-        assert_eq!(code, Some(0), "{output}");
-        assert!(
-            output.contains(&format!("context kind-{}", hand.name)),
-            "{output}"
+    let (code, output) = hand.run(&[]);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(
+        output.contains(&format!("context kind-{}", hand.name)),
+        "{output}"
+    );
+    let run = record::read(&hand.scratch);
+    for config in ["default", "other"] {
+        let cell = record::cell(&run, &format!("k8s-1.34-n1-{config}"));
+        assert_eq!(record::deviations(cell, None), [] as [String; 0]);
+        let images = cell.phases.iter().find(|it| it.phase == Phase::Images);
+        assert_eq!(images.unwrap().execution, Execution::Simulated);
+        let cleanup = cell.phases.last().unwrap();
+        assert_eq!(cleanup.warnings(), [] as [String; 0]);
+        let other = record::cell(&run, &format!("k8s-1.33-n1-{config}"));
+        assert_eq!(other.verdict, CellVerdict::Skipped);
+        assert_eq!(
+            other.reason.as_deref(),
+            Some("cluster runs 1.34 with 1 node")
         );
-        let run = record::read(&hand.scratch);
-        for config in ["default", "other"] {
-            let cell = record::cell(&run, &format!("k8s-1.34-n1-{config}"));
-            assert_eq!(record::deviations(cell, None), [] as [String; 0]);
-            let images = cell.phases.iter().find(|it| it.phase == Phase::Images);
-            assert_eq!(images.unwrap().execution, Execution::Simulated);
-            let cleanup = cell.phases.last().unwrap();
-            assert_eq!(cleanup.warnings(), [] as [String; 0]);
-            let other = record::cell(&run, &format!("k8s-1.33-n1-{config}"));
-            assert_eq!(other.verdict, CellVerdict::Skipped);
-            assert_eq!(
-                other.reason.as_deref(),
-                Some("cluster runs 1.34 with 1 node")
-            );
-        }
-        assert_eq!(listing(&hand), before);
-        assert_eq!(std::fs::read(hand.kubeconfig()).unwrap(), kubeconfig);
-        record::assert_nothing_else_is_left(&hand.scratch, &run);
     }
+    assert_eq!(listing(hand), before);
+    assert_eq!(std::fs::read(hand.kubeconfig()).unwrap(), kubeconfig);
+    record::assert_nothing_else_is_left(&hand.scratch, &run);
 
     let (code, output) = hand.run(&["--filter", "k8s-1.33"]);
     assert_eq!(code, Some(4), "every cell is skipped: {output}");
@@ -128,7 +121,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
     let (code, output) = hand.run(&["--filter", "k8s-1.34 and default", "--keep", "always"]);
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains("get pods"), "{output}");
-    assert_ne!(listing(&hand), before);
+    assert_ne!(listing(hand), before);
     let (code, output) = hand.run(&["--filter", "k8s-1.34 and default"]);
     assert_eq!(code, Some(3), "{output}");
     assert!(output.contains("of another run exists"), "{output}");
@@ -138,7 +131,7 @@ fn cells_leave_an_existing_cluster_unchanged() {
         "{}",
         String::from_utf8_lossy(&gc.stdout)
     );
-    assert_eq!(listing(&hand), before);
+    assert_eq!(listing(hand), before);
 }
 
 /// The agent's image is that of the cell's value, and the values are in the environment.
@@ -150,19 +143,14 @@ curl -fsS "$MOCK_URL/test/assertions"
 test "$AXIS_HEARTBEATS" = slow
 "#;
 
-#[test]
-#[ignore = "needs kind (creates 1 cluster)"]
-fn further_axes_and_commands_work_on_an_existing_cluster() {
-    let hand = Hand::new();
-    let (agent, mock) = load_images(&hand);
-    hand.wait_for_nodes();
+fn assert_axes_and_commands_work(hand: &Hand, agent: &str, mock: &str) {
     let other = format!("{agent}-other");
     hand.node(&[
         "ctr",
         "--namespace=k8s.io",
         "images",
         "tag",
-        &full(&agent),
+        &full(agent),
         &full(&other),
     ]);
     // The run itself needs no programs and gets no `PATH`, so the command sets its own.
@@ -186,6 +174,10 @@ agent = {{ heartbeat = {{ interval = "1s" }} }}
 [heartbeats.fast]
 [images.mock]
 image = "{mock}"
+[phases.periodic]
+run = false
+[phases.restart]
+run = false
 [run]
 ports = "any"
 [[commands]]
@@ -200,7 +192,7 @@ run = ["./check.sh"]
     let line = "2 of 2 cells with heartbeats-fast failed, 0 of 2 others";
     assert!(output.contains(line), "{output}");
     let run = record::read(&hand.scratch);
-    for (value, image) in [("one", &agent), ("other", &other)] {
+    for (value, image) in [("one", agent), ("other", &other)] {
         for heartbeats in ["slow", "fast"] {
             let id = format!("k8s-1.34-n1-default-agent-{value}-heartbeats-{heartbeats}");
             let cell = record::cell(&run, &id);
@@ -217,7 +209,7 @@ run = ["./check.sh"]
                 .map_or(check.logs(), |failure| &failure.logs);
             let log = logs[0].lines.concat();
             assert!(
-                log.contains(&**image) && log.contains("registration_count"),
+                log.contains(image) && log.contains("registration_count"),
                 "{log}"
             );
             let failed = (!is_slow).then_some(CellVerdict::Failed);

@@ -1,23 +1,62 @@
-//! Failures below the level of the manifests are infrastructure failures, on real clusters as well.
+//! Causes other than the manifests, on a cluster that was created by hand: a user without a permission, and failures
+//! below the level of the manifests, which are infrastructure failures.
 
 use crate::support::by_hand::{Hand, failure};
-use e2e_matrix::event::FailureClass;
+use e2e_matrix::event::{FailureClass, Symptom};
 use e2e_matrix::matrix::Phase;
+
+/// Permissions for everything except watching pods.
+const PERMISSIONS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "blind"}, "rules": [
+    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "create", "update", "patch", "delete", "escalate", "bind"]},
+    {"apiGroups": ["*"], "resources": ["nodes", "events", "daemonsets", "deployments", "namespaces", "customresourcedefinitions"], "verbs": ["watch"]},
+    {"nonResourceURLs": ["*"], "verbs": ["get"]}]}"#;
+
+/// The reported cause is that the user may not watch pods, not that the API server does not respond.
+fn assert_rejected_watch_is_the_cause(hand: &Hand) {
+    let command = format!(
+        "echo '{PERMISSIONS}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -"
+    );
+    hand.node(&["sh", "-c", &command]);
+    hand.kubectl(&["create", "serviceaccount", "blind"]);
+    let bind = [
+        "create",
+        "clusterrolebinding",
+        "blind",
+        "--clusterrole=blind",
+        "--serviceaccount=default:blind",
+    ];
+    hand.kubectl(&bind);
+    let of_admin = std::fs::read(hand.kubeconfig()).unwrap();
+    hand.become_account("blind");
+    let failed = failure(hand).unwrap();
+    std::fs::write(hand.kubeconfig(), of_admin).unwrap();
+    assert_eq!(failed.phase, Phase::Readiness, "{failed:?}");
+    assert_eq!(
+        failed.failure.symptom,
+        Symptom::BadConfiguration,
+        "{failed:?}"
+    );
+    let cause = "pods: pods is forbidden";
+    assert!(failed.failure.message.contains(cause), "{failed:?}");
+    assert_eq!(failed.code, Some(2), "{failed:?}");
+}
 
 /// Runs `command` in the node. Then `phase` must fail with an infrastructure failure, and the exit code must match.
 fn assert_infrastructure(hand: &Hand, command: &str, phase: Phase) {
     hand.node(&["sh", "-c", command]);
-    let failed = failure(hand, "").unwrap_or_else(|error| panic!("{command}: {error}"));
+    let failed = failure(hand).unwrap_or_else(|error| panic!("{command}: {error}"));
     assert_eq!(failed.phase, phase, "{command}: {failed:?}");
     let class = failed.failure.class();
     assert_eq!(class, FailureClass::Infrastructure, "{command}: {failed:?}");
     assert_eq!(failed.code, Some(3), "{command}: {failed:?}");
 }
 
+/// The failures of the node come last, because nothing repairs them.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn a_full_disk_a_stopped_kubelet_and_a_killed_api_server_are_not_the_manifests_fault() {
+fn a_rejected_watch_and_failures_of_a_node_are_not_the_manifests_fault() {
     let hand = Hand::with_images();
+    assert_rejected_watch_is_the_cause(&hand);
     let fill = "mount -t tmpfs -o size=4k tmpfs /var/lib/kubelet/pods && ! cat /dev/zero > /var/lib/kubelet/pods/full";
     assert_infrastructure(&hand, fill, Phase::Readiness);
     // Lazily, because the previous cell's pods may still be ending.

@@ -66,6 +66,7 @@ fn a_real_plexd_and_the_reference_agent_run_side_by_side() {
     let manifests = snapshot::folder().join("manifests");
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.34\", \"1.36\"]\nagent = [\"reference\", \"snapshot\"]\n\
+         [run]\njobs = 2\n\
          [deploy]\nprobes = false\n\
          [agent.reference]\n[agent.snapshot]\nimage = \"{IMAGE}\"\nmanifests = {manifests:?}\n\
          [agent.snapshot.agent]\n\

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Scratch, record};
-use e2e_matrix::cluster::images::{self, image_names};
+use e2e_matrix::cluster::images::{self, ImageNames, image_names};
 use e2e_matrix::event::Failure;
 use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Images, Phase};
@@ -174,11 +174,15 @@ impl Failed {
     }
 }
 
-/// Runs a cell with the reference images and `settings`. Returns how it failed; if it did not fail, returns the output.
-pub(crate) fn failure(hand: &Hand, settings: &str) -> Result<Failed, String> {
+/// The names of the reference images.
+pub(crate) fn reference_images() -> ImageNames {
     let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
-    let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
-    let (agent, mock) = (names.agent, names.mock);
+    image_names(&Images::default(), Path::new("."), &runner).unwrap()
+}
+
+/// Runs a cell with the reference images. Returns how it failed; if it did not fail, returns the output.
+pub(crate) fn failure(hand: &Hand) -> Result<Failed, String> {
+    let ImageNames { agent, mock, .. } = reference_images();
     let matrix = format!(
         r#"
 [matrix]
@@ -194,7 +198,7 @@ mock-timeout = "25s"
 timeout = "30s"
 [run]
 ports = "any"
-{settings}"#
+"#
     );
     std::fs::write(hand.scratch.path().join("matrix.toml"), matrix).unwrap();
     let (code, printed) = hand.run(&[]);

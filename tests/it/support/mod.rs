@@ -2,7 +2,7 @@
 
 pub(crate) mod by_hand;
 pub(crate) mod canaries;
-pub(crate) mod in_turn;
+pub(crate) mod cases;
 pub(crate) mod inherited;
 pub(crate) mod listeners;
 pub(crate) mod manifests;
