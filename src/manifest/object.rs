@@ -103,6 +103,27 @@ impl Object {
         self.namespace.as_deref().is_none_or(|own| own == namespace)
     }
 
+    /// The JSON pointer to the specification of its pods, if it is or creates pods.
+    pub(super) fn pod_spec(&self) -> &'static str {
+        match self.kind.as_str() {
+            "Pod" => "/spec",
+            "CronJob" => "/spec/jobTemplate/spec/template/spec",
+            _ => "/spec/template/spec",
+        }
+    }
+
+    /// The paths on nodes that its pods mount, or that a `PersistentVolume` offers.
+    pub(super) fn host_paths(&self) -> impl Iterator<Item = &str> {
+        let volumes = self.value.pointer(&format!("{}/volumes", self.pod_spec()));
+        let volumes = volumes.and_then(Value::as_array).into_iter().flatten();
+        let offered = (self.kind == "PersistentVolume").then(|| self.value.get("spec"));
+        let volumes = volumes.chain(offered.flatten());
+        volumes.filter_map(|volume| {
+            let path = volume.pointer("/hostPath/path");
+            path.or_else(|| volume.pointer("/local/path"))?.as_str()
+        })
+    }
+
     /// Kind and name, for messages.
     pub fn title(&self) -> String {
         format!("{} {}", self.kind, self.name)

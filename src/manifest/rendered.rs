@@ -1,6 +1,6 @@
 //! A rendered deployment: complete, checked, and in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodTemplateSpec, Service};
@@ -61,6 +61,12 @@ impl Rendered {
     /// Every object, in the order of application.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.steps.values().flatten()
+    }
+
+    /// The paths on nodes that any object uses, each once.
+    pub fn host_paths(&self) -> Vec<String> {
+        let paths: BTreeSet<&str> = self.objects().flat_map(Object::host_paths).collect();
+        paths.into_iter().map(str::to_owned).collect()
     }
 
     /// The object with this kind and name, in the cell's namespace or cluster-scoped.

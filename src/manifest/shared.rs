@@ -104,13 +104,12 @@ fn update_role_ref(object: &mut Object, namespace: &str, roles: &BTreeSet<String
     }
 }
 
-const VOLUMES: &str = "/spec/template/spec/volumes";
-
 /// Moves the folders in which a workload stores data on its node to `folder`. Paths that must already exist on the
 /// node, such as devices, are preserved.
 fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
     let whole = object.place("");
-    let volumes = object.value.pointer_mut(VOLUMES);
+    let path = format!("{}/volumes", object.pod_spec());
+    let volumes = object.value.pointer_mut(&path);
     let volumes = volumes.and_then(Value::as_array_mut).into_iter().flatten();
     let mut problems = Vec::new();
     for (index, volume) in volumes.enumerate() {
@@ -120,7 +119,10 @@ fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
         match host.get("type").and_then(Value::as_str) {
             None | Some("" | "DirectoryOrCreate") => move_below(host, folder),
             Some("FileOrCreate") => problems.push(ManifestProblem::new(
-                whole.below(&format!("spec.template.spec.volumes[{index}].hostPath")),
+                whole.below(&format!(
+                    "{}[{index}].hostPath",
+                    path[1..].replace('/', ".")
+                )),
                 "a file on the node can't be moved to the cell's folder",
                 "mount its parent folder with the type `DirectoryOrCreate` instead",
             )),

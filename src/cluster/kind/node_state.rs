@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::Docker;
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::PodSpec;
 use serde::{Deserialize, Serialize};
 
 use super::nodes;
@@ -52,18 +51,6 @@ pub(super) struct NodeState {
 /// The states of all nodes at one moment.
 pub(super) type NodeStates = BTreeMap<NodeName, NodeState>;
 
-/// The host paths that the pods of `rendered` use.
-pub(super) fn host_paths(rendered: &Rendered) -> Vec<String> {
-    let agent = rendered.agent().daemon_set.spec.template.spec.as_ref();
-    let mock = rendered.mock().deployment.spec.template.spec.as_ref();
-    let volumes = |pod: &PodSpec| pod.volumes.clone().unwrap_or_default();
-    let volumes = [agent, mock].into_iter().flatten().flat_map(volumes);
-    let paths: BTreeSet<String> = volumes
-        .filter_map(|volume| volume.host_path.map(|host| host.path))
-        .collect();
-    paths.into_iter().collect()
-}
-
 /// Kills all containers of the pods in `namespace`, which the API server doesn't list anymore.
 pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
@@ -75,7 +62,7 @@ pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
 
 /// Reads the state of all nodes before the pods of the cell with the manifests `rendered` start.
 pub(super) async fn read_before(work: &Work, rendered: &Rendered) -> Result<(), Failure> {
-    let before = read(work, &host_paths(rendered)).await?;
+    let before = read(work, &rendered.host_paths()).await?;
     work.before().set(Ok(before));
     Ok(())
 }

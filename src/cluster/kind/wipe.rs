@@ -54,7 +54,7 @@ impl Leftovers {
             namespace: plan.namespace.clone(),
             objects: scoped.collect(),
             elsewhere: outside.map(Object::title).collect(),
-            paths: node_state::host_paths(&plan.rendered),
+            paths: plan.rendered.host_paths(),
         }
     }
 }

@@ -75,12 +75,9 @@ fn foreign_pods(findings: &mut Findings<'_>, selector: &LabelSelector) {
 
 /// The labels of an object's pods, if it has pods.
 fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
-    let metadata = match object.kind.as_str() {
-        "Pod" => "/metadata",
-        "CronJob" => "/spec/jobTemplate/spec/template/metadata",
-        _ => "/spec/template/metadata",
-    };
-    let labels = object.value.pointer(metadata)?.get("labels")?.as_object()?;
+    let pod = object.pod_spec().strip_suffix("/spec")?;
+    let labels = object.value.pointer(&format!("{pod}/metadata/labels"))?;
+    let labels = labels.as_object()?;
     let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
     Some(labels.iter().filter_map(text).collect())
 }

@@ -120,6 +120,36 @@ fn host_paths_are_in_the_cells_folder() {
 }
 
 #[test]
+fn host_paths_of_further_pods_are_in_the_cells_folder_too() {
+    let pod = "containers: [{name: c, image: c}], volumes: [{name: v, hostPath: {path: /data}}]";
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{{pod}}}\n---\n\
+         apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: j}}\n\
+         spec: {{schedule: '* * * * *', jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, {pod}}}}}}}}}}}\n---\n\
+         apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: s}}\n\
+         spec: {{serviceName: s, selector: {{matchLabels: {{a: s}}}}, template: {{metadata: {{labels: {{a: s}}}}, spec: {{{pod}}}}}}}\n"
+    );
+    let rendered = in_shared_cluster(with_file("further.yaml", text)).rendered();
+    for (kind, name) in [("Pod", "p"), ("CronJob", "j"), ("StatefulSet", "s")] {
+        let object = rendered.object(kind, name).unwrap();
+        let paths: Vec<_> = object.host_paths().collect();
+        assert_eq!(paths, ["/var/lib/plexd-e2e/plexd-e2e/data"], "{kind}");
+    }
+}
+
+#[test]
+fn the_host_paths_of_all_objects_are_known() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n\
+                spec: {containers: [{name: c, image: c}], volumes: [{name: v, hostPath: {path: /of-pod}}]}\n---\n\
+                apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: v}\nspec: {hostPath: {path: /of-volume}}\n";
+    let rendered = Case::new(with_file("further.yaml", text.to_owned())).rendered();
+    assert_eq!(
+        rendered.host_paths(),
+        ["/of-pod", "/of-volume", "/var/lib/plexd", "/var/run/plexd"]
+    );
+}
+
+#[test]
 fn changes_to_the_whole_cluster_are_rejected() {
     let mock = include_str!("../../../deploy/mock-api/mock-api.yaml");
     let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: mine\nvalue: 1\n";
