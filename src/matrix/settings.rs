@@ -243,7 +243,7 @@ pub struct RunSettings {
     pub retry: RetrySettings,
     /// When to keep a cell's cluster.
     pub keep: Keep,
-    /// Whether cells that need the same cluster and agent share a kind cluster, one after another.
+    /// Whether cells that need the same cluster and agent image share a kind cluster, one after another.
     pub reuse: bool,
     /// Whether kind clusters may be clones of prepared ones.
     pub prepared: Prepared,

@@ -29,7 +29,7 @@ pub(crate) struct ClusterOptions {
         value_parser = one_of(&KEEP)
     )]
     keep: Option<Keep>,
-    /// Let cells that need the same cluster and agent share a kind cluster
+    /// Let cells that need the same cluster and agent image share a kind cluster
     ///
     /// The cells may differ in their config and on further axes, but not in Kubernetes version, node count, node image, kind's configuration, or the agent's image. They run one after another. Between two cells, the cluster is wiped and verified to be empty. A cluster that an earlier run kept with `--keep` is also wiped and reused.
     #[arg(long, env = "E2E_MATRIX_REUSE")]

@@ -50,7 +50,7 @@ pub struct KindOptions {
     pub base: PathBuf,
     /// Whether to use the settings that make a cluster usable sooner.
     pub fast_setup: bool,
-    /// Whether cells that need the same cluster and agent share a cluster, one after another.
+    /// Whether cells that need the same cluster and agent image share a cluster, one after another.
     pub reuse: bool,
     /// Whether clusters may be clones of templates.
     pub prepared: Prepared,

@@ -37,7 +37,7 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         /// Whether kind clusters may be clones of prepared ones: `"auto"`, `"never"`. See
         /// [prepared clusters](prepared.md).
         "prepared": choice(Prepared::NAMES) => run.prepared;
-        /// Let cells that need the same cluster and agent share a kind cluster, one after another. See
+        /// Let cells that need the same cluster and agent image share a kind cluster, one after another. See
         /// [reusing](keep-and-reuse.md#--reuse).
         "reuse": boolean() => run.reuse;
         /// Skip cells whose node image is neither local nor in its registry, instead of ending the run with an
