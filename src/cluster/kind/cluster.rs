@@ -108,7 +108,7 @@ impl Tenancy {
         if self.after.is_none() {
             work::begin(&self.work, &self.tenant);
         }
-        work::start_cell(&self.work, &self.tenant, self.after.is_some());
+        work::start_cell(&self.work, &self.tenant);
     }
 
     /// The template, if the cluster is a clone that no cell has verified yet.

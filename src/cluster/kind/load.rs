@@ -10,9 +10,7 @@ use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::disk_space;
-use super::node_state::read_before;
 use super::nodes::run;
-use super::prepared::Origin;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::images::{Archive, ArchivedImage};
@@ -32,16 +30,10 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The namespace of containerd that Kubernetes uses.
 const NAMESPACE: &str = "--namespace=k8s.io";
 
-/// When the nodes' containers are running, reads the state of the nodes if another cell may reuse the cluster, and
-/// loads the images.
+/// Loads the images when the nodes' containers are running.
 pub(super) async fn when_running(work: Arc<Work>) {
     let loading = async {
         work.all_running().await?;
-        // If the cluster has been used before, each cell reads the state when it starts.
-        let is_new = !matches!(work.origin.get(), Some(Origin::Kept(_)));
-        if is_new && work.may_be_reused() {
-            read_before(&work, &work.plan.rendered).await?;
-        }
         load(&work).await
     };
     work.loaded.set(loading.await);

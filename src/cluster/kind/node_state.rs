@@ -60,8 +60,9 @@ pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     try_join_all(killing).await.map(drop)
 }
 
-/// Reads the state of all nodes before the pods of the cell with the manifests `rendered` start.
+/// Reads the state of all nodes as soon as they run, before the pods of the cell with the manifests `rendered` start.
 pub(super) async fn read_before(work: &Work, rendered: &Rendered) -> Result<(), Failure> {
+    work.all_running().await?;
     let before = read(work, &rendered.host_paths()).await?;
     work.before().set(Ok(before));
     Ok(())

@@ -314,14 +314,14 @@ pub(super) fn attach(work: &Arc<Work>) {
 }
 
 /// Starts the tasks of the cell in the cluster, which another cell may have used before.
-pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>, is_reused: bool) {
+pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     enter(work, tenant);
-    if is_reused {
-        *work.before.lock() = Arc::new(Milestone::new());
-    }
+    *work.before.lock() = Arc::new(Milestone::new());
     let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
     tenant.spawn(async move {
-        if is_reused && let Err(failure) = node_state::read_before(&it, &cell.plan.rendered).await {
+        if it.may_be_reused()
+            && let Err(failure) = node_state::read_before(&it, &cell.plan.rendered).await
+        {
             return cell.applied.set(Err(failure));
         }
         let objects = cell.plan.rendered.objects();

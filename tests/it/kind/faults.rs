@@ -50,7 +50,7 @@ fn every_fault_fails_exactly_its_phase_on_prepared_clusters() {
             .all(|seen| seen.starts_with("prepared, from template ")),
         "{origins:?}"
     );
-    let limited = record::cell(&run, "k8s-1.36-n2-silent-worker");
+    let limited = record::cell(&run, "k8s-1.36-n3-silent-worker");
     reported_node::assert_failure_names(limited, "worker");
     reported_node::assert_reports_name(&record::folder(&scratch), limited, "worker");
     assert_nothing_is_left(&scratch, &run);

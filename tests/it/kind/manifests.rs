@@ -10,7 +10,7 @@ use e2e_matrix::matrix::Phase;
 struct Row {
     name: &'static str,
     pointer: String,
-    value: &'static str,
+    value: Value,
     phase: &'static str,
     symptom: &'static str,
     word: &'static str,
@@ -33,7 +33,7 @@ fn row(line: &'static str) -> Row {
         pointer: pointer
             .replace("POD", pod)
             .replace("PLEXD", &format!("{pod}/containers/0")),
-        value,
+        value: serde_json::from_str(value).unwrap(),
         phase,
         symptom,
         word,
@@ -67,11 +67,10 @@ fn every_wrong_manifest_fails_with_its_cause() {
         let tolerations = json!([{"operator": "Exists"}]);
         let of_mock = "/spec/template/spec/tolerations";
         manifests.edit("mock-api/mock-api.yaml", of_mock, &tolerations);
-        let value: Value = serde_json::from_str(row.value).unwrap();
         if row.pointer == "+" {
-            manifests.add(&value);
+            manifests.add(&row.value);
         } else {
-            manifests.edit("kubernetes/daemonset.yaml", &row.pointer, &value);
+            manifests.edit("kubernetes/daemonset.yaml", &row.pointer, &row.value);
         }
     }
     cases.run(TABLES, |case, phase, failure| {

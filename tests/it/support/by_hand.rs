@@ -5,11 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Scratch, record};
-use e2e_matrix::cluster::images::{self, ImageNames, image_names};
+use e2e_matrix::cluster::images::{self, image_names};
 use e2e_matrix::event::Failure;
 use e2e_matrix::machine::StateFolder;
 use e2e_matrix::matrix::{Images, Phase};
-use e2e_matrix::record::RunModel;
 
 const NODE_IMAGE: &str = "kindest/node:v1.34.4";
 /// A timeout far longer than the cells should take.
@@ -157,32 +156,11 @@ pub(crate) struct Failed {
     pub(crate) failure: Failure,
 }
 
-impl Failed {
-    /// How the only cell of `run` failed. If it did not fail, returns what was printed.
-    pub(crate) fn of(run: &RunModel, code: Option<i32>, printed: &str) -> Result<Self, String> {
-        let mut phases = run.cells.iter().flat_map(|cell| &cell.phases);
-        let failed = phases.find_map(|phase| {
-            let failure = phase.failure()?.clone();
-            let phase = phase.phase;
-            Some(Self {
-                code,
-                phase,
-                failure,
-            })
-        });
-        failed.ok_or_else(|| format!("no phase failed, exit code {code:?}: {printed}"))
-    }
-}
-
-/// The names of the reference images.
-pub(crate) fn reference_images() -> ImageNames {
-    let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
-    image_names(&Images::default(), Path::new("."), &runner).unwrap()
-}
-
 /// Runs a cell with the reference images. Returns how it failed; if it did not fail, returns the output.
 pub(crate) fn failure(hand: &Hand) -> Result<Failed, String> {
-    let ImageNames { agent, mock, .. } = reference_images();
+    let runner = PathBuf::from(env!("CARGO_BIN_EXE_e2e-matrix"));
+    let names = image_names(&Images::default(), Path::new("."), &runner).unwrap();
+    let (agent, mock) = (names.agent, names.mock);
     let matrix = format!(
         r#"
 [matrix]
@@ -202,5 +180,15 @@ ports = "any"
     );
     std::fs::write(hand.scratch.path().join("matrix.toml"), matrix).unwrap();
     let (code, printed) = hand.run(&[]);
-    Failed::of(&record::read(&hand.scratch), code, &printed)
+    let run = record::read(&hand.scratch);
+    let failed = run.cells[0].failed_phase().and_then(|phase| {
+        let failure = phase.failure()?.clone();
+        let phase = phase.phase;
+        Some(Failed {
+            code,
+            phase,
+            failure,
+        })
+    });
+    failed.ok_or_else(|| format!("no phase failed, exit code {code:?}: {printed}"))
 }

@@ -3,9 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e_matrix::event::Failure;
+use e2e_matrix::event::{CellVerdict, Failure};
 use e2e_matrix::matrix::Phase;
-use e2e_matrix::record::model::CellModel;
 
 use super::inherited::{ENGINE, inherited};
 use super::manifests::Manifests;
@@ -40,7 +39,7 @@ impl Cases {
     }
 
     /// Runs all cells in one cluster, with `tables` added to the matrix file. Each cell must fail with a cause for which
-    /// `expects` returns `true`. It is called with the number of the case.
+    /// `expects` returns `true`, and have the verdict of its class. `expects` is called with the number of the case.
     pub(crate) fn run(&self, tables: &str, expects: impl Fn(usize, Phase, &Failure) -> bool) {
         let config = |name: &&str| {
             let keys = self.config;
@@ -67,12 +66,18 @@ impl Cases {
             .enumerate()
             .filter_map(|(case, name)| {
                 let cell = record::cell(&run, &format!("k8s-1.34-n{nodes}-{name}"));
-                let failed = failed(cell);
-                let fits = failed.is_some_and(|(phase, failure)| expects(case, phase, failure));
+                let failed = cell.failed_phase();
+                let failed = failed.and_then(|phase| Some((phase.phase, phase.failure()?)));
+                let fits = failed.is_some_and(|(phase, failure)| {
+                    let verdict = CellVerdict::of_class(failure.class());
+                    expects(case, phase, failure) && cell.verdict == verdict
+                });
                 (!fits).then(|| format!("{name}: {failed:?}"))
             })
             .collect();
         assert!(wrong.is_empty(), "{}\n{stderr}", wrong.join("\n"));
+        // Among the failures are some of the class product.
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
         // A cluster isn't reused if its last cell has mounted what belongs to the node.
         let unusable = stderr.matches("belongs to the node and may have been changed");
         let reused = run.cells.iter().map(record::origin);
@@ -84,10 +89,4 @@ impl Cases {
         );
         record::assert_nothing_else_is_left(&self.scratch, &run);
     }
-}
-
-/// The phase in which a cell failed, and how.
-fn failed(cell: &CellModel) -> Option<(Phase, &Failure)> {
-    let mut phases = cell.phases.iter();
-    phases.find_map(|phase| Some((phase.phase, phase.failure()?)))
 }
