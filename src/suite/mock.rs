@@ -12,9 +12,11 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use eventsource_stream::{EventStreamError, Eventsource};
 use futures::TryStreamExt;
 use jiff::Timestamp;
+use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -159,8 +161,10 @@ impl MockClient {
             .connect_timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(|error| {
-                let message = format!("failed to create a client for the mock: {}", chain(&error));
-                Failure::new(Symptom::ForwardLost, message)
+                lost(format!(
+                    "failed to create a client for the mock: {}",
+                    chain(&error)
+                ))
             })?;
         let base = format!("http://{address}");
         let (sender, link) = watch::channel(Link::Down(Instant::now()));
@@ -201,17 +205,14 @@ impl MockClient {
     /// Requests the current counters: per node if the mock counts per node, otherwise in total.
     pub(crate) async fn read(&self, deadline: &Deadline) -> Result<View, Failure> {
         let response = self.get(Source::Nodes.path(), deadline).await?;
-        if response.status().is_client_error() {
-            let response = self.get(Source::Totals.path(), deadline).await?;
-            let response = response.error_for_status().map_err(|error| lost(&error))?;
-            let Totals(totals) = response.json().await.map_err(|error| lost(&error))?;
+        if response.status.is_client_error() {
+            let Totals(totals) = self.get(Source::Totals.path(), deadline).await?.parse()?;
             return Ok(View {
                 totals,
                 ..View::default()
             });
         }
-        let response = response.error_for_status().map_err(|error| lost(&error))?;
-        let Nodes { instance, nodes } = response.json().await.map_err(|error| lost(&error))?;
+        let Nodes { instance, nodes } = response.parse()?;
         Ok(View {
             instance,
             nodes: Some(nodes),
@@ -227,11 +228,11 @@ impl MockClient {
     ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
         let path = format!("/test/last-requests/{endpoint}");
         let response = self.get(&path, deadline).await?;
-        if !response.status().is_success() {
+        if !response.status.is_success() {
             return Ok(BTreeMap::new());
         }
-        let text = response.bytes().await.map_err(|error| lost(&error))?;
-        let bodies: BTreeMap<String, String> = serde_json::from_slice(&text).unwrap_or_default();
+        let bodies: BTreeMap<String, String> =
+            serde_json::from_slice(&response.body).unwrap_or_default();
         let decoded = bodies
             .into_iter()
             .filter_map(|(id, body)| Some((id, STANDARD.decode(body).ok()?)));
@@ -248,35 +249,66 @@ impl MockClient {
         let query = node.map_or_else(String::new, |node| format!("?node={node}"));
         let path = format!("/test/last-request/{endpoint}{query}");
         let response = self.get(&path, deadline).await?;
-        if response.status() == reqwest::StatusCode::NOT_FOUND {
+        if response.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let response = response.error_for_status().map_err(|error| lost(&error))?;
-        let body = response.bytes().await.map_err(|error| lost(&error))?;
-        Ok(Some(body.to_vec()))
+        Ok(Some(response.successful()?.body.to_vec()))
     }
 
-    /// Sends a request, and retries it until there is a response, because a lost connection may come back.
-    async fn get(&self, path: &str, deadline: &Deadline) -> Result<reqwest::Response, Failure> {
+    /// Sends a request, and retries it until there is a complete response, because a lost connection may come back, and
+    /// a busy mock may not send the whole body in time.
+    async fn get(&self, path: &str, deadline: &Deadline) -> Result<Response, Failure> {
         let url = format!("{}{path}", self.base);
-        let request = || self.http.get(&url).timeout(REQUEST_TIMEOUT).send();
+        let request = || fetch(self.http.clone(), url.clone());
         let requesting =
             backon::Retryable::retry(request, retries().with_total_delay(Some(LOST_AFTER)));
         match deadline.run(requesting).await {
-            Ok(response) => response.map_err(|error| lost(&error)),
-            Err(timed_out) => Err(Failure::new(
-                Symptom::ForwardLost,
-                format!("the mock did not respond to `{path}`: {timed_out}"),
-            )),
+            Ok(response) => response
+                .map_err(|error| lost(format!("the mock can't be reached: {}", chain(&error)))),
+            Err(timed_out) => Err(lost(format!(
+                "the mock did not respond to `{path}`: {timed_out}"
+            ))),
         }
     }
 }
 
-fn lost(error: &reqwest::Error) -> Failure {
-    Failure::new(
-        Symptom::ForwardLost,
-        format!("the mock can't be reached: {}", chain(error)),
-    )
+async fn fetch(http: reqwest::Client, url: String) -> reqwest::Result<Response> {
+    let response = http.get(&url).timeout(REQUEST_TIMEOUT).send().await?;
+    let status = response.status();
+    let body = response.bytes().await?;
+    Ok(Response { url, status, body })
+}
+
+/// A complete response of the mock.
+struct Response {
+    url: String,
+    status: StatusCode,
+    body: Bytes,
+}
+
+impl Response {
+    /// This response, or the failure if its status isn't one of success.
+    fn successful(self) -> Result<Self, Failure> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let Self { url, status, .. } = self;
+        Err(lost(format!("the mock responded to {url} with {status}")))
+    }
+
+    /// The body of a successful response, which is JSON.
+    fn parse<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        let Self { url, body, .. } = self.successful()?;
+        serde_json::from_slice(&body).map_err(|error| {
+            lost(format!(
+                "failed to parse the mock's response to {url}: {error}"
+            ))
+        })
+    }
+}
+
+fn lost(message: String) -> Failure {
+    Failure::new(Symptom::ForwardLost, message)
 }
 
 fn retries() -> ExponentialBuilder {
@@ -449,7 +481,11 @@ impl FollowError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::deadline::RunClock;
 
     fn totals(heartbeats: u64) -> View {
         let mut view = View::default();
@@ -489,5 +525,33 @@ mod tests {
             let is_restarted = matches!(detector.link(view), Link::Restarted);
             assert_eq!(is_restarted, instance == "b");
         }
+    }
+
+    #[tokio::test]
+    async fn a_response_that_breaks_off_is_requested_again() {
+        // The client needs one, although it doesn't use TLS. Fails if another test has installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let body = r#"{"instance": "a", "nodes": {}}"#;
+            for length in [body.len() / 2, body.len()] {
+                let (mut connection, _) = listener.accept().unwrap();
+                let read = connection.read(&mut [0; 4096]).unwrap();
+                assert_ne!(read, 0);
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                connection.write_all(head.as_bytes()).unwrap();
+                connection.write_all(&body.as_bytes()[..length]).unwrap();
+            }
+        });
+        let mock = MockClient {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            base: format!("http://{address}"),
+            link: watch::channel(Link::Down(Instant::now())).1,
+            follower: tokio::spawn(async {}),
+        };
+        let deadline = RunClock::new().deadline(Duration::from_secs(10));
+        let view = mock.read(&deadline).await.unwrap();
+        assert_eq!(view.instance, "a");
     }
 }
