@@ -65,7 +65,7 @@ impl CliError {
         }
     }
 
-    /// Wraps a cause in the error that a file or folder of the user can't be read: "failed to `what`".
+    /// Turns a cause into the error for a user's file or folder that can't be read: "failed to `what`".
     pub(super) fn unreadable(what: String) -> impl Fn(io::Error) -> Self {
         move |source| Self::Rejected {
             message: format!("failed to {what}"),
@@ -83,7 +83,7 @@ impl CliError {
         }
     }
 
-    /// Turns a cause into the error that something can't be written to `folder`.
+    /// Turns a cause into the error for a `folder` that can't be written to.
     pub(super) fn unwritten(folder: &Path) -> impl Fn(io::Error) -> Self {
         Self::io(format!("write to the folder {}", folder.display()))
     }

@@ -14,7 +14,7 @@ const LATEST: &str = "latest";
 
 /// A run on disk.
 pub(super) struct Recorded {
-    /// Its folder, where its reports go.
+    /// Its folder, to which its reports are written.
     pub(super) folder: PathBuf,
     /// Its record.
     pub(super) record: PathBuf,

@@ -50,7 +50,8 @@ pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     Ok(outcome)
 }
 
-/// Prints the resources that may be left, and the command that deletes them. A closed stderr must not end the run.
+/// Prints the resources that may be left behind, and the command that deletes them. A closed stderr must not end the
+/// run.
 pub(super) fn report_leftovers(left: &[Resource], gc: &str) {
     let left = left.iter().map(|resource| format!("  {resource}\n"));
     let what: String = left.collect();

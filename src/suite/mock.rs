@@ -528,9 +528,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_response_that_breaks_off_is_requested_again() {
-        // The client needs one, although it doesn't use TLS. Fails if another test has installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    async fn a_request_is_retried_if_its_response_breaks_off() {
+        // The client needs a TLS provider, although it connects without TLS. Another test may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {

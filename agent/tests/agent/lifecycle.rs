@@ -277,8 +277,8 @@ async fn an_api_that_starts_late_is_used() {
     );
 }
 
-/// An address where another server answers the first connection, as long as it is kept open. All later connections are passed on
-/// to `mock`.
+/// An address at which another server answers the first connection, as long as that is kept open. All later
+/// connections are passed on to `mock`.
 async fn wrong_server_before(mock: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("the listener is bound");

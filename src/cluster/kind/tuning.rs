@@ -19,8 +19,8 @@ pub(super) const DNS_PATCH: (&str, &str) = (
 /// The first version whose kubeadm accepts a patch of its DNS deployment.
 const DNS_PATCHED_SINCE: KubernetesVersion = version_1(32);
 
-/// The last version whose controller manager starts its controllers only after looking for nodes, which it does for the
-/// first time after ten seconds.
+/// The last version whose controller manager first looks for nodes ten seconds after its start, and starts its
+/// controllers only after that.
 const LATE_NODE_IPAM: KubernetesVersion = version_1(30);
 
 /// The first version in which the administrator's kubeconfig needs role bindings.

@@ -60,8 +60,8 @@ where
     Ok(())
 }
 
-/// Deletes an object, and waits until it is gone; in the foreground, also until its dependents are gone. An object that
-/// doesn't exist counts as gone.
+/// Deletes an object, and waits until it is gone. With foreground deletion, its dependents are then gone as well. An
+/// object that doesn't exist counts as gone.
 pub(crate) async fn delete(
     api: &Api<DynamicObject>,
     name: &str,

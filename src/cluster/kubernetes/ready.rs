@@ -208,8 +208,8 @@ pub(crate) fn state(pod: &Pod) -> String {
     }
 }
 
-/// The failure if agents aren't ready when the deadline passes. The agent is responsible only if its program runs, and
-/// the node only if it isn't ready.
+/// The failure if agents aren't ready when the deadline passes. It blames the agent only if the agent's program is
+/// running, and the node only if the node isn't ready.
 fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> Failure {
     let missing = unmet_nodes(evidence);
     let first = nodes.iter().find(|node| missing.contains(&node.as_str()));
@@ -255,7 +255,7 @@ fn warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     warnings.max_by_key(rank)?.message.clone()
 }
 
-/// The problem that the mock was restarted, which loses its counters.
+/// The problem if the mock was restarted and has therefore lost its counters.
 pub(super) fn mock_restarted(snapshot: &Snapshot) -> Option<Suspicion> {
     let restarted = snapshot
         .pods_of(Owner::Mock)

@@ -86,7 +86,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Deletes an agent's pod. A new one starts when the process has ended, even if nothing waits for it.
+    /// Deletes an agent's pod, and starts a new one when the old pod's process has ended. A spawned task does both,
+    /// even if no caller waits for the new pod.
     pub(super) fn replace(self: &Arc<Self>, agent: PodStatus) {
         let controller = Arc::clone(self);
         self.spawn(async move {

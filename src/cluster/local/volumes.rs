@@ -22,7 +22,7 @@ pub(super) struct Folder {
     path: PathBuf,
     files: Files,
     sub_folders: Vec<PathBuf>,
-    /// Whether the volume's source provides the content, so that the container must not change it.
+    /// Whether the container must not change the content, because the volume's source provides it.
     read_only: bool,
 }
 

@@ -57,7 +57,8 @@ fn check(findings: &mut Findings<'_>, selector: &LabelSelector, template: &PodTe
     }
 }
 
-/// Reports other objects whose pods also match the selector, because the pods couldn't be told apart.
+/// Reports other objects whose pods also match the selector, because nothing would distinguish their pods from those
+/// of this object.
 fn foreign_pods(findings: &mut Findings<'_>, selector: &LabelSelector) {
     let own = findings.object;
     let objects = findings.deployed.objects.iter();

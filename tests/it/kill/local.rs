@@ -35,7 +35,7 @@ pub(crate) fn gc(scratch: &Scratch) {
     command.env("DOCKER_HOST", NO_ENGINE).assert().code(0);
 }
 
-/// An address where no engine listens.
+/// An address at which no engine listens.
 pub(crate) const NO_ENGINE: &str = "unix:///no/such/engine.sock";
 
 /// The file `name` of the newest run in `scratch`.

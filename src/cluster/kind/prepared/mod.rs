@@ -162,7 +162,7 @@ async fn obtain(
         if work.shared.options.reuse || further < MIN_FURTHER_CELLS {
             return Ok(None);
         }
-        // If this fails, no other cell of this run tries it again.
+        // If this fails, the other cells of this run don't retry it.
         *state = State::Unusable;
         prepare(work, image, id, stop, PATIENCE).await?.0
     };

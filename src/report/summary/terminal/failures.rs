@@ -16,7 +16,7 @@ const EVIDENCE_SHOWN: usize = 8;
 /// The maximum number of logs per failure.
 const LOGS_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 5;
-/// Text for narrower terminals is wrapped at this width, so that lines have more than one word.
+/// The minimum width at which text is wrapped, even on narrower terminals, where each line would have only one word.
 const LEAST_WIDTH: usize = 40;
 /// The width of the margin before a line of a log.
 const MARGIN: usize = 6;
