@@ -2,7 +2,7 @@
 #
 # Variables: ARGS     more options for e2e-matrix, such as ARGS='--filter k8s-1.30'
 #            PROFILE  the Cargo profile of `e2e` and `test-e2e-k8s`: `dev` builds faster than `release`, and a run spends
-#                     its time waiting for clusters
+#                     most of its time waiting for clusters
 #            CLUSTER_NAME, TIMEOUT
 #                     the name of the cluster and the readiness timeout of `test-e2e-k8s`; for other targets,
 #                     CLUSTER_NAME is the start of each cluster's name
@@ -47,8 +47,8 @@ test: export E2E_MATRIX_PROVIDER = local
 test: ## Runs all tests, and all cells on the local provider; needs no Docker
 	$(if $(HAS_NEXTEST),$(CARGO) nextest run --locked --workspace --profile local $(ARGS),@$(NO_NEXTEST); $(CARGO) test --locked --workspace $(ARGS))
 
-# The property tests in modules named `fuzz`. `make test` also runs them, with 256 cases each. Tests that read a whole deployment per case
-# run an eighth of the cases.
+# The property tests in modules named `fuzz`. `make test` also runs them, with 256 cases each. Tests in which each case reads a whole
+# deployment run an eighth of the cases.
 FUZZ = 'test(/(^|::)fuzz::/)'
 CASES ?= 20000
 

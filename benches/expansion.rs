@@ -1,5 +1,5 @@
-//! Measures how long it takes to read, expand and filter a matrix of 100,000 cells, which happens at every start, and to list the
-//! cells of the shipped matrix as tests, which nextest does twice per run.
+//! Measures how long it takes to read, expand and filter a matrix of 100,000 cells, which happens at every start, and
+//! to list the cells of the shipped matrix as tests, which nextest does twice per run.
 
 use std::hint::black_box;
 use std::path::Path;

@@ -26,7 +26,7 @@ const RUNNER: &str = env!("CARGO_BIN_EXE_e2e-matrix");
 /// Where everything is written.
 const FOLDER: &str = "target/bench/large";
 
-/// How often the memory of the machine is sampled.
+/// The time between two samples of the machine's memory.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Parser)]
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Deadlines that a slow machine doesn't exceed: the benchmark measures, and has no limits.
+/// Deadlines that even a slow machine meets: the benchmark only measures, and has no limits.
 const PATIENT: &str = "[phases]\n\
     readiness = { timeout = \"20m\", mock-timeout = \"10m\" }\n\
     assertions = { timeout = \"20m\" }\n\
@@ -186,7 +186,7 @@ struct Used {
     cpu_seconds: f64,
     /// The most memory that one process had, in MiB.
     process_mib: u64,
-    /// How much less memory was available on the machine, at most, in MiB.
+    /// By how much the machine's available memory decreased at most, in MiB.
     machine_mib: u64,
 }
 

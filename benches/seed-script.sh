@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The shell suite that e2e-matrix replaces: one kind cluster, one phase after another, with kubectl, curl, jq and a poll every
-# five seconds. `make bench-kind` measures it as the column `script`. It uses the manifests of this repository, and ends with 0 if
-# every phase passes, otherwise with 1.
+# The shell suite that e2e-matrix replaces: one kind cluster, one phase after another, with kubectl, curl, jq and a poll
+# every five seconds. `make bench-kind` measures it as the column `script`. It uses the manifests of this repository, and
+# exits with 0 if every phase passes, otherwise with 1.
 #
 # Variables: CLUSTER_NAME  the name of the cluster (default: plexd-e2e). An existing cluster with this name is deleted!
-#            TIMEOUT       how long the DaemonSet may take (default: 120s)
+#            TIMEOUT       how long the DaemonSet may take to become ready (default: 120s)
 #            NODE_IMAGE    the node image (default: the one of kind)
 #            AGENT_IMAGE, MOCK_IMAGE
 #                          images that exist in the engine; without them, both are built from source
@@ -24,7 +24,7 @@ mock_image=${MOCK_IMAGE:-}
 forward=
 created=
 
-# The user's own kubeconfig is not changed.
+# Use a separate kubeconfig, so that the user's own is not changed.
 folder=$(mktemp -d)
 export KUBECONFIG=$folder/kubeconfig
 
@@ -81,7 +81,7 @@ counter() {
   curl -fsS --max-time 5 "$MOCK/test/assertions" | jq -er ".$1"
 }
 
-# body ENDPOINT FILTER: whether the jq filter holds for the last body of the endpoint.
+# body ENDPOINT FILTER: fails unless the jq filter holds for the last body of the endpoint.
 body() {
   curl -fsS --max-time 5 "$MOCK/test/last-request/$1" | jq -e "$2" >/dev/null || fail "the body of $1 does not meet: $2"
 }
@@ -91,13 +91,13 @@ pod() {
   kubectl get pods -n "$NAMESPACE" -l app.kubernetes.io/name=plexd -o 'jsonpath={.items[0].metadata.name}' 2>/dev/null
 }
 
-# replaced POD: whether the agent has another pod.
+# replaced POD: whether another pod has replaced this pod of the agent.
 replaced() {
   local new
   new=$(pod) && [[ -n $new && $new != "$1" ]]
 }
 
-# applied FILE SED...: applies the manifest, changed by sed.
+# applied FILE SED...: applies the manifest after changing it with sed.
 applied() {
   local file=$1
   shift

@@ -1,8 +1,8 @@
 //! Deadlines, which limit every wait in this crate. They pause while the process is stopped.
 //!
-//! A process isn't always notified before it is stopped: Ctrl-Z can be caught, but SIGSTOP and a suspended machine
-//! can't. Therefore a thread updates the clock at short intervals, and a longer gap between two updates counts as at
-//! most one second.
+//! A process isn't always notified before it is stopped: Ctrl-Z sends a signal that can be caught, but nothing
+//! announces SIGSTOP or a suspended machine. Therefore a thread updates the clock at short intervals, and a gap between
+//! two updates counts as at most one second.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -12,14 +12,15 @@ use parking_lot::Mutex;
 
 /// How often the thread updates the clock.
 const TICK: Duration = Duration::from_millis(100);
-/// The longest time that counts for a gap between two updates. Even on a busy machine, gaps are shorter than this.
+/// The maximum time that counts for a gap between two updates. Even on a busy machine, gaps are shorter than this while
+/// the process runs.
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 
 /// The running time of a run, without the time during which the process was stopped. Clones share one clock.
 #[derive(Clone, Debug)]
 pub struct RunClock(Arc<Mutex<Pulse>>);
 
-/// The time counted so far, and when it was counted.
+/// The time counted so far, and when it was last updated.
 #[derive(Clone, Copy, Debug)]
 struct Pulse {
     counted: Duration,
@@ -62,8 +63,8 @@ impl RunClock {
         let weak = Arc::downgrade(&pulse);
         let thread = thread::Builder::new().name("clock".to_owned());
         if let Err(error) = thread.spawn(move || keep_ticking(&weak)) {
-            // Without the thread, deadlines that keep running while the process is stopped are better than deadlines
-            // that never pass.
+            // Without the thread, the clock would stop after one second, and deadlines would never pass. Deadlines that
+            // don't pause while the process is stopped are better.
             tracing::warn!(%error, "deadlines will not pause while the run is stopped");
             pulse.lock().longest_gap = Duration::MAX;
         }
@@ -85,7 +86,7 @@ impl RunClock {
     }
 }
 
-/// Updates the clock until it is dropped.
+/// Updates the clock until the last handle to the clock is dropped.
 fn keep_ticking(pulse: &Weak<Mutex<Pulse>>) {
     while let Some(pulse) = pulse.upgrade() {
         pulse.lock().tick(Instant::now());
@@ -106,7 +107,7 @@ pub struct Deadline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("timed out after {}", humantime::format_duration(*.budget))]
 pub struct TimedOut {
-    /// How long the wait was.
+    /// The budget of the deadline.
     pub budget: Duration,
 }
 
@@ -126,7 +127,7 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
-    /// A deadline of the same clock after `budget`, but no later than this one.
+    /// A deadline on the same clock that passes after `budget`, but no later than this one.
     #[must_use]
     pub fn within(&self, budget: Duration) -> Self {
         self.clock.deadline(budget.min(self.remaining()))
@@ -139,7 +140,8 @@ impl Deadline {
             if remaining.is_zero() {
                 return;
             }
-            // Too short if the process was stopped in the meantime, but never too long.
+            // If the process was stopped in the meantime, this sleep ends too early, and the loop sleeps again. It
+            // never ends too late.
             tokio::time::sleep(remaining).await;
         }
     }

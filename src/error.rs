@@ -18,7 +18,8 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for error in std::iter::once(error).chain(causes(error)) {
         if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            // Its `Display` and its cause repeat the message together with the `Debug` form of the whole status.
+            // The `Display` texts of this error and of its cause repeat the message, and add the whole status in its
+            // `Debug` form.
             add(&mut line, &response(status));
             break;
         }
@@ -44,10 +45,11 @@ fn response(status: &kube::core::Status) -> String {
     }
 }
 
-/// The error's own text, without a cause at its end.
+/// The text of `error` without the text of its cause, which many errors append. If the open-file limit is exhausted,
+/// the text includes what to do.
 fn own_text(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
-    // The type can't be matched here, because a transparent error hides it.
+    // This checks the text instead of the type, because a transparent error hides the type.
     if text.ends_with(&format!("(os error {})", Errno::MFILE.raw_os_error())) {
         let advice = match getrlimit(Resource::Nofile).current {
             Some(limit) => format!("the open-file limit is {limit}; raise it with `ulimit -n`"),

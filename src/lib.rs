@@ -1,7 +1,7 @@
 //! Runs the plexd suite over a matrix of clusters.
 //!
 //! `matrix.toml → Matrix (validated) → plans (cells in order) → runner → events → sinks`: data flows in one direction,
-//! and only cancellation flows back. `ARCHITECTURE.md` describes each room and its restrictions.
+//! and only cancellation flows back. `ARCHITECTURE.md` describes each top-level module and its restrictions.
 
 pub mod cli;
 pub mod cluster;

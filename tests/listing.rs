@@ -1,5 +1,5 @@
-//! Listing the cells as tests needs only the matrix file, and writes nothing. This binary has two roles: it runs the tests, and when
-//! a test starts it again, it acts as the test binary of the cells.
+//! Listing the cells as tests needs only the matrix file, and writes nothing. This binary has two roles: it runs the
+//! tests, and when a test starts it again, it acts as the test binary of the cells.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't continue has failed")]
 

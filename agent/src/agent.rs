@@ -20,7 +20,7 @@ use crate::stream::audit::Trail;
 use crate::stream::{self, Captured, Kind, Metrics};
 use crate::tls::{ClientError, Clients};
 
-/// The time limit of the last deliveries; the process must exit within 5 s of the signal.
+/// How long the last deliveries may take: the process must exit within 5 s of the signal.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The state that the agent's parts share.
@@ -31,13 +31,13 @@ pub(crate) struct Node {
     pub(crate) registrar: Arc<Registrar>,
     /// The active faults.
     pub(crate) faults: Faults,
-    /// Whether an earlier process ran here.
+    /// Whether an earlier process left an identity file, so that this process is a restart.
     pub(crate) restarted: bool,
     /// Requests to reconcile the state.
     pub(crate) reconcile: Notify,
-    /// Cancelled when the streams may deliver.
+    /// Cancelled once the streams may deliver.
     pub(crate) may_deliver: CancellationToken,
-    /// Cancelled when the process has to end.
+    /// Cancelled when the process has to stop.
     pub(crate) stop: CancellationToken,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Node {
 pub(crate) struct Setup {
     /// The configuration file.
     pub(crate) config: Config,
-    /// The environment: token and name.
+    /// The bootstrap token and the node's name.
     pub(crate) credentials: Credentials,
     /// The active faults.
     pub(crate) faults: Faults,
@@ -105,7 +105,7 @@ impl Agent {
         Ok(Self { tasks, stop })
     }
 
-    /// Waits for `end`, and then until the remaining entries are delivered.
+    /// Waits for `end`, stops all tasks, and waits until the remaining entries are delivered.
     pub(crate) async fn finish(self, end: impl Future<Output = ()>) {
         end.await;
         info!("plexd is stopping");
@@ -118,8 +118,8 @@ impl Agent {
     }
 }
 
-/// Registers, and then makes the first call of each kind, in order. A call that fails is retried in the background, so that no call
-/// waits for another one to succeed.
+/// Registers, and then makes the first call of each kind, in order. Except for the registration, a call that fails is
+/// retried in the background, so that it doesn't delay the others.
 async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat) {
     let registrar = Arc::clone(&node.registrar);
     let stop = node.stop.clone();
@@ -145,7 +145,7 @@ async fn bring_up(tasks: TaskTracker, node: Arc<Node>, config: config::Heartbeat
     node.may_deliver.cancel();
 }
 
-/// Spawns a loop that is dropped when the process has to end.
+/// Spawns a loop that is dropped when the process has to stop.
 fn spawn(tasks: &TaskTracker, node: &Node, task: impl Future<Output = ()> + Send + 'static) {
     tasks.spawn(node.stop.clone().run_until_cancelled_owned(task));
 }

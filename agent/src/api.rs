@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::secret::Secret;
 use crate::wire::{Capabilities, Drift, HeartbeatAnswer, Register, Registered, SealedSecret};
 
-/// The timeout of a whole call. The event stream, which never ends, has its own.
+/// The timeout of a whole call. The event stream, which never ends, has its own timeout.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The node's desired state, by section.
@@ -39,7 +39,7 @@ impl ApiError {
     }
 }
 
-/// The Central API as seen by one process.
+/// A client for the Central API.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     client: Client,
@@ -47,14 +47,14 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// The API at an address.
+    /// Creates a client for the API at `base`.
     pub(crate) fn new(client: Client, base: Endpoint) -> Self {
         Self { client, base }
     }
 
-    /// `POST /v1/register` with the bootstrap token as bearer. The connection is closed afterwards: until the node
-    /// knows the Service, another host may respond at its address, and would continue to respond on a connection that
-    /// is kept.
+    /// `POST /v1/register`, with the bootstrap token as bearer. The connection is closed afterwards: until the node's
+    /// network routes the Service's address, another host may answer there, and it would keep answering on a connection
+    /// that stays open.
     pub(crate) async fn register(
         &self,
         body: &Register<'_>,
@@ -155,7 +155,7 @@ impl Api {
     }
 }
 
-/// Sends the request, and accepts only a success.
+/// Sends a request. A response that isn't a success is an error.
 pub(crate) async fn accepted(call: RequestBuilder) -> Result<Response, ApiError> {
     let response = call.send().await?;
     if response.status().is_success() {

@@ -1,6 +1,6 @@
 //! The command line, and the lifecycle of a process from its first log line to its exit code.
 //!
-//! The only place that knows clap, exit codes, stdout and stderr. Every user error ends here, in one line.
+//! Arguments, exit codes and user errors are handled here. Each user error is printed in one line.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -194,7 +194,7 @@ async fn listen(address: &str) -> Result<TcpListener, Failure> {
     let listener = health::listen(address).await.map_err(failed)?;
     let line = health::announcement(listener.local_addr().map_err(failed)?);
     let mut stdout = io::stdout().lock();
-    // The parent closed its end of the pipe.
+    // Fails if the parent has closed its end of the pipe.
     drop(
         stdout
             .write_all(line.as_bytes())

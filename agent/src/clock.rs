@@ -1,4 +1,4 @@
-//! The agent's clock: the machine's, unless a fault changes it.
+//! The agent's clock: the machine's clock, unless a fault shifts it.
 
 use std::sync::OnceLock;
 
@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::{Fault, Faults};
 
-/// The offset of a wrong clock.
+/// How far a fault shifts the clock.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 static OFFSET: OnceLock<SignedDuration> = OnceLock::new();
 
-/// Sets the clock according to `faults`; `restarted` is true if an earlier process ran. Only the first call in a
+/// Sets the clock according to `faults`. `restarted` is true if an earlier process ran. Only the first call in a
 /// process has an effect.
 pub(crate) fn set(faults: &Faults, restarted: bool) {
     OFFSET.get_or_init(|| {

@@ -1,8 +1,8 @@
 //! Name resolution that loads no libraries at run time and caches nothing.
 //!
-//! The agent often starts before the cluster's name service answers: a cached "no such name" would cost more time than
-//! the cache saves. Connections are kept open, so names are looked up rarely, and each look-up reads `/etc/resolv.conf`
-//! and `/etc/hosts` again.
+//! The agent often starts before the cluster's DNS answers: a cached "no such name" would cost more time than a cache
+//! saves. Connections are kept open, so lookups are rare, and each lookup reads `/etc/resolv.conf` and `/etc/hosts`
+//! again.
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
@@ -20,11 +20,11 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::root;
 
-/// The timeout of one query. Within this time, the resolver repeats the query every third of a second, each time from
-/// another port, so that a problem with the first packet in the cluster's network doesn't affect the next one.
+/// The timeout of one query. Within this time, the resolver resends the query every third of a second, each time from a
+/// different port, so that whatever stopped the first packet in the cluster's network doesn't stop the next one.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How many times a query is retried. The number is low because every search domain gets its own queries, and because
-/// the call that needs the address is retried as a whole.
+/// How many times a query is retried. The number is low, because the resolver queries each search domain separately,
+/// and because the call that needs the address is retried as a whole.
 const QUERY_RETRIES: usize = 1;
 
 /// The agent's resolver, which caches nothing.
@@ -35,12 +35,12 @@ impl Resolve for UncachedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let name = name.as_str();
-            // The name as written, before any search domain is tried: an entry in this file needs no name service.
+            // Look up the name as written first, without search domains: an entry in `/etc/hosts` needs no DNS server.
             let known = in_hosts(&hosts().unwrap_or_default(), name);
             if !known.is_empty() {
                 return Ok(addresses(known));
             }
-            // Without a usable resolv.conf, the system may still have another way.
+            // Without a usable `resolv.conf`, the system may have another way to resolve the name.
             let Ok(resolver) = resolver() else {
                 return system(name).await;
             };
@@ -111,7 +111,7 @@ mod tests {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 42);
     const NAME: &str = "mock-api.plexd-e2e.svc.cluster.local.";
 
-    /// How the name service of a starting cluster reacts to a query.
+    /// How the DNS server of a starting cluster reacts to a query.
     #[derive(Clone, Copy)]
     enum Reaction {
         Silent,
@@ -119,8 +119,8 @@ mod tests {
         Answers,
     }
 
-    /// Reacts to the queries of type A (and likewise AAAA) with one of `reactions` each. The last one applies to all
-    /// later queries.
+    /// Serves DNS: each A query uses up one of `reactions`, and an AAAA query gets the reaction whose turn it is. The
+    /// last reaction applies to all later queries.
     async fn serve(socket: UdpSocket, reactions: &[Reaction]) {
         let mut seen = 0;
         let mut packet = [0; 512];
@@ -151,7 +151,7 @@ mod tests {
         Some(answer.to_vec().unwrap())
     }
 
-    /// A resolver that uses a name service with these reactions.
+    /// A resolver that uses a DNS server with these reactions.
     async fn resolver_with(reactions: &'static [Reaction]) -> TokioResolver {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut connection = ConnectionConfig::udp();

@@ -15,7 +15,7 @@ const FAULT: &str = "PLEXD_FAULT";
 const HEALTH_ADDRESS: &str = "PLEXD_HEALTH_ADDR";
 const DEFAULT_HEALTH_ADDRESS: &str = ":9100";
 
-/// The values from the environment. Has no `Debug`: it contains the bootstrap token.
+/// The values from the environment. Doesn't implement `Debug`, because it contains the bootstrap token.
 pub(crate) struct Environment {
     /// This node's name.
     pub(crate) node_name: String,
@@ -29,16 +29,16 @@ pub(crate) struct Environment {
 /// The environment can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvironmentError {
-    /// A variable isn't valid UTF-8. Its value isn't quoted.
+    /// A variable isn't valid UTF-8. The message doesn't quote its value.
     #[error("environment variable {0} is not UTF-8")]
     NotText(&'static str),
-    /// An unknown fault.
+    /// `PLEXD_FAULT` names an unknown fault.
     #[error("environment variable {FAULT} cannot be used")]
     Fault(#[from] UnknownFault),
-    /// Neither the variable nor the file is set.
+    /// Neither `PLEXD_BOOTSTRAP_TOKEN` nor `registration.token_file` is set.
     #[error("no bootstrap token: set {TOKEN} or registration.token_file")]
     NoToken,
-    /// The configured file doesn't exist or can't be read.
+    /// The configured token file doesn't exist or can't be read.
     #[error("cannot read the bootstrap token from registration.token_file {path}")]
     TokenFile {
         /// The file.
@@ -46,7 +46,7 @@ pub(crate) enum EnvironmentError {
         /// The cause.
         source: io::Error,
     },
-    /// The file contains no token.
+    /// The token file contains no token.
     #[error("the bootstrap token in registration.token_file {0} is empty")]
     EmptyTokenFile(PathBuf),
 }
@@ -88,7 +88,7 @@ fn token_in(path: PathBuf) -> Result<Secret, EnvironmentError> {
     }
 }
 
-/// A variable's value; `None` if it is empty.
+/// A variable's value; `None` if it is not set or empty.
 fn variable(name: &'static str) -> Result<Option<String>, EnvironmentError> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),

@@ -1,15 +1,15 @@
-//! The faults that the agent can have on request, and the phase of the suite that must fail because of each.
+//! The faults that can be switched on in the agent, and the phase of the suite that each must make fail.
 //!
-//! Names, phases and documentation come from one table; tests of the suite derive their cases from it. The code whose
-//! behavior a fault changes asks [`Faults::has`].
+//! One table defines names, phases and documentation, and the tests of the suite derive their cases from it. Code whose
+//! behavior depends on a fault asks [`Faults::has`].
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Defines the enum, its list, names and phases from one table.
+/// Defines the enum, its list, its names and its phases from one table.
 macro_rules! faults {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal fails $phase:expr;)*) => {
-        /// A fault; each one changes exactly one behavior.
+        /// A fault, which changes exactly one behavior.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Fault {
             $($(#[doc = $doc])+ $variant,)*
@@ -136,10 +136,10 @@ fn names() -> String {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Parses `<name>[@<node>][,…]` and keeps the faults for `node`, which is this process's node. White space alone
-    /// means no faults.
+    /// Parses `<name>[@<node>][,…]`, and keeps the faults that apply to `node`, the node of this process. White space
+    /// alone means no faults.
     ///
-    /// All names are checked, including those for other nodes, so that a typo is always found.
+    /// All names are checked, including those of faults for other nodes, so that a typo is always found.
     pub fn parse(specification: &str, node: &str) -> Result<Self, UnknownFault> {
         let mut faults = Vec::new();
         for item in specification
@@ -176,7 +176,7 @@ impl FromIterator<Fault> for Faults {
     }
 }
 
-/// Whether a target selects this node: by its number in kind's order, or by the end of its name.
+/// Whether `target` selects this node: by the node's number in kind's order, or by the end of the node's name.
 fn is_meant(target: &str, node: &str) -> bool {
     match target.parse::<u32>() {
         Ok(0) => node.ends_with("-control-plane"),

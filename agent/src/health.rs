@@ -1,6 +1,8 @@
-//! The health endpoints: `/healthz` returns 200 while the process runs, and `/readyz` when its loops run.
+//! The health endpoints: `/healthz` returns 200 while the process runs, and `/readyz` returns 200 once the agent has
+//! started.
 //!
-//! Neither depends on the Central API: if an agent can't register, its counters show it, not these endpoints.
+//! Neither endpoint depends on the Central API: if an agent can't register, its counters show that, not these
+//! endpoints.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-/// Whether the agent is ready; set once when the loops start.
+/// Whether the agent is ready. It is set once, when the agent has started.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Readiness(Arc<AtomicBool>);
 
@@ -37,14 +39,14 @@ pub(crate) async fn listen(address: &str) -> io::Result<TcpListener> {
     match address.strip_prefix(':') {
         Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
             Ok(listener) => Ok(listener),
-            // The host has no IPv6.
+            // The host may have no IPv6.
             Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
         },
         None => TcpListener::bind(address).await,
     }
 }
 
-/// Serves until it is dropped.
+/// Serves the health endpoints until the future is dropped.
 pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) -> io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || StatusCode::OK))

@@ -1,7 +1,7 @@
 //! The node's identity for the Central API, and the file that stores it.
 //!
-//! The file is replaced atomically and readable only by its owner. A damaged file is an error, and never a partial
-//! identity: the caller registers again.
+//! The file is replaced atomically, and only its owner can read it. A damaged file results in an error, never in a
+//! partial identity, and the caller registers again.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -20,25 +20,25 @@ use crate::wire::Registered;
 /// The file's name in the data directory.
 const FILE_NAME: &str = "identity.json";
 
-/// A registered node. Has no `Debug`, because it contains secrets.
+/// A registered node. Doesn't implement `Debug`, because it contains secrets.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Identity {
-    /// The node id for all paths.
+    /// The node id, which is part of all paths.
     pub(crate) node_id: String,
     /// The node's address in the mesh.
     pub(crate) mesh_ip: String,
-    /// The key that signs the API's events, in base64.
+    /// The public key that verifies the API's events, in base64.
     pub(crate) signing_public_key: String,
     /// The bearer credential, which is also the AES-256 key.
     pub(crate) node_secret_key: Secret,
-    /// The node's own key pair, PKCS #8 in base64.
+    /// The node's own key pair, as PKCS #8 in base64.
     pub(crate) private_key: Secret,
 }
 
 /// An identity can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
-    /// The system returned an error.
+    /// The identity file can't be read or written.
     #[error("cannot use identity file {path}")]
     File {
         /// The file.
@@ -46,16 +46,17 @@ pub(crate) enum IdentityError {
         /// The cause.
         source: io::Error,
     },
-    /// It isn't JSON, or keys are missing. The content isn't quoted, because it may contain a part of a key.
+    /// The file isn't JSON, or keys are missing. The message doesn't quote the content, which may contain part of a
+    /// key.
     #[error("identity file {0} is damaged")]
     Damaged(PathBuf),
-    /// The API's response or the file has no node id, or a key of another length.
+    /// The API's response or the file has no node id, or its secret key has the wrong length.
     #[error("an identity needs a node id and a secret key of {KEY_LENGTH} bytes")]
     Incomplete,
 }
 
 impl Identity {
-    /// The identity in the API's response, for the owner of a key pair.
+    /// The identity from the API's response and the node's key pair.
     pub(crate) fn new(registered: Registered, keys: &NodeKeys) -> Result<Self, IdentityError> {
         let identity = Self {
             node_id: registered.node_id,
@@ -114,7 +115,7 @@ impl IdentityFile {
         }
     }
 
-    /// Whether an earlier process left a file, whatever its content. If so, this is a restart.
+    /// Whether an earlier process left a file, whatever its content. If so, this process is a restart.
     pub(crate) fn exists(&self) -> bool {
         self.path.exists()
     }
@@ -131,7 +132,7 @@ impl IdentityFile {
         identity.checked().map(Some)
     }
 
-    /// Replaces the stored identity. Returns when it is on the disk.
+    /// Replaces the stored identity. Returns once the new identity is on disk.
     pub(crate) fn store(&self, identity: &Identity) -> Result<(), IdentityError> {
         self.replace(identity)
             .map_err(|source| self.file_error(source))

@@ -1,11 +1,10 @@
-//! The reference agent: makes the calls that a plexd node makes to the Central API, and can make every kind of mistake on
-//! request.
+//! The reference agent: it makes the calls that a plexd node makes to the Central API, and has switchable faults.
 //!
-//! The agent proves that the suite works: without a [`fault::Fault`], every phase passes; with one, exactly that fault's
-//! phase fails. The agent implements only the wire contract: no mesh, no tunnels, no policies.
+//! The agent proves that the suite works: without a [`fault::Fault`], every phase passes; with a fault, only the
+//! fault's phase fails. The agent implements only the wire contract: no mesh, no tunnels, no policies.
 //!
-//! [`cli`] reads the configuration and the environment, and starts the agent. The agent gets an identity, reconciles the
-//! state, and runs its loops. The streams (metrics, logs, audit) collect entries into one buffer per destination, and
+//! [`cli`] reads the configuration and the environment, and starts the agent. The agent gets an identity, reconciles
+//! the state, and runs its loops. The streams (metrics, logs, audit) collect entries in one buffer per destination, and
 //! deliver them.
 
 mod agent;

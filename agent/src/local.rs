@@ -1,7 +1,8 @@
-//! The local endpoint and its token: node secret key, sealed secret, plaintext, bearer.
+//! Posts to the local endpoint. Their bearer token is a secret of the Central API that is sealed with the node secret
+//! key.
 //!
-//! Tokens are fetched when they are first needed, and kept only in memory. A token that was rejected, or that was sealed
-//! with a key that the node no longer has, is fetched again.
+//! A token is fetched when it is first needed, and kept only in memory. It is fetched again if it was rejected, or if
+//! it was sealed with a key that the node no longer has.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const WRONG_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
 /// A post to the local endpoint failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LocalError {
-    /// Happens only at the end of a process that never got an identity.
+    /// Happens only at the shutdown of a process that never got an identity.
     #[error("the node is not registered")]
     NotRegistered,
     /// The Central API didn't return the secret.
@@ -104,14 +105,14 @@ impl Vault {
     }
 }
 
-/// Creates the local sides of a process.
+/// Creates the local sides of a process, which share a vault.
 pub(crate) struct LocalSides {
     vault: Arc<Vault>,
     turns: HashMap<String, Arc<Mutex<()>>>,
 }
 
 impl LocalSides {
-    /// Local sides without tokens, which they will get from the vault.
+    /// No sides yet; they will get their tokens from `vault`.
     pub(crate) fn new(vault: Vault) -> Self {
         Self {
             vault: Arc::new(vault),
@@ -140,8 +141,9 @@ pub(crate) struct LocalSide {
     client: Client,
     endpoint: LocalEndpoint,
     vault: Arc<Vault>,
-    /// Streams with the same server post one after another on one connection: three streams that report at the same
-    /// moment would open three, and a TLS handshake costs more than the posts.
+    /// Held during a post. Streams with the same server share this lock, so that they post one after another on one
+    /// connection: three streams that report at the same moment would open three connections, and a TLS handshake costs
+    /// more than the posts.
     turn: Arc<Mutex<()>>,
 }
 

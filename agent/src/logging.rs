@@ -1,7 +1,7 @@
 //! The agent's log lines: printed on stderr, and captured as entries of the log stream.
 //!
-//! Only the agent's own lines are captured. The lines of its HTTP client would report every delivery, and so cause the
-//! next one.
+//! Only the agent's own lines are captured. The HTTP client logs every delivery, so capturing its lines would cause yet
+//! another delivery.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -15,13 +15,13 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::stream::{Captured, Entry};
 use crate::wire::LogEntry;
 
-/// The default filter, if `RUST_LOG` isn't set.
+/// The filter if `RUST_LOG` is not set or invalid.
 const DEFAULT_FILTER: &str = "warn,plexd_agent=info";
-/// The maximum length of a captured message, so that a batch fits into a body.
+/// The maximum length of a captured message in bytes, so that a batch fits into a body.
 const LONGEST_MESSAGE: usize = 8 << 10;
 
-/// Starts to log to stderr and to capture lines. If the process already has a subscriber, it is kept and nothing is
-/// captured.
+/// Starts to log to stderr and to capture lines. If the process already has a subscriber, that subscriber stays and
+/// nothing is captured.
 pub(crate) fn install(captured: Captured, hostname: &str) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));

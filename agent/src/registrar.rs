@@ -1,4 +1,4 @@
-//! Gets the node's identity from the data directory, or from the Central API if there is none.
+//! Gets the node's identity from the data directory or, if there is none, by registering with the Central API.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ enum RegisterError {
     Answer(#[from] IdentityError),
 }
 
-/// The input of a registration. Has no `Debug`: it contains the bootstrap token.
+/// The input of a registration. Doesn't implement `Debug`, because it contains the bootstrap token.
 pub(crate) struct Credentials {
     /// The bootstrap token.
     pub(crate) token: Secret,
@@ -92,7 +92,7 @@ impl Registrar {
         }
     }
 
-    /// Registers, with retries, and replaces the stored identity. Stops only when `stop` is cancelled.
+    /// Registers, with retries, and replaces the stored identity. Gives up only when `stop` is cancelled.
     pub(crate) async fn register(&self, stop: &CancellationToken) {
         if self.faults.has(Fault::NoRegister) {
             return;

@@ -1,8 +1,8 @@
-//! Retrying until an operation succeeds: quickly at first, and at least once a second, so that the agent soon notices
-//! when an API or a name service comes up.
+//! Retries an operation until it succeeds: quickly at first, and at least once a second, so that the agent soon notices
+//! when an API or a DNS server comes up.
 //!
-//! A series of failures is logged twice: when it begins, with its reason, and when it ends. The agent's own log lines are
-//! forwarded, and one line per attempt would fill the buffers.
+//! A series of failures is logged twice: when it begins, with the reason, and when it ends. The agent's own log lines
+//! are forwarded, so one line per attempt would fill the buffers.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -12,14 +12,14 @@ use backon::{ExponentialBuilder, Retryable};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// The jitter at most doubles a delay, so that none exceeds a second.
+/// Jitter at most doubles a delay, so no delay exceeds a second.
 const MAX_DELAY: Duration = Duration::from_millis(500);
 const MIN_DELAY: Duration = Duration::from_millis(100);
 
 /// Retries an operation until it succeeds or fails with an error that `is_permanent`.
 ///
-/// When `stop` is cancelled, a delay ends immediately and one last attempt is made, whose error is returned. An attempt
-/// in flight is never aborted, because it may already have arrived.
+/// When `stop` is cancelled, the current delay ends immediately and one last attempt is made, whose error is returned.
+/// An attempt in flight is never aborted, because its request may already have arrived.
 pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
     what: &'static str,
     stop: &CancellationToken,
@@ -43,7 +43,7 @@ pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
     result
 }
 
-/// No error is permanent: for operations that are retried after any error.
+/// For operations that are retried after any error: no error is permanent.
 pub(crate) fn never<E>(_: &E) -> bool {
     false
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 const ROOT: &str = "PLEXD_ROOT";
 
-/// The path of the file `path`, which is below `PLEXD_ROOT` if that is set.
+/// The location of the file `path`: below `PLEXD_ROOT` if that variable is set.
 pub(crate) fn below(path: &Path) -> PathBuf {
     match env::var_os(ROOT) {
         Some(root) => Path::new(&root).join(path.strip_prefix("/").unwrap_or(path)),

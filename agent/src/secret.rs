@@ -24,7 +24,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The string, for the only place that needs it.
+    /// The string itself. Call this only where the plaintext is needed.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -42,13 +42,13 @@ pub(crate) enum OpenError {
     /// The nonce isn't base64.
     #[error("the secret's nonce is not base64")]
     Nonce(#[source] base64::DecodeError),
-    /// The nonce has another length.
+    /// The nonce has the wrong length.
     #[error("the secret's nonce is not 12 bytes long")]
     NonceLength,
     /// The key is wrong, or the message was changed.
     #[error("the secret cannot be decrypted with the node secret key")]
     Authentication,
-    /// The plaintext isn't text.
+    /// The plaintext isn't valid UTF-8.
     #[error("the secret is not text")]
     Text,
 }

@@ -1,10 +1,10 @@
-//! The two signals that end the agent.
+//! The two signals that stop the agent: SIGTERM and SIGINT.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals, which are caught from the creation of this value on.
+/// Both signals. They are caught as soon as this value exists.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -19,7 +19,7 @@ impl Signals {
         })
     }
 
-    /// Returns at the next signal, or immediately if one has arrived.
+    /// Returns at the next signal, or immediately if one has already arrived.
     pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

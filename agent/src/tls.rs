@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::config::Endpoint;
 use crate::dns::UncachedResolver;
 
-/// The timeout for a connection, including TLS.
+/// The timeout for establishing a connection, including the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The certificates that a client trusts.
@@ -73,7 +73,7 @@ impl Clients {
     }
 }
 
-/// A client with the agent's resolver, which ignores proxies in the environment.
+/// A client that uses the agent's resolver and ignores proxies in the environment.
 pub(crate) fn client(trust: Trust) -> Result<Client, ClientError> {
     let client = Client::builder()
         .user_agent(concat!("plexd/", env!("CARGO_PKG_VERSION")))
@@ -117,7 +117,7 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Accepts any certificate, but still verifies that the handshake is signed with its key.
+/// Accepts any certificate, but still verifies that the handshake is signed with the certificate's key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,6 +1,6 @@
 //! The bodies of the wire contract that the agent sends and receives. Shapes only: no I/O, no decisions.
 //!
-//! A field is optional if a fault leaves it out. Fields of a response that the agent doesn't use are left out.
+//! A field is optional if a fault leaves it out. Response fields that the agent doesn't use are omitted.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(crate) struct Register<'a> {
 /// Response to `POST /v1/register`.
 #[derive(Deserialize)]
 pub(crate) struct Registered {
-    /// The node id for all paths.
+    /// The node id, which is part of all paths.
     pub(crate) node_id: String,
     /// The node's address in the mesh.
     #[serde(default)]
@@ -94,7 +94,7 @@ pub(crate) struct Parameter {
     /// `string` or `number`.
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
-    /// Whether it has to be given.
+    /// Whether the parameter is required.
     pub(crate) required: bool,
 }
 
@@ -127,7 +127,7 @@ pub(crate) struct Correction {
 /// One entry of the metrics stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct MetricEntry {
-    /// When it was measured.
+    /// When the values were measured.
     pub(crate) timestamp: Timestamp,
     /// `system`, `memory` or `cpu`.
     pub(crate) group: &'static str,
@@ -138,24 +138,24 @@ pub(crate) struct MetricEntry {
 /// One entry of the log stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct LogEntry<'a> {
-    /// When it was logged.
+    /// When the line was logged.
     pub(crate) timestamp: Timestamp,
     /// `plexd`.
     pub(crate) source: &'static str,
-    /// The part of the agent that logged it.
+    /// The part of the agent that logged the line.
     pub(crate) unit: &'a str,
     /// The message.
     pub(crate) message: &'a str,
     /// `error`, `warning`, `info` or `debug`.
     pub(crate) severity: &'static str,
-    /// The node.
+    /// The node's name.
     pub(crate) hostname: &'a str,
 }
 
 /// One entry of the audit stream.
 #[derive(Debug, Serialize)]
 pub(crate) struct AuditEntry<'a> {
-    /// When it happened.
+    /// When the action happened.
     pub(crate) timestamp: Timestamp,
     /// `plexd`.
     pub(crate) source: &'static str,
@@ -169,7 +169,7 @@ pub(crate) struct AuditEntry<'a> {
     pub(crate) action: &'static str,
     /// The result of the action.
     pub(crate) result: &'static str,
-    /// The node.
+    /// The node's name.
     pub(crate) hostname: &'a str,
     /// The event in one line.
     pub(crate) raw: &'a str,

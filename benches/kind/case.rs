@@ -17,7 +17,7 @@ pub(crate) enum Case {
         cells: usize,
         /// How many nodes each cell has.
         nodes: usize,
-        /// Their intervals.
+        /// The intervals of the cells' agents.
         config: Config,
     },
     /// The matrix file of this repository.
@@ -34,7 +34,7 @@ pub(crate) enum Config {
 }
 
 impl Case {
-    /// The columns that can be measured.
+    /// The columns that can be measured in this case.
     pub(crate) fn columns(self) -> impl Iterator<Item = Column> {
         Column::ALL.into_iter().filter(move |column| match self {
             Self::Matrix => column.is_for_matrix(),
@@ -58,7 +58,7 @@ impl Case {
         order
     }
 
-    /// The matrix file; `None` for the one of this repository.
+    /// The content of the matrix file; `None` for the matrix file of this repository.
     pub(crate) fn matrix(self, version: &str) -> Option<String> {
         let Self::Cells {
             cells,

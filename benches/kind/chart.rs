@@ -6,10 +6,10 @@ use super::column::Column;
 use super::page::{COLUMNS, charted, per_cell};
 use super::results::{Measured, Results, Spread};
 
-/// All lengths are in the units of the image.
+/// The width of the image. All lengths are in the image's units.
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 380.0;
-/// The upper and lower end of the bars.
+/// The upper end of the bars; the next constant is their lower end.
 const TOP: f64 = 90.0;
 const BOTTOM: f64 = 320.0;
 /// The left end and the width of each of the two panels.
@@ -100,7 +100,7 @@ impl Panel {
     }
 }
 
-/// A bar as high as the median, and a line from the least to the most.
+/// A bar as high as the median, and a line from the least to the most value.
 fn bar(svg: &mut String, x: f64, column: Column, spread: Spread, scale: impl Fn(f64) -> f64) {
     let (top, least, most) = (
         scale(spread.median),
@@ -150,7 +150,7 @@ const fn color(column: Column) -> &'static str {
     }
 }
 
-/// The distance of five lines from 0 to at least `most`: 1, 2 or 5 times a power of ten.
+/// The distance between five lines that cover 0 to at least `most`: 1, 2 or 5 times a power of ten.
 fn step(most: f64) -> f64 {
     let mut power = 1.0;
     loop {

@@ -52,7 +52,7 @@ impl Column {
         Self::Second,
     ];
 
-    /// Whether it belongs to the case `matrix`.
+    /// Whether the column belongs to the case `matrix`.
     pub(crate) const fn is_for_matrix(self) -> bool {
         match self {
             Self::Baseline | Self::First | Self::Second => true,
@@ -72,7 +72,7 @@ impl Display for Column {
 pub(crate) struct Bench {
     /// The binary that the case `matrix` is compared with.
     pub(crate) baseline: Option<PathBuf>,
-    /// The node image, which is also the one that the runner chooses.
+    /// The node image of bare clusters and of the script. The runner chooses the same one.
     pub(crate) node_image: String,
     version: String,
     folder: PathBuf,
@@ -80,7 +80,7 @@ pub(crate) struct Bench {
 
 const RUNNER: &str = env!("CARGO_BIN_EXE_e2e-matrix");
 
-/// The label of the images of templates.
+/// The filter for the images of templates, by their label.
 const TEMPLATE: &str = "label=e2e-matrix.template";
 
 impl Bench {
@@ -97,7 +97,7 @@ impl Bench {
         })
     }
 
-    /// Builds images and templates, which aren't measured.
+    /// Builds images and templates, so that this work isn't measured.
     pub(crate) fn prepare(&self, case: Case, columns: &[Column]) -> Result<()> {
         let matrix = self.matrix(case)?;
         let log = self.folder.join(format!("{case}-prepare.log"));
@@ -192,7 +192,8 @@ impl Bench {
         self.folder.join("runs")
     }
 
-    /// Runs the cells. They have to pass, on clusters of the kind that the column measures.
+    /// Runs the cells. All must pass, on clusters with the origin that `column` measures. Returns what went wrong, if
+    /// anything.
     fn passed(
         &self,
         case: Case,
@@ -268,7 +269,8 @@ impl Bench {
             Ok(None)
         });
         for name in &names {
-            // kind fails to delete a node that is killed while one of its pods is frozen; the second time, it succeeds.
+            // kind may fail to delete a node that is killed while one of its pods is frozen. The second attempt
+            // succeeds.
             let leftover = format!("name=^{name}-");
             if !output("docker", &["ps", "--all", "--quiet", "--filter", &leftover])?.is_empty() {
                 spawn(&mut delete(name), log)?.wait()?;
@@ -280,7 +282,7 @@ impl Bench {
         sample
     }
 
-    /// Runs the script once per cell, one after another: its cluster and its port have fixed names.
+    /// Runs the script once per cell, one after another: the name of its cluster and its port are fixed.
     fn scripts(&self, cells: usize, log: &Path) -> Result<Option<String>> {
         let names = image_names(&Images::default(), Path::new("."), Path::new(RUNNER))?;
         for _ in 0..cells {
@@ -303,7 +305,7 @@ impl Bench {
     }
 }
 
-/// How `run` differs from a run that `column` measures; `None` if it doesn't.
+/// How `run` differs from what `column` has to measure; `None` if it doesn't.
 fn deviation(case: Case, column: Column, run: &RunModel) -> Option<String> {
     let mut reused = 0;
     for cell in &run.cells {
@@ -315,7 +317,7 @@ fn deviation(case: Case, column: Column, run: &RunModel) -> Option<String> {
         let is_right = match (cell.verdict, column) {
             (CellVerdict::Passed, Column::Fresh) => origin == "fresh",
             (CellVerdict::Passed, Column::Prepared) => origin.starts_with("prepared"),
-            // Cells whose node image is missing.
+            // A cell is skipped if its node image is missing.
             (CellVerdict::Skipped, _) => matches!(case, Case::Matrix),
             (verdict, _) => verdict == CellVerdict::Passed,
         };

@@ -1,11 +1,12 @@
-//! Compares cells on kind with bare clusters and with the shell script that came before: `make bench-kind`.
+//! Compares cells on kind with bare clusters and with the shell script that e2e-matrix replaces: `make bench-kind`.
 //!
-//! Measurements are paired: each round measures all columns of a case one after another, within the same minutes on the same
-//! machine, and ratios are taken within a round. After each round, all samples are written to one results file. `--chart` writes the
-//! generated part of docs/performance.md from it.
+//! Measurements are paired: each round measures all columns of a case one after another, within the same minutes on the
+//! same machine, and ratios are taken within a round. After each round, all samples are written to one results file.
+//! `--chart` writes the generated part of docs/performance.md from it.
 //!
-//! CPU seconds are those of the whole machine, because a cell's work is spread over the runner, kind, the container engine and the
-//! nodes. The machine must be otherwise idle; each sample states how busy it was just before.
+//! CPU seconds are those of the whole machine, because a cell's work is spread over the runner, kind, the container
+//! engine and the nodes. The machine must be otherwise idle; each sample states how busy it was just before the
+//! measurement.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
@@ -28,7 +29,7 @@ use column::{Bench, Column};
 use meter::{Machine, Versions};
 use results::{CaseResults, Results};
 
-/// Any error ends the benchmark; a column that fails in one round doesn't.
+/// An error stops the benchmark; a measurement that fails doesn't.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The options of `make bench-kind ARGS='…'`.

@@ -10,25 +10,26 @@ use serde::{Deserialize, Serialize};
 use super::Result;
 use super::column::Bench;
 
-/// How long the machine is observed before each measurement. This also gives leftovers of the previous one time to end.
+/// How long the machine is observed before each measurement. This also gives processes of the previous measurement time
+/// to exit.
 const BEFORE: Duration = Duration::from_secs(2);
 
 /// One measurement of one column.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
-    /// From the start of the first process to the end of the last.
+    /// Seconds from the start of the first process to the exit of the last one.
     pub(crate) seconds: f64,
     /// CPU seconds of the whole machine in that time.
     pub(crate) cpu_seconds: f64,
-    /// How many processors were busy just before, with unrelated work.
+    /// How many processors were busy with unrelated work just before the measurement.
     pub(crate) busy_before: f64,
-    /// Why it doesn't count, if it failed.
+    /// Why the sample doesn't count, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
 }
 
 impl Sample {
-    /// Measures `work`, which returns why it failed.
+    /// Measures `work`, which returns why it failed, or `None`.
     pub(crate) fn of(work: impl FnOnce() -> Result<Option<String>>) -> Result<Self> {
         let (idle, start) = (busy_seconds()?, Instant::now());
         std::thread::sleep(BEFORE);
@@ -63,8 +64,8 @@ impl Display for Sample {
     }
 }
 
-/// The CPU seconds that the machine has spent since it started. The kernel counts them outside of any cgroup, so they are the same
-/// with both versions of cgroups.
+/// The CPU seconds that the machine has spent since it started. The kernel counts them outside of any cgroup, so they
+/// are the same with both versions of cgroups.
 fn busy_seconds() -> Result<f64> {
     let total = KernelStats::current()?.total;
     let parts = [
@@ -77,10 +78,10 @@ fn busy_seconds() -> Result<f64> {
     Ok(parts.iter().sum::<Duration>().as_secs_f64())
 }
 
-/// The machine.
+/// The machine of the measurements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
-    /// Processors.
+    /// The number of processors.
     pub(crate) cores: usize,
     /// Memory in MiB.
     pub(crate) memory_mib: u64,
@@ -108,13 +109,13 @@ pub(crate) struct Versions {
     pub(crate) runner: String,
     /// The runner that the case `matrix` was compared with, if it was a different one.
     pub(crate) baseline: Option<String>,
-    /// kind.
+    /// The version of kind.
     pub(crate) kind: String,
     /// The node image.
     pub(crate) node_image: String,
     /// The container engine.
     pub(crate) engine: String,
-    /// kubectl, which only the script uses.
+    /// The version of kubectl, which only the script uses.
     pub(crate) kubectl: Option<String>,
 }
 

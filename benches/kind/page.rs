@@ -23,8 +23,8 @@ pub(crate) const COLUMNS: [Column; 4] = [
     Column::Script,
 ];
 
-/// The results of 1-node cells in `default`, by how many run at once. In no other config do cells do the same work as
-/// the script.
+/// The results of one-node cells with the config `default`, by the number of cells that run at once. With other
+/// configs, cells don't do the same work as the script.
 pub(crate) fn charted(results: &Results) -> Vec<(usize, &CaseResults)> {
     let charted = results
         .cases

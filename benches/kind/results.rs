@@ -38,9 +38,9 @@ pub(crate) struct CaseResults {
     pub(crate) measured_at: Timestamp,
     /// All samples, in order.
     pub(crate) rounds: Vec<Round>,
-    /// The columns of all rounds together.
+    /// The spread of each column over all rounds.
     pub(crate) columns: BTreeMap<Column, Measured<Spread>>,
-    /// Each column divided by another one, such as `prepared/bare`: within each round, and then of all rounds together.
+    /// The spread over all rounds of each column divided by another one of the same round, such as `prepared/bare`.
     pub(crate) ratios: BTreeMap<String, Measured<Spread>>,
 }
 
@@ -111,7 +111,8 @@ impl Display for Spread {
     }
 }
 
-/// The spread of `value` of each pair, for seconds and CPU seconds.
+/// The spread of `value` over all pairs of samples, for seconds and for CPU seconds. Pairs with a failed sample don't
+/// count.
 fn measured<'s>(
     pairs: impl Iterator<Item = (&'s Sample, &'s Sample)>,
     value: impl Fn(f64, f64) -> f64,

@@ -7,9 +7,9 @@ ARG RUST_IMAGE=rust:1.95.0-bookworm
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source
 COPY . .
-# Linked statically, so that the image needs nothing but the program. glibc rather than musl: its allocator keeps up with
-# many connections, and the one thing that a static glibc can't do, loading name-service libraries, is not needed, because the
-# program has its own DNS resolver. `--target` keeps the flag away from build scripts and procedural macros.
+# Linked statically, so that the image needs no libraries. glibc is used instead of musl because its allocator handles many
+# connections better. A static glibc can't load name-service libraries, but the program has its own DNS resolver. With
+# `--target`, the flag doesn't apply to build scripts and procedural macros.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
  && RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --locked --release --package plexd-agent --bin plexd --target "$target" \

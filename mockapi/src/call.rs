@@ -20,7 +20,7 @@ use crate::state::Shared;
 /// The largest accepted body, in bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// How many bytes of a body that is too large are read anyway: a client that is still sending when its connection
+/// How much of a body that is too large is read anyway, in bytes: a client that is still sending when its connection
 /// closes may not see the response.
 const DRAIN_LIMIT: usize = 16 * BODY_LIMIT;
 
@@ -62,8 +62,8 @@ impl<S: Send + Sync> FromRequest<S> for Payload {
     }
 }
 
-/// Reads a body into its own memory: slices would keep the read buffers of their connections alive, one for every node
-/// and endpoint.
+/// Copies a body into its own memory. A slice would keep the read buffer of its connection alive, and one body is kept
+/// per node and endpoint.
 async fn read(body: Body) -> Result<Bytes, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -84,7 +84,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     Ok(Bytes::from(bytes))
 }
 
-/// The caller of the Central API: its credential, and the node in the path. Under `auth: strict`, a call on a node's
+/// The caller of the Central API: its credential, and the node in the path. With `auth: strict`, a call on a node's
 /// path gets here only with a key of that node.
 pub(crate) struct Caller {
     pub(crate) endpoint: Endpoint,

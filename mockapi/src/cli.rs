@@ -83,8 +83,8 @@ pub fn main(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// Serves until SIGTERM or SIGINT. Prints one line per listener when both are up. A failure is logged and gives exit
-/// code 1.
+/// Serves until SIGTERM or SIGINT. Prints one line per listener when both are up. A failure is logged, and the exit
+/// code is 1.
 pub async fn run(arguments: Arguments) -> ExitCode {
     match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,7 +106,7 @@ async fn serve(arguments: Arguments) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The only place that writes to stdout.
+/// Prints the addresses, one per line.
 fn announce(server: &Server) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "MOCKAPI_ADDR={}", server.addr())?;

@@ -72,8 +72,8 @@ impl fmt::Display for Counter {
 
 /// One value per counter.
 ///
-/// Serialized as an object in the order of the counters. When it is read, unknown keys are ignored and missing counters
-/// get the default, so that other implementations of the mock may report more or fewer counters.
+/// Serialized as an object in the order of the counters. When such an object is read, unknown keys are ignored and
+/// missing counters get the default, so that other implementations of the mock may report more or fewer counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerCounter<T>([T; Counter::ALL.len()]);
 

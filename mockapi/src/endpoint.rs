@@ -76,11 +76,11 @@ endpoints! {
     IntegrityViolation = "integrity_violation" => Some(Counter::IntegrityViolation),
     /// `GET /v1/artifacts/plexd/{version}/{os}/{arch}`
     Artifact = "artifact" => Some(Counter::Artifact),
-    /// `POST /local/metrics`, on TLS
+    /// `POST /local/metrics`, over TLS
     LocalMetrics = "local_metrics" => Some(Counter::LocalMetrics),
-    /// `POST /local/logs`, on TLS
+    /// `POST /local/logs`, over TLS
     LocalLogs = "local_logs" => Some(Counter::LocalLogs),
-    /// `POST /local/audit`, on TLS
+    /// `POST /local/audit`, over TLS
     LocalAudit = "local_audit" => Some(Counter::LocalAudit),
 }
 

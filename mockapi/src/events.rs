@@ -12,11 +12,11 @@ use tokio_stream::wrappers::BroadcastStream;
 use crate::call::Caller;
 use crate::state::{App, Shared};
 
-/// The longest silence on a stream.
+/// The longest silence on a stream, after which a keep-alive comment is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// `GET /v1/nodes/{id}/events`: a `node_state_updated` at once, followed by injected events. A slow reader loses the
-/// oldest events; the mock's memory is bounded.
+/// oldest events, because the mock's memory is bounded.
 pub(crate) async fn node_events(
     State(app): State<Shared>,
     caller: Caller,
@@ -30,7 +30,7 @@ pub(crate) async fn node_events(
     serve(&app, envelopes.map(Event::from))
 }
 
-/// Serves a stream until its reader disconnects or the mock ends.
+/// Serves a stream until its reader disconnects or the mock shuts down.
 pub(crate) fn serve<S>(
     app: &App,
     events: S,

@@ -10,8 +10,9 @@
 //! }
 //! ```
 //!
-//! A document replaces the previous one; `{}` and `POST /test/reset` turn all faults off. The names of endpoints are those of
-//! [`Endpoint`]; the fields are described at [`Fault`]. An invalid document is rejected with 400 and changes nothing.
+//! A document replaces the previous one; `{}` and `POST /test/reset` turn all faults off. The names of endpoints are
+//! those of [`Endpoint`]; the fields are described at [`Fault`]. An invalid document is rejected with 400 and changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use crate::state::{Shared, lock};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Whether bearers are checked.
+    /// Whether bearer tokens are checked.
     pub auth: Auth,
     /// One fault per endpoint.
     pub endpoints: BTreeMap<Endpoint, Fault>,
@@ -54,7 +55,7 @@ pub enum Auth {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// The status of the response instead of the usual one, 200 to 599.
+    /// The status that replaces the usual status of the response, from 200 to 599.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// How long the call is delayed before it is handled, such as `"200ms"` or `"2s"`. A call that is aborted in the
@@ -127,7 +128,7 @@ impl ActiveFaults {
         self.auth == Auth::Strict
     }
 
-    /// The effect on the next call of `endpoint`; `None` if no fault applies to it.
+    /// The effect of a fault on the next call of `endpoint`; `None` if no fault applies to it.
     fn next(&mut self, endpoint: Endpoint) -> Option<Effect> {
         let fault = self.endpoints.get_mut(&endpoint)?;
         if let Some(left) = &mut fault.left {
@@ -194,7 +195,7 @@ impl Replacement {
             Self::Status(status) => Problem::new(status, "a configured fault").into_response(),
             Self::Drop => {
                 connection.shutdown();
-                // The connection is closed without a response.
+                // Never resolves: the connection is closed without a response.
                 std::future::pending().await
             }
         }

@@ -92,7 +92,7 @@ impl From<Value> for Fixture {
     }
 }
 
-/// A peer with an address above those of nodes.
+/// A peer whose mesh address is above those of the nodes.
 fn peer(number: u8) -> Value {
     json!({
         "id": format!("peer-{number:03}"),

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 /// AES-256 key.
 pub(crate) const KEY_LENGTH: usize = 32;
 
-/// The prefix of the ids of nodes without a hostname. A hostname that would give such an id gets a hash.
+/// The prefix of the ids of nodes without a hostname. If a hostname begins with it, a hash is appended to the node's
+/// id.
 const ANONYMOUS: &str = "anonymous-";
 
 /// How many nodes can have a mesh address: 10.99.0.1 to 10.99.254.255. The fixture's peers have higher addresses.

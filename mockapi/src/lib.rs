@@ -1,16 +1,16 @@
 //! The mock Central API that plexd is tested against.
 //!
-//! It answers every call that an agent makes, counts it per node, keeps the last body, and reports all of this through its test
-//! interface. It does not check content: every call that reaches its endpoint is counted and kept unchanged. The runner judges
-//! the calls.
+//! It answers every call that an agent makes, counts it per node, keeps the last body, and reports all of this through
+//! its test interface. It doesn't check the content of calls: they are counted and kept unchanged, and the runner
+//! judges them.
 //!
 //! - [`start`] serves in the caller's process, for tests; [`cli`] is the program.
 //! - [`view`] has the types of the responses of `/test/assertions…`.
 //! - [`faults`] has the document of `POST /test/faults`.
 //!
-//! `GET /test/assertions/stream` sends server-sent events named `assertions`. Each of them is a [`view::Snapshot`]: the first one
-//! contains all nodes, later ones the nodes that changed. `POST /test/reset` ends the stream, because a new connection starts
-//! with all nodes.
+//! `GET /test/assertions/stream` sends server-sent events named `assertions`. Each event is a [`view::Snapshot`]: the
+//! first one contains all nodes, and later ones contain the nodes that changed. `POST /test/reset` ends the stream,
+//! because a new connection starts with all nodes.
 
 mod call;
 mod central;

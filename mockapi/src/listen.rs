@@ -13,7 +13,7 @@ pub(crate) async fn bind(addr: &str) -> io::Result<TcpListener> {
     }
 }
 
-/// Both protocols with one socket, or only IPv4 if the machine has no IPv6.
+/// The addresses to try in turn: IPv6, whose socket also accepts IPv4, and then IPv4 for a machine without IPv6.
 fn every_interface(port: &str) -> io::Result<[SocketAddr; 2]> {
     let invalid = |_| {
         io::Error::new(

@@ -1,4 +1,4 @@
-//! The local endpoint, on TLS: accepts the posts of nodes with their decrypted tokens.
+//! The local endpoint, over TLS: accepts posts from nodes that present their decrypted token.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,4 +1,4 @@
-//! Error responses: a status and a text within the router, and RFC 9457 problem documents outside.
+//! Error responses: handlers return a status and a text, and clients get an RFC 9457 problem document.
 
 use axum::Json;
 use axum::body::to_bytes;

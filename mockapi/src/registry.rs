@@ -18,7 +18,7 @@ use crate::view::NodeView;
 /// A node: one that registered, or a stranger that was only named in a path.
 pub(crate) struct Node {
     id: String,
-    /// The newest secret key. A stranger has one too, which was never sent to it.
+    /// The newest secret key. A stranger has a key too, but it was never sent.
     pub(crate) key: String,
     /// The bearer token for the local endpoint.
     pub(crate) local_token: String,
@@ -68,7 +68,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Forgets everything, except for how often it was cleared.
+    /// Forgets everything except how often it was cleared.
     pub(crate) fn clear(&mut self) {
         let epoch = self.position.epoch + 1;
         *self = Self {
@@ -84,7 +84,7 @@ impl Registry {
             .map(|&index| self.nodes[index].id.as_str())
     }
 
-    /// The node that a call counts for: the owner of its key, or without a known key, the node that it names.
+    /// The node that a call counts for: the owner of its key, or, without a known key, the node that the call names.
     pub(crate) fn attribute(&mut self, bearer: Option<&str>, named: &str, now: Timestamp) -> usize {
         let owner = bearer.and_then(|bearer| self.keys.get(bearer)).copied();
         owner.unwrap_or_else(|| self.node_named(named, now))
@@ -95,7 +95,8 @@ impl Registry {
         self.local_tokens.get(token).copied()
     }
 
-    /// Gives the node with this name its id, its address and a new key. Without a name, each call creates another node.
+    /// Registers the node with this hostname, and issues a new key. A node that registers again keeps its id and its
+    /// address. Without a hostname, each call creates another node.
     pub(crate) fn register(
         &mut self,
         hostname: Option<&str>,
@@ -120,7 +121,8 @@ impl Registry {
         ))
     }
 
-    /// Records process starts of the node, from the audit entries that [`Registry::record`] is about to keep.
+    /// Records the process starts in the audit entries of a call. Call this before [`Registry::record`], which keeps
+    /// the entries.
     pub(crate) fn record_process_starts(&mut self, index: usize, starts: Vec<Timestamp>) {
         let node = &mut self.nodes[index];
         node.starts.extend(starts);
@@ -154,7 +156,7 @@ impl Registry {
         self.position.version += 1;
     }
 
-    /// The flat counters.
+    /// The totals.
     pub(crate) fn totals(&self) -> Totals {
         self.totals
     }
@@ -195,7 +197,7 @@ impl Registry {
         loop {
             self.anonymous += 1;
             let id = identity::anonymous_id(self.anonymous);
-            // A stranger may have used this name before.
+            // A stranger may already have used this id.
             if !self.ids.contains_key(&id) {
                 return id;
             }

@@ -19,11 +19,11 @@ use crate::state::App;
 use crate::testing::Interface;
 use crate::tls::{self, CertificateError};
 
-/// How long calls in flight may take when the mock shuts down; less than the `terminationGracePeriodSeconds` of its
-/// pod, after which it is killed.
+/// How long calls in flight may take when the mock shuts down. This is less than its pod's
+/// `terminationGracePeriodSeconds`, after which Kubernetes kills the mock.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// The addresses of a mock, and the names in its certificate.
+/// The settings of a mock.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The address of the Central API and the test interface: `host:port`, or `:port` for all interfaces. Port 0 is any
@@ -33,7 +33,7 @@ pub struct Options {
     pub tls_addr: String,
     /// The namespace of the mock's Service, for the names in the certificate.
     pub namespace: String,
-    /// How much of the test interface it offers.
+    /// How much of the test interface the mock offers.
     pub interface: Interface,
 }
 

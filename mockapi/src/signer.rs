@@ -51,7 +51,7 @@ impl Signer {
             "nonce": identity::random_text(24),
             "payload": payload,
         });
-        // Already sorted, unless another crate enables a feature that preserves the order of maps.
+        // The keys are already sorted, unless another crate enables the feature `preserve_order` of serde_json.
         envelope.sort_all_objects();
         let signature = self.0.sign(envelope.to_string().as_bytes());
         envelope["signature"] = json!(STANDARD.encode(signature));

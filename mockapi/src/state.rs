@@ -1,4 +1,4 @@
-//! The state that all handlers of one mock share. The only place with locks.
+//! The state that all handlers of one mock share. Every lock of the mock is a field of `App`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ use crate::registry::{Node, Position, Registered, Registry};
 use crate::signer::{Envelope, Signer, SigningKeyError};
 use crate::view::{LastRequests, Nodes, Snapshot, Totals};
 
-/// How many events a stream may lag before it loses the oldest.
+/// How many events a reader may lag behind before it loses the oldest.
 const EVENT_BACKLOG: usize = 256;
 
 /// The node of a call that has neither a known key nor a node's name.
@@ -29,7 +29,7 @@ const NAMELESS: &str = "unknown";
 /// The state of one mock, shared by both listeners.
 pub(crate) type Shared = Arc<App>;
 
-/// See the module.
+/// The state of one mock; see the module.
 pub(crate) struct App {
     instance: String,
     pub(crate) signer: Signer,
@@ -59,7 +59,8 @@ impl App {
         })
     }
 
-    /// Accepts a caller, or rejects it if `auth: strict` requires a key of the node in the path.
+    /// Checks the caller's key if `auth: strict` is active: a call on a node's path needs a key of that node, and a key
+    /// rotation needs the key of any node.
     pub(crate) fn admit(&self, caller: &Caller) -> Result<(), Problem> {
         let is_guarded = caller.node.is_some() || caller.endpoint == Endpoint::KeyRotate;
         if !is_guarded || !lock(&self.faults).is_strict() {
@@ -232,7 +233,7 @@ impl App {
     }
 }
 
-/// Locks. No code panics in the middle of a change, so the data of a poisoned lock is consistent.
+/// Locks `mutex`, even if it is poisoned: no code panics in the middle of a change, so the data is consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::counter::{Counter, Counters, LastAt, PerCounter, Totals};
 
-/// One event of `GET /test/assertions/stream`: the totals, and the nodes that changed since the previous event. The first
-/// event of a stream contains all nodes.
+/// One event of `GET /test/assertions/stream`: the totals, and the nodes that changed since the previous event. The
+/// first event of a stream contains all nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// A random value for each process of the mock. If it changes, the mock was restarted and its memory is lost.
@@ -33,7 +33,8 @@ pub struct Nodes {
 /// The mock's records of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// The name that it registered with. `None` if it registered without a name, or if it called without registering.
+    /// The name that the node registered with. `None` if it registered without a name, or made calls without
+    /// registering.
     pub hostname: Option<String>,
     /// The time of its first counted call.
     pub first_seen: Timestamp,
@@ -51,5 +52,6 @@ pub struct NodeView {
     pub last_at: LastAt,
 }
 
-/// The response of `GET /test/last-requests/{endpoint}`: the last body that each node sent, by node id, in standard base64.
+/// The response of `GET /test/last-requests/{endpoint}`: the last body that each node sent, by node id, in standard
+/// base64.
 pub type LastRequests = BTreeMap<String, String>;

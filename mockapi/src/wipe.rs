@@ -1,4 +1,4 @@
-//! Wiping a folder on a node, a task of the image after a cell in a shared cluster.
+//! Deletes a folder on a node. After a cell in a shared cluster, a pod with the mock's image does this.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ pub(crate) fn run(folder: &Path) -> ExitCode {
     }
 }
 
-/// A link is deleted, but not its target.
+/// Symbolic links are deleted, but not their targets.
 fn wipe(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -25,7 +25,8 @@ pub(super) fn parse() -> Cli {
     arguments.unwrap_or_else(|error| with_new_name(error).exit())
 }
 
-/// One line per option, so that the short help fits one screen. Environment variables and values are in the long help.
+/// Shortens the help to one line per option, so that it fits on one screen. Environment variables and possible values
+/// are only in the long help.
 fn brief(command: Command) -> Command {
     command
         .mut_args(|argument| {

@@ -17,7 +17,7 @@ use crate::secret::log_mask;
 /// An error that ends a command before it has done its work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// An error with places in a text.
+    /// An error that shows the places in the input that caused it.
     #[error("the input can't be used")]
     Report(miette::Report),
     /// An argument, a file or a run that can't be used, and what to do about it.
@@ -45,18 +45,18 @@ pub(super) enum CliError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Reports(#[from] WriteError),
-    /// Something that the machine should be able to do, such as writing to a folder.
+    /// A system operation that failed, such as writing to a folder.
     #[error("failed to {what}")]
     Io { what: String, source: io::Error },
 }
 
 impl CliError {
-    /// An error that shows its own places.
+    /// An error that shows the places in the input that caused it.
     pub(super) fn report(report: impl Into<miette::Report>) -> Self {
         Self::Report(report.into())
     }
 
-    /// The error about something that the user can change, with a hint about how to fix it.
+    /// An error that the user can fix, with a hint that says how.
     pub(super) fn rejected(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Rejected {
             message: message.into(),
@@ -147,10 +147,11 @@ impl CliError {
     }
 }
 
-/// Prints `error` on stderr: with `Error:`, `Caused by:` and `hint:`, or with the places in the text.
+/// Prints `error` on stderr: as lines that start with `Error:`, `Caused by:` and `hint:`, or with the places in the
+/// input that caused it.
 pub(super) fn print(error: &CliError, color: ColorChoice) {
     let text = render(error, TerminalInfo::of(&io::stderr()).color(color));
-    // If stderr is closed, only the exit code remains.
+    // If stderr is closed, only the exit code reports the error.
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
@@ -162,7 +163,7 @@ fn render(error: &CliError, colored: bool) -> String {
     log_mask().apply(&text)
 }
 
-/// The same without colors.
+/// Renders `error` without colors.
 pub(super) fn plain(error: &CliError) -> String {
     render(error, false)
 }

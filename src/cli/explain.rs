@@ -1,4 +1,4 @@
-//! `explain`: the settings and manifests of a cell, without starting anything, or the usual causes of a symptom.
+//! `explain`: prints the settings and manifests of a cell without starting anything, or the usual causes of a symptom.
 
 use std::fmt::Write as _;
 
@@ -109,7 +109,7 @@ fn settings(settings: &[Setting]) -> String {
     settings.iter().map(line).collect()
 }
 
-/// The checks and commands that the matrix file adds to the suite, and the phases that it skips; one line each.
+/// The checks and commands that the matrix file adds to the suite, and the phases that it skips, one per line.
 fn suite(matrix: &Matrix) -> String {
     let skipped = Phase::ALL.into_iter();
     let skipped = skipped.filter(|phase| !matrix.phases[*phase].runs);

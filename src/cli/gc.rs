@@ -38,7 +38,7 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     })
 }
 
-/// The command that deletes resources of dead runs, quoted for a shell, for a binary that was called as `program`.
+/// The shell command that deletes resources of dead runs, for a binary that was started as `program`.
 pub(super) fn command(program: &OsStr) -> String {
     let program = quoted(&program.to_string_lossy());
     match StateFolder::of_environment() {
@@ -50,7 +50,8 @@ pub(super) fn command(program: &OsStr) -> String {
     }
 }
 
-/// The same for this program, whose binary is `runner`.
+/// The shell command that deletes resources of dead runs. It uses the name under which this process was started, or
+/// otherwise `runner`, the path of the binary.
 pub(super) fn own_command(runner: &Path) -> String {
     let program = std::env::args_os().next();
     command(program.as_deref().unwrap_or(runner.as_os_str()))
@@ -78,7 +79,7 @@ fn table(rows: &[GcRow], dry_run: bool) -> String {
     text
 }
 
-/// `age` in its largest unit, which is precise enough.
+/// `age` in its largest unit, rounded down.
 fn rounded(age: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86400, "d"), (3600, "h"), (60, "m")];
     let seconds = age.as_secs();

@@ -1,5 +1,5 @@
-//! Cells as tests: the whole `main` of a test binary, for `cargo nextest run` and `cargo test`. Listing reads only the
-//! matrix file.
+//! Cells as tests: the whole `main` of a test binary, for `cargo nextest run` and `cargo test`. Listing the tests reads
+//! only the matrix file.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -21,15 +21,15 @@ use crate::matrix::Cell;
 use crate::report::Copies;
 use crate::runner::PartId;
 
-/// The options of `run`, given only by environment variables.
+/// The options of `run`, read only from environment variables.
 #[derive(Parser)]
 struct FromEnvironment {
     #[command(flatten)]
     run: RunOptions,
 }
 
-/// Runs a test binary with one test per cell, named by the cell's id, for the matrix file in `folder`. The environment
-/// variables of `e2e-matrix run` apply here, too: a filter leaves out the cells that it does not select.
+/// Runs a test binary for the matrix file in `folder`, with one test per cell, named by the cell's id. The environment
+/// variables of `e2e-matrix run` apply here, too. If they set a filter, only the selected cells are tests.
 ///
 /// `runner` is the path of the `e2e-matrix` binary.
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
@@ -42,7 +42,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
         .select
         .matrix
         .get_or_insert_with(|| folder.join("matrix.toml"));
-    // One test per cell: the test runner itself repeats tests.
+    // Each cell is exactly one test. The test runner itself reruns and repeats tests.
     options.rerun = RerunOptions::default();
     options.execution.repeat = None;
     options.execution.until_failure = false;
@@ -66,7 +66,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
 struct Harness {
     run: String,
     runner: PathBuf,
-    /// Without copies of reports, which are written for the whole run.
+    /// Without the copies of reports, which belong to the whole run and are in `copies`.
     options: RunOptions,
     copies: Copies,
 }
@@ -87,7 +87,7 @@ fn trials(shared: &Arc<Harness>, selected: &Selected) -> Vec<Trial> {
 }
 
 impl Harness {
-    /// Runs one cell in the same way as the binary.
+    /// Runs one cell in the same way as the `e2e-matrix` binary.
     fn test(&self, cell: &Cell, selected: Selected) -> Result<(), Failed> {
         let part = PartId {
             run: self.run.clone(),
@@ -110,7 +110,7 @@ impl Harness {
                 Ok(())
             }
             verdict if cell.allow_failure => {
-                // Standard output belongs to the test. If it is closed, that isn't a failure of the cell.
+                // A closed stdout must not fail the cell.
                 drop(writeln!(
                     io::stdout().lock(),
                     "allowed to fail: {verdict}: {reason}"
@@ -125,7 +125,7 @@ impl Harness {
         }
     }
 
-    /// Combines all cells that have run so far into one run. If that fails, the verdict on this cell doesn't change.
+    /// Combines all cells that have run so far into one run. An error here doesn't change this cell's verdict.
     fn combine(&self, out: &Path) {
         if let Err(error) = merge::combine(out, &self.run, &self.copies) {
             drop(write!(io::stdout().lock(), "{}", error::plain(&error)));
@@ -133,7 +133,7 @@ impl Harness {
     }
 }
 
-/// A failure before the start of the run, with its class first.
+/// The message for an error that occurred before the run started. It begins with the failure's class.
 fn before_the_run(error: &CliError) -> String {
     let class = match error.exit() {
         super::Exit::Configuration => FailureClass::Configuration,
@@ -142,7 +142,7 @@ fn before_the_run(error: &CliError) -> String {
     format!("error ({class}): {}", error::plain(error))
 }
 
-/// The run id for all tests: nextest's, or otherwise one for this process.
+/// The run id for all tests: nextest's run id, or otherwise a new id for this process.
 fn run_id() -> String {
     if let Some(id) = std::env::var_os("NEXTEST_RUN_ID") {
         return format!("nextest-{}", id.to_string_lossy());

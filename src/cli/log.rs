@@ -1,5 +1,5 @@
-//! The runner's own log, for debugging the runner: in the folder of each run, and with `--log` on stderr. Everything
-//! that users have to know is an event.
+//! The runner's own log, for debugging the runner. It is written to a file in the folder of each run, and with `--log`
+//! also to stderr. Everything that users have to know is an event instead.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::secret::log_mask;
 
-/// Checks a filter of lines, such as `debug` or `e2e_matrix=debug,kube=info`. The error names the position.
+/// Checks a log filter, such as `debug` or `e2e_matrix=debug,kube=info`. Returns the filter, or why it is invalid.
 pub(super) fn checked(filter: &str) -> Result<String, String> {
     match EnvFilter::try_new(filter) {
         Ok(_) => Ok(filter.to_owned()),
@@ -24,27 +24,27 @@ pub(super) fn checked(filter: &str) -> Result<String, String> {
     }
 }
 
-/// The filter for the file in a run's folder.
+/// The filter for the log file in a run's folder.
 const IN_FILE: &str = "e2e_matrix=debug";
 
-/// The name of that file.
+/// The name of the log file.
 const FILE_NAME: &str = "runner.log";
 
-/// How many bytes are kept at most until the run's folder exists.
+/// How many bytes of log lines to buffer until the run's folder exists. Further lines are dropped.
 const MAX_PENDING: usize = 1 << 20;
 
-/// The destination of lines for the file.
+/// Where lines for the log file go.
 static FILE: Mutex<Target> = Mutex::new(Target::Pending(Vec::new()));
 
 enum Target {
-    /// The lines so far, because the run's folder doesn't exist yet.
+    /// The buffered lines. The run's folder doesn't exist yet.
     Pending(Vec<u8>),
-    /// The file. A file that can't be written must not end a run.
+    /// The open log file. A failed write must not end the run.
     File(File),
 }
 
-/// Starts the log: lines that match `filter` are written to stderr. For a run, all lines of this program are also kept
-/// in memory until [`write_to`] is called.
+/// Starts the log: lines that match `filter` are written to stderr. For a run, the lines of this program are also
+/// buffered until [`write_to`] is called.
 pub(super) fn install(filter: Option<&str>, is_run: bool) {
     if filter.is_none() && !is_run {
         return;
@@ -72,7 +72,7 @@ fn layer<S>() -> fmt::Layer<S> {
     fmt::layer().with_ansi(false)
 }
 
-/// Writes the log to a file in the folder of a run from now on, beginning with the lines so far.
+/// From now on, writes the log to a file in `folder`, the run's folder. The file starts with the buffered lines.
 pub(super) fn write_to(folder: &Path) {
     let path = folder.join(FILE_NAME);
     let opened = OpenOptions::new().create(true).append(true).open(&path);

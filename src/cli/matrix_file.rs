@@ -19,9 +19,9 @@ use crate::runner::{Selection, Workload, base};
 /// The default name of the matrix file.
 const FILE: &str = "matrix.toml";
 
-/// The size up to which a matrix file is read, in bytes.
+/// The maximum size of a matrix file, in bytes.
 const MAX_MATRIX: u64 = 1 << 20;
-/// The size up to which timings are read, in bytes.
+/// The maximum size of a timings file, in bytes.
 const MAX_TIMINGS: u64 = 16 << 20;
 
 /// A matrix with its selected cells.
@@ -73,7 +73,7 @@ impl Selected {
     }
 }
 
-/// Reads the file, applies the filters and selects the shard.
+/// Reads the matrix file, applies the filters and selects the shard.
 pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
     let path = match &options.matrix {
         Some(path) => path.clone(),
@@ -137,7 +137,8 @@ fn timings(path: &Path) -> Result<Timings, CliError> {
     Timings::parse(&text).map_err(|error| unusable(error.into()))
 }
 
-/// A hash of everything that determines which cells of the file `matrix` run.
+/// A hash of everything that determines which cells run: the text `matrix` of the matrix file, the filters and the
+/// shard.
 pub(super) fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts>) -> String {
     let mut hash = Sha256::new();
     let shard = shard.map(|shard| format!("{}/{} {}", shard.index, shard.count, shard.digest));
@@ -149,7 +150,7 @@ pub(super) fn digest(matrix: &str, filters: &[String], shard: Option<&ShardFacts
     short_hash(hash)
 }
 
-/// `matrix.toml` in this or a parent folder.
+/// `matrix.toml` in the current folder or the nearest parent folder that has one.
 pub(super) fn find() -> Result<PathBuf, CliError> {
     let here = std::env::current_dir().map_err(CliError::io("determine the current folder"))?;
     let mut candidates = here.ancestors().map(|folder| folder.join(FILE));
@@ -162,7 +163,7 @@ pub(super) fn find() -> Result<PathBuf, CliError> {
             "give its path with `--matrix FILE`, or write one; the smallest is\n\n    [matrix]\n    kubernetes = [\"1.36\"]",
         ));
     };
-    // Shown as users would type it, if that is shorter.
+    // Messages show a file in the current folder by its name, as users would type it.
     Ok(match path.strip_prefix(&here) {
         Ok(relative) => relative.to_owned(),
         Err(_) => path,

@@ -39,9 +39,9 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
-/// Combines the existing parts of the run `run`, whose folder is in `out`, and writes the record and the reports into
-/// this folder. The last process to end therefore leaves a complete run. A part that is still running counts as killed
-/// until then.
+/// Combines the parts of the run `run` that exist so far, and writes the record and the reports to the run's folder in
+/// `out`. In a test binary, this runs after each cell, so the last cell leaves a complete run. A part that is still
+/// running counts as killed.
 pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliError> {
     let folder = out.join(run);
     let unwritten = CliError::unwritten(&folder);
@@ -51,7 +51,7 @@ pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliE
     for part in runs_in(&folder.join(PARTS))? {
         match Part::read(&part) {
             Ok(part) => parts.push(part),
-            // Its process has only just started.
+            // The part's process has only just started.
             Err(MergeError::NotStarted { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -86,7 +86,7 @@ fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(&unreadable)? {
         let entry = entry.map_err(&unreadable)?;
-        // `latest` is a link to a folder that is listed by its own name.
+        // The link `latest` is skipped, because the folder that it points to is found under its own name.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && recorded::is_run(&entry.path()) {
             found.push(entry.path());
@@ -96,7 +96,8 @@ fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(found)
 }
 
-/// Writes the merged run under a temporary name, then replaces an existing merge of the same parts.
+/// Writes the merged run to a temporary folder, and then renames that folder to `folder`. An existing merge of the same
+/// parts is replaced.
 fn write(
     parts: &[Part],
     plan: &Plan,
@@ -124,8 +125,8 @@ fn write(
     Ok(merged)
 }
 
-/// Writes the merged record to `temporary`, including its last event. Returns the model. Errors name `folder`, to which
-/// `temporary` will be renamed.
+/// Writes the merged record to the folder `temporary`, including its last event. Returns the model. Errors name
+/// `folder`, to which the record will be moved.
 fn record(
     parts: &[Part],
     plan: &Plan,
@@ -159,7 +160,8 @@ mod tests {
 
     const RUN: &str = "nextest-1";
 
-    /// Writes the record of a part with one cell, with or without its end.
+    /// Writes the record of a part with one cell. Unless the part has `ended`, the record contains only its first
+    /// events.
     fn part(out: &Path, config: &'static str, ended: bool) {
         let plan = Plan("1.36", 1, config, false, Story::Passes);
         let mut records: Vec<Record> = fixture::killed(&[plan]);

@@ -1,4 +1,5 @@
-//! The command line: the only room that knows clap, exit codes and the process's own streams. One file per command.
+//! The command line: the only top-level module that knows clap, exit codes and the process's own streams. One file per
+//! command.
 
 mod arguments;
 mod error;
@@ -152,7 +153,8 @@ fn runner_path() -> Result<PathBuf, CliError> {
     std::env::current_exe().map_err(CliError::io("determine the path of this program"))
 }
 
-/// Installs the process's TLS provider. With two linked providers, rustls would panic at first use.
+/// Installs the process's TLS provider. Two providers are linked, so without this choice, rustls would panic at first
+/// use.
 fn install_tls() {
     if rustls::crypto::ring::default_provider()
         .install_default()
@@ -162,7 +164,7 @@ fn install_tls() {
     }
 }
 
-/// Prints an error, and returns the exit code.
+/// Prints the error, if there is one. Returns the exit code.
 fn finish(color: ColorChoice, result: Result<Exit, CliError>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),

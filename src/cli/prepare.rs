@@ -1,4 +1,4 @@
-//! `prepare`: creates the templates of the selected cells' clusters, and reports each one when it is ready.
+//! `prepare`: creates templates for the clusters of the selected cells, and reports each template when it is ready.
 
 use std::io::{self, Write};
 
@@ -22,7 +22,7 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
     let settings = &mut selected.matrix.run;
     settings.skip_missing_images |= options.skip_missing_images;
     if settings.provider == ProviderChoice::Auto {
-        // Only kind has clusters to prepare, so its absence is an error.
+        // Only kind has clusters to prepare, so `auto` means kind, and it is an error if kind is missing.
         settings.provider = ProviderChoice::Kind;
     }
     let runner = runner_path()?;

@@ -21,7 +21,8 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// The run `run`, or the latest one, in `out`.
+    /// Finds the run with the path `run`, or with the id `run` in `out`. If `run` is `None`, finds the latest run in
+    /// `out`.
     pub(super) fn find(run: Option<&str>, out: &Path) -> Result<Self, CliError> {
         let name = run.unwrap_or(LATEST);
         let here = Path::new(name);
@@ -75,7 +76,8 @@ pub(super) fn is_run(folder: &Path) -> bool {
     folder.join(record::FILE_NAME).is_file()
 }
 
-/// The folder of `name` in `out`; if `name` is the link, the folder that it points to, as the run itself named it.
+/// The path of the folder `name` in `out`. If `name` is a link, such as `latest`, this is the path of the folder that
+/// the link points to.
 fn followed(out: &Path, name: &str) -> PathBuf {
     let folder = out.join(name);
     match folder.read_link() {

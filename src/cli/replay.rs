@@ -1,4 +1,4 @@
-//! `replay`: shows a run as it was, with lines on stderr and tables on stdout.
+//! `replay`: shows a recorded run again, with lines on stderr and tables on stdout.
 
 use std::io;
 use std::thread;
@@ -42,7 +42,7 @@ fn ended(shown: io::Result<()>) -> Result<Exit, CliError> {
     Ok(Exit::Passed)
 }
 
-/// The sinks that the run had.
+/// The displays that the run itself had: console and tables.
 struct Screen {
     console: Box<dyn Sink>,
     tables: AtEnd,
@@ -64,7 +64,7 @@ impl Screen {
         Ok(())
     }
 
-    /// A run that was killed showed no tables. Here, they show its progress.
+    /// If the record has no end, shows the tables now, because the killed run never showed them.
     fn end(mut self) -> io::Result<()> {
         if self.has_ended {
             return Ok(());
@@ -74,8 +74,8 @@ impl Screen {
     }
 }
 
-/// Waits before `record` is shown, for the time since the event at `before`, divided by `speed`. The time between two
-/// sessions is skipped.
+/// Before `record` is shown, waits for the time that passed since the previous event at `before`, divided by `speed`.
+/// The time between two sessions is skipped.
 fn wait(before: Timestamp, record: &Record, speed: f64) {
     if !matches!(record.event, Event::RunResumed { .. })
         && let Ok(passed) = Duration::try_from(record.at.duration_since(before))

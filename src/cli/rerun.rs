@@ -1,5 +1,5 @@
-//! Which cells run: the selected ones, or with `--rerun-failed` and `--resume` those that an earlier run left to rerun
-//! or finish.
+//! Determines which cells run: the selected cells, those that did not pass in an earlier run (`--rerun-failed`), or
+//! those that an earlier run did not finish (`--resume`).
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::runner::Resumption;
 pub(super) enum Wanted {
     /// These cells, in a new or a resumed run.
     Cells(Box<Selected>, Option<Box<Resumption>>),
-    /// Nothing, which has been reported.
+    /// Nothing. The reason has been printed.
     Nothing(Exit),
 }
 
@@ -81,7 +81,7 @@ fn ids_of_failed(run: &RunModel) -> BTreeSet<&str> {
     failed.map(|cell| cell.summary.id.in_matrix()).collect()
 }
 
-/// The cells of the run `name` whose verdict isn't settled yet.
+/// The cells of the run `name` that don't have a final verdict yet.
 fn unfinished_cells(
     options: &RunOptions,
     mut selected: Selected,
@@ -137,7 +137,7 @@ fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorde
     Recorded::find(Some(name), &options.output_dir.of(&selected.path))
 }
 
-/// The run's id; its folder if the record doesn't contain it.
+/// The run's id, or the path of the run's folder if the record doesn't contain the id.
 fn run_id(run: &RunModel, recorded: &Recorded) -> String {
     let id = run.facts.as_ref().map(|facts| facts.run.clone());
     id.unwrap_or_else(|| recorded.folder.display().to_string())

@@ -60,7 +60,7 @@ pub(super) fn report_leftovers(left: &[Resource], gc: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }
 
-/// The selected cells, with the options applied to the settings of the file.
+/// The selected cells, with the options applied to the settings of the matrix file.
 pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
     apply(options, matrix_file::load(&options.select)?)
 }
@@ -93,8 +93,8 @@ fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliEr
     Ok(selected)
 }
 
-/// Whether repetitions of one cell may run at the same time. With `--until-failure`, rounds run one after another, and
-/// with `--jobs 1`, cells do.
+/// Whether repetitions of one cell may run at the same time. With `--until-failure`, rounds run one after another; with
+/// `--jobs 1`, cells run one after another.
 fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
     let one_by_one = options.execution.until_failure || jobs == Jobs::Exactly(NonZeroUsize::MIN);
     options
@@ -104,7 +104,7 @@ fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
         && !one_by_one
 }
 
-/// The session that runs the cells of `selected`, with values from the environment.
+/// The session that runs the cells of `selected`, into which values from this process's environment are inserted.
 pub(super) fn session(
     options: &RunOptions,
     selected: Selected,

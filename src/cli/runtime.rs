@@ -8,20 +8,20 @@ use crate::event::{RunVerdict, Termination};
 use crate::runner;
 use crate::suite::Interruption;
 
-/// The result of `work`, on its own runtime.
+/// Runs `work` on a new runtime. Returns its result.
 pub(super) fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, CliError>
 where
     CliError: From<E>,
 {
     let runtime = Runtime::new().map_err(CliError::io("start the async runtime"))?;
     let result = runtime.block_on(work);
-    // A lock that another process holds must not block the exit.
+    // This doesn't wait for threads, because one may be waiting for another process's lock.
     runtime.shutdown_background();
     Ok(result?)
 }
 
-/// The same for work that the signals of this process interrupt. If it hangs after the second signal, `abandoned` is
-/// called, and the process ends.
+/// Like [`block_on`], for work that signals to this process interrupt. If the work hangs after the second signal, or a
+/// third signal arrives, calls `abandoned` and exits.
 pub(super) fn block_on_until_signal<T, E>(
     interruption: &Interruption,
     abandoned: impl Fn() + Send + Sync + 'static,

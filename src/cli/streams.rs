@@ -10,7 +10,8 @@ pub(super) fn print(what: &str, text: io::Result<String>) -> Result<(), CliError
     unless_closed(what, written)
 }
 
-/// The result of writing `what`. It isn't an error if the reader closed the pipe early.
+/// Turns the result of writing `what` into the result of the command. It isn't an error if the reader closed the pipe
+/// early.
 pub(super) fn unless_closed(what: &str, written: io::Result<()>) -> Result<(), CliError> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

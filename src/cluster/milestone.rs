@@ -5,7 +5,7 @@ use tokio::sync::SetOnce;
 
 use crate::event::Failure;
 
-/// A state that is reached or fails.
+/// A state that background work reaches or fails to reach.
 #[derive(Debug)]
 pub(crate) struct Milestone<T>(SetOnce<Result<T, Failure>>);
 
@@ -24,12 +24,12 @@ impl<T: Clone> Milestone<T> {
         drop(self.0.set(result));
     }
 
-    /// Waits until the milestone is reached or has failed. May be dropped and called again.
+    /// Waits until the milestone is reached or has failed. Cancel safe.
     pub(crate) async fn reached(&self) -> Result<T, Failure> {
         self.0.wait().await.clone()
     }
 
-    /// The result, if the milestone has been reached.
+    /// The value, if the milestone has been reached.
     pub(crate) fn get(&self) -> Option<T> {
         self.0.get()?.clone().ok()
     }

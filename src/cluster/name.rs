@@ -1,4 +1,4 @@
-//! Names of clusters and nodes, with a grammar that distinguishes our clusters from others.
+//! Names of clusters and nodes. Cluster names follow a grammar, so that other clusters are rarely mistaken for ours.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,10 +18,10 @@ pub struct ClusterName(String);
 )]
 pub struct ClusterNameError(String);
 
-/// How many characters distinguish runs.
+/// The length of the part of a name that identifies the run, in characters.
 pub const RUN_LENGTH: usize = 5;
 
-/// How many hexadecimal digits distinguish config variants.
+/// The length of the hash in a name, in hexadecimal digits.
 const HASH_LENGTH: usize = 6;
 
 impl ClusterName {
@@ -30,7 +30,8 @@ impl ClusterName {
         Self(format!("{}{run}", stem(prefix, cell)))
     }
 
-    /// The maximum length: host names have at most 63 characters, including `-control-plane` or `-worker5000`.
+    /// The maximum length of a cluster name. A node's name adds a suffix such as `-control-plane` or `-worker5000`, and
+    /// must fit into the 63 characters of a host name.
     pub const MAX: usize = 40;
 
     /// A name that the user chose.
@@ -44,8 +45,8 @@ impl ClusterName {
         }
     }
 
-    /// Whether `name` could come from [`ClusterName::new`] with any prefix, cell and run. This proves nothing: anyone
-    /// can use such a name.
+    /// Whether `name` has the form of the names from [`ClusterName::new`], for any prefix, cell and run. A match
+    /// doesn't prove that the cluster is ours: anyone can use such a name.
     pub fn matches_grammar(name: &str) -> bool {
         let mut parts = name.rsplit('-');
         let mut next = |length: usize, is_valid: fn(&u8) -> bool| {
@@ -62,7 +63,7 @@ impl ClusterName {
         is_run && is_hash && is_shape && parts.next().is_some()
     }
 
-    /// The run that the cluster `name` belongs to, if it is a cluster of `cell`.
+    /// The run in the cluster name `name`, if it is a name for a cluster of `cell`.
     pub fn run_of<'n>(prefix: &Prefix, cell: &Cell, name: &'n str) -> Option<&'n str> {
         let run = name.strip_prefix(&stem(prefix, cell))?;
         let valid = run.len() == RUN_LENGTH
@@ -80,7 +81,7 @@ impl ClusterName {
         rest.unwrap_or(node.as_str())
     }
 
-    /// The names of its `count` nodes, control plane first, as kind chooses them.
+    /// The names that kind gives the nodes of a cluster with `count` nodes, control plane first.
     pub fn nodes(&self, count: usize) -> Vec<NodeName> {
         let control_plane = format!("{self}-control-plane");
         let workers = (1..count).map(|number| match number {
@@ -94,7 +95,8 @@ impl ClusterName {
     }
 }
 
-/// Prefix and slug. The slug contains version and nodes, and a hash of the whole id to distinguish config variants.
+/// The prefix and the slug of a cluster's name. The slug contains the Kubernetes version, the number of nodes, and a
+/// hash of the cell's id, because config variants may have the same version and number of nodes.
 fn stem(prefix: &Prefix, cell: &Cell) -> String {
     let version = cell.kubernetes;
     let hash = Sha256::digest(cell.id.as_str());

@@ -1,7 +1,8 @@
-//! How providers reclaim resources left by dead runs: one trait, which knows only a run's ledger.
+//! The trait with which providers reclaim the resources of dead runs. It knows only a run's ledger.
 //!
-//! An entry proves what a run planned, not what exists. Each provider decides by identity what belongs to the run, and
-//! never touches a resource that a live run claims.
+//! A ledger entry proves that a run planned to create a resource, not that the resource exists. Each provider checks
+//! the identity of a resource to decide whether it belongs to the run, and never touches a resource that a live run
+//! claims.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,9 +23,9 @@ pub struct Entry<'e> {
     pub folder: &'e Path,
     /// How long ago the run showed its last sign of life.
     pub age: Duration,
-    /// The resource that it planned.
+    /// The resource that the run planned.
     pub resource: &'e Resource,
-    /// Whether to only report what would be removed.
+    /// Whether to report what would be removed, without removing it.
     pub dry_run: bool,
     /// The deadline for the work.
     pub deadline: &'e Deadline,
@@ -37,18 +38,18 @@ pub enum Reclaimed {
     Absent,
     /// It exists, and would be removed without `dry_run`.
     Present,
-    /// It was removed and is proven gone.
+    /// It was removed, and a check has shown that it is gone.
     Deleted,
     /// It stays because something else uses it, as described in the text.
     Used(String),
-    /// It stays because something else has its name; with the reason and what to do.
+    /// It stays because something that the run didn't create has its name. The text says why it stays and what to do.
     Foreign(String),
 }
 
-/// The part of a provider that reclaims the entries with its name.
+/// The part of a provider that reclaims the resources in the provider's ledger entries.
 #[async_trait]
 pub trait Reclaim: Send + Sync {
-    /// Its name in ledgers: [`Payload::PROVIDER`].
+    /// The provider's name in ledgers: [`Payload::PROVIDER`].
     fn provider(&self) -> &'static str;
 
     /// Removes what `entry` describes, unless a live run claims it.
@@ -72,7 +73,7 @@ impl Entry<'_> {
         )))
     }
 
-    /// Fails if `mark` doesn't belong to this run: nothing else in a ledger is trusted.
+    /// Fails if `mark` doesn't belong to this run. A ledger that names marks of other runs is not trusted.
     pub(super) fn check_mark(&self, mark: &str) -> Result<(), Failure> {
         match mark.split_once('/') {
             Some((run, _)) if run == self.run => Ok(()),

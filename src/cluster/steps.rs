@@ -1,4 +1,5 @@
-//! The steps of a cell. They are measured where the work happens, because they overlap phases.
+//! The steps of a cell. Steps are measured where the work happens, because a step may start in one phase and end in
+//! another.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub struct StepLog {
     clock: RunClock,
     start: Duration,
     steps: Mutex<Vec<Step>>,
-    /// The names of the steps that run, in order of their start.
+    /// The names of the running steps, in order of their start.
     running: watch::Sender<Vec<String>>,
 }
 
@@ -34,7 +35,7 @@ impl StepLog {
         self.clock.elapsed().saturating_sub(self.start)
     }
 
-    /// Measures `work` as the step `name`. A step that is dropped before its end isn't recorded.
+    /// Measures `work` as the step `name`. If the future is dropped before `work` ends, the step isn't recorded.
     pub async fn measure<F: Future>(&self, name: &str, work: F) -> F::Output {
         let start = self.clock.elapsed();
         let running = Running::new(&self.running, name);
@@ -51,7 +52,7 @@ impl StepLog {
         output
     }
 
-    /// The names of the steps that run, in order of their start, and their changes.
+    /// Watches the names of the running steps, which are in order of their start.
     pub fn running(&self) -> watch::Receiver<Vec<String>> {
         self.running.subscribe()
     }
@@ -64,7 +65,7 @@ impl StepLog {
     }
 }
 
-/// A step that runs until this is dropped.
+/// A step in the list of running steps. Dropping this value removes it from the list.
 struct Running<'l> {
     all: &'l watch::Sender<Vec<String>>,
     name: &'l str,

@@ -91,7 +91,7 @@ named! {
 }
 
 impl CellVerdict {
-    /// Whether the verdict is a result of the suite, and not of the end of the run. `--resume` keeps such a verdict.
+    /// Whether the suite itself, and not the end of the run, determined the verdict. `--resume` keeps such a verdict.
     pub const fn is_settled(self) -> bool {
         match self {
             Self::Passed | Self::Flaky | Self::Failed | Self::Error => true,

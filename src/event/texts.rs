@@ -1,12 +1,12 @@
-//! Changes the texts of events.
+//! Changes the strings in events.
 
 use serde_json::Value;
 
 use super::Event;
 
 impl Event {
-    /// The event with `change(field, text)` in place of each text. The keys of a table are texts of the field that
-    /// contains the table. `change` must not touch ids and fixed words.
+    /// A copy of the event in which each string is replaced by the result of `change(field, text)`. The keys of a table
+    /// count as strings of the field that contains the table. `change` has to return ids and fixed words unchanged.
     #[must_use]
     pub fn map_texts(&self, change: impl Fn(&str, &str) -> String) -> Self {
         let changed = serde_json::to_value(self)

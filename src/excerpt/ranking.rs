@@ -26,7 +26,7 @@ pub(super) struct Finding {
     /// The index of the line.
     pub(super) line: usize,
     pub(super) rank: Rank,
-    /// The indexes of the lines that belong to it, such as the first frames of its stack trace.
+    /// The indexes of the lines that belong to this line, such as the first frames of its stack trace.
     pub(super) context: Vec<usize>,
 }
 
@@ -42,7 +42,7 @@ impl Finding {
     }
 }
 
-/// The lines of the last process, whose first line is at `start`, that say what went wrong.
+/// The lines from `start` on that say what went wrong. The output of the last process begins at `start`.
 pub(super) fn find(lines: &[Line<'_>], start: usize) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut at = start;
@@ -62,8 +62,8 @@ pub(super) fn find(lines: &[Line<'_>], start: usize) -> Vec<Finding> {
     found
 }
 
-/// The panic or exception that begins at `at` in one of the formats of Go, Rust, Python and the JVM: the index of its
-/// line, and those of the lines that belong to it.
+/// Finds a panic or an exception that begins at `at`, in one of the formats of Go, Rust, Python and the JVM. Returns
+/// the index of the line that says what went wrong, and the indexes of the lines that belong to it.
 fn crash_at(lines: &[Line<'_>], at: usize) -> Option<(usize, Vec<usize>)> {
     let line = lines[at].plain.trim_end();
     let has = |index: &usize| lines.get(*index).is_some_and(|line| !line.is_blank());
@@ -106,7 +106,7 @@ fn is_indented(line: &str) -> bool {
     line.starts_with([' ', '\t'])
 }
 
-/// Whether the line is a stack frame, whose names may contain any word.
+/// Whether the line is a stack frame. Names in a stack frame may contain any word, so they say nothing about a problem.
 fn is_frame(line: &str) -> bool {
     let text = line.trim_start();
     let starts = ["at ", "File \"", "... "];
@@ -201,7 +201,7 @@ fn klog_level(line: &str) -> Option<Level> {
     (is_date && bytes.next() == Some(b' ') && line.contains(']')).then_some(level)
 }
 
-/// The level under a key: `level=error`, `"severity": "ERROR"`, or the numbers of pino and bunyan.
+/// The level under a key: `level=error`, `"severity": "ERROR"`, or a number as in pino and bunyan.
 fn level_under_key(line: &str, word: &Match<'_>) -> Option<Level> {
     let keys = ["level", "lvl", "severity", "levelname"];
     let value = value_after(line, word).filter(|_| is_in(&keys, word.as_str()))?;
@@ -274,7 +274,8 @@ const PROBLEM_WORDS: [&str; 12] = [
     "exception",
     "exceptions",
 ];
-/// Parts of names of counters and settings that don't indicate a problem, such as `error_count`.
+/// If a name contains one of these words, as in `error_count`, it is the name of a counter or a setting and doesn't
+/// indicate a problem.
 const NEUTRAL_PARTS: [&str; 9] = [
     "count", "counts", "total", "rate", "ratio", "budget", "log", "level", "handler",
 ];

@@ -19,7 +19,7 @@ pub(super) struct Line<'l> {
     text: &'l str,
     /// The line without color escape sequences.
     pub(super) plain: Cow<'l, str>,
-    /// Its number in the whole log, starting at 0.
+    /// The line's number in the whole log, starting at 0.
     number: usize,
     pub(super) is_usage: bool,
 }
@@ -36,7 +36,7 @@ impl Line<'_> {
 
 /// How many lines of the start of each process are quoted.
 const FIRST_LINES: usize = 2;
-/// The starts of this many processes are quoted, from the last process backwards.
+/// The maximum number of processes whose start is quoted. The last processes are preferred.
 const BEGINNINGS: usize = 5;
 
 /// An excerpt of `log` of at most `budget` lines, including the marks for gaps.
@@ -64,7 +64,7 @@ pub fn reason(log: &Log) -> Option<String> {
     Some(worst.sentence(&candidates.lines))
 }
 
-/// The lines of `log` without colors and usage texts.
+/// The lines of `log` without colors, usage texts and blank lines.
 pub fn plain_lines(log: &Log) -> Vec<String> {
     let candidates = Candidates::of(log);
     let lines = candidates.lines.iter().filter(|line| line.is_quotable());
@@ -106,7 +106,7 @@ impl<'l> Candidates<'l> {
         candidates
     }
 
-    /// The lines of an excerpt. Its gaps are kept.
+    /// The lines of an excerpt. The gaps that it already has are kept.
     fn of_excerpt(lines: &'l [String]) -> Self {
         let mut candidates = Self::default();
         for text in lines {

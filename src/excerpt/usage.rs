@@ -5,7 +5,7 @@ use super::ranking;
 
 /// The possible beginnings of the first line of a usage text.
 const STARTS: [&str; 3] = ["usage:", "Usage:", "USAGE:"];
-/// How many lines a description between the synopsis and the options may have.
+/// The maximum number of lines of a description between the synopsis and the options.
 const LONGEST_DESCRIPTION: usize = 6;
 
 /// Which of `lines`, without colors, belong to a usage text.

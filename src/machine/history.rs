@@ -1,7 +1,7 @@
 //! How long cells took on this machine, by provider, so that the cells that take longest can start first.
 //!
-//! The history is an optimization: a history that can't be read counts as empty, and one that can't be written is
-//! dropped.
+//! The history is only an optimization: if it can't be read, it counts as empty, and if it can't be written, the new
+//! duration is dropped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use super::{Lock, LockError, StateFolder, if_exists, replace_private};
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
-/// How many of a cell's durations are kept, the newest ones.
+/// How many durations are kept per cell. Older ones are dropped.
 const KEPT: usize = 5;
 
 /// The durations of cells in milliseconds, by provider and by the cell's id in the matrix; the newest duration of each
@@ -66,7 +66,7 @@ impl Default for History {
 }
 
 impl History {
-    /// The expected duration of the cell: the median of its last durations. `None` if it has none.
+    /// The expected duration of the cell: the median of its last durations. `None` if the history has none.
     pub fn estimate(&self, provider: &str, cell: &str) -> Option<Duration> {
         let mut times = self.cells.get(provider)?.get(cell)?.clone();
         times.sort_unstable();
@@ -87,7 +87,7 @@ impl History {
     }
 }
 
-/// How long to wait for other processes that write to the history; each takes milliseconds.
+/// How long to wait for other processes that write to the history. Each write takes milliseconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The file of a history.

@@ -25,7 +25,7 @@ pub fn measure() -> Option<Load> {
     let pressure = CpuPressure::current().ok();
     Some(Load {
         average_hundredths: hundredths(average.one),
-        // One of the runnable processes is this one.
+        // This process is one of the runnable processes.
         runnable: u64::from(average.cur).saturating_sub(1),
         cpu_pressure_percent: pressure.map(|pressure| hundredths(pressure.some.avg10) / 100),
         memory_available: probe::memory()?.available,

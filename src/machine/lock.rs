@@ -29,7 +29,7 @@ pub struct LockError {
     pub source: io::Error,
 }
 
-/// How often to create a folder again that other processes delete at the same time.
+/// How many times to recreate a folder that other processes delete at the same time.
 const ATTEMPTS: usize = 100;
 
 impl Lock {
@@ -38,10 +38,10 @@ impl Lock {
         Self::at(path, try_lock(path, open, File::try_lock))
     }
 
-    /// Creates the lock at `path`, already held when other processes first see the file; `None` if the file exists.
+    /// Creates the lock file at `path` with the lock already held; `None` if the file exists.
     ///
-    /// [`Lock::try_take`] would expose a file that isn't locked yet, and would fail if another process probed it at
-    /// that moment.
+    /// [`Lock::try_take`] would expose a file that isn't locked yet, and would fail if another process checked the lock
+    /// at that moment.
     pub fn create(path: &Path) -> Result<Option<Self>, LockError> {
         let hidden = path.with_extension("new");
         let create = || {
@@ -59,7 +59,7 @@ impl Lock {
         Self::at(path, create())
     }
 
-    /// Like [`Lock::try_take`], but doesn't create the file: `None` also if it doesn't exist.
+    /// Like [`Lock::try_take`], but doesn't create the file. Also returns `None` if the file doesn't exist.
     pub fn try_take_existing(path: &Path) -> Result<Option<Self>, LockError> {
         let file = if_exists(try_lock(path, open_existing, File::try_lock));
         Self::at(path, file.map(Option::flatten))
@@ -93,8 +93,8 @@ impl Lock {
         })
     }
 
-    /// Takes the lock at `path`, or fails after `limit`. For locks that are held only for a moment unless their holder
-    /// hangs.
+    /// Takes the lock at `path`, or fails after `limit`. This is for locks that are held only briefly unless their
+    /// holder hangs.
     pub async fn take_within(path: &Path, limit: Duration) -> Result<Self, LockError> {
         let taken = tokio::time::timeout(limit, Self::take(path)).await;
         taken.unwrap_or_else(|_| {
@@ -193,7 +193,7 @@ fn open(path: &Path) -> io::Result<File> {
             .mode(0o600)
             .open(path)
     };
-    // Another process may delete the empty folder in between.
+    // Another process may delete the empty folder before the file is created.
     let is_gone = |result: &io::Result<File>| matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound);
     std::iter::repeat_with(attempt)
         .take(ATTEMPTS)
@@ -274,8 +274,7 @@ mod tests {
             let path = path.clone();
             async move { Lock::take(&path).await }
         });
-        // The waiting task may have started to wait or not: in both cases it must not end up with a file that no other
-        // process can find.
+        // Whether or not the task has started to wait, it must not end up with a file that no other process can find.
         tokio::task::yield_now().await;
         first.remove().unwrap();
         let second = waiting.await.unwrap().unwrap();

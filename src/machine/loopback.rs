@@ -1,5 +1,5 @@
-//! Blocks of loopback addresses. A block is reserved by a name that the kernel gives to only one process, for as long
-//! as it lives.
+//! Blocks of loopback addresses. A process reserves a block by binding an abstract socket name, which the kernel gives
+//! to one process at a time and frees when that process ends.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
@@ -13,7 +13,7 @@ const BLOCKS: u32 = (255 << 16) / SIZE;
 /// How many blocks to try.
 const ATTEMPTS: usize = 100;
 
-/// No block can be reserved.
+/// Why no block can be reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum LoopbackError {
     /// A process listens on all addresses.
@@ -35,8 +35,8 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Reserves a block in which no process listens on the ports in `free`. Each has the index of its address in the
-    /// block.
+    /// Reserves a block in which no process listens on the ports in `free`. Each item is the index of an address in the
+    /// block, and a port on that address.
     pub fn take(free: &[(u16, u16)]) -> Result<Self, LoopbackError> {
         let mut reason = LoopbackError::NoneFree;
         for _ in 0..ATTEMPTS {
@@ -52,7 +52,8 @@ impl Loopback {
         Err(reason)
     }
 
-    /// Another network namespace has its own blocks and names.
+    /// Reserves the block with this number; `None` if another process has it. Each network namespace has its own blocks
+    /// and names.
     fn block(number: u32) -> io::Result<Option<Self>> {
         let first = u32::from(Ipv4Addr::new(127, 1, 0, 0)) + number * SIZE;
         let name = format!("e2e-matrix/{}", Ipv4Addr::from(first));
@@ -76,7 +77,7 @@ impl Loopback {
 
     /// The address with the index `place` in the block.
     pub fn address(&self, place: u16) -> Ipv4Addr {
-        // The first address would end in 0, which some programs treat as the address of a network.
+        // The block's first address is never used: it ends in 0, which some programs treat as the address of a network.
         Ipv4Addr::from(self.first + 1 + u32::from(place))
     }
 }

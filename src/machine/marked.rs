@@ -9,20 +9,21 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::deadline::Deadline;
 
-/// The environment variable that marks the processes of a run: `<run>/<cell>`.
+/// The environment variable that marks the processes of a run. Its value starts with `<run>/<cell>`, where `<run>` is
+/// the run's token.
 pub const MARK: &str = "E2E_MATRIX_PROCESS";
 
 /// How long a killed process may take to disappear.
 const KILLED: Duration = Duration::from_secs(2);
-/// How often to check for it in the meantime: only a parent is notified by the kernel.
+/// How often to check whether a killed process has disappeared. The kernel notifies only the process's parent.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The processes of a cell or a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Marked {
-    /// The processes of a cell: the whole mark.
+    /// The processes of a cell, identified by their whole mark.
     Cell(String),
-    /// The processes of all cells of a run: its token.
+    /// The processes of all cells of a run, identified by the run's token.
     Run(String),
 }
 
@@ -72,7 +73,8 @@ impl Marked {
         (seen.len(), left)
     }
 
-    /// The process is pinned before its mark is checked, so that its id can't be reused in between.
+    /// Kills the process `id` if it has the mark. The process is opened before its mark is checked, so that its id
+    /// can't be reused in between.
     fn kill_one(&self, id: i32) -> io::Result<()> {
         let Some(pid) = Pid::from_raw(id) else {
             return Ok(());
@@ -118,7 +120,8 @@ mod tests {
         let mut group = Group::spawn(&mut command).unwrap();
         let marked = Marked::Run(token);
         let deadline = RunClock::new().deadline(Duration::from_secs(10));
-        // Its parent has to reap it in the meantime; otherwise the search would continue until the deadline.
+        // The parent has to reap the process while `kill` waits; otherwise the search would continue until the
+        // deadline.
         let (killed, _) = tokio::join!(marked.kill(&deadline), group.wait());
         assert_eq!(killed, (1, Vec::new()));
     }

@@ -1,6 +1,6 @@
 //! The host: the state folder, the ledger of created resources, ports, processes, capacity.
 //!
-//! This room knows nothing of Kubernetes, Docker or phases.
+//! This module knows nothing about Kubernetes, Docker or phases.
 
 pub mod budget;
 mod history;

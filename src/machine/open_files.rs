@@ -1,4 +1,4 @@
-//! The limit of open files for this process and its children.
+//! The open-file limit of this process and its children.
 
 use std::fs::File;
 use std::io;
@@ -6,14 +6,14 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The limit of open files that the runner requests: more than any run needs, and low enough for child processes that
+/// The open-file limit that the runner requests: more than any run needs, but low enough for child processes that
 /// iterate over all possible file descriptors.
 const ENOUGH: u64 = 65_536;
-/// Held back for cleanup, if the limit is high enough.
+/// How many open files to hold back for cleanup, if the limit is high enough.
 const RESERVE: u64 = 64;
 
-/// Raises the soft limit, which children inherit, up to the hard limit, and holds back a reserve for cleanup. Returns
-/// the soft limit; `None` if it is unlimited.
+/// Raises the soft limit, which children inherit, as far as the hard limit and `ENOUGH` allow, and holds back a reserve
+/// for cleanup. Returns the soft limit; `None` if it is unlimited.
 pub fn raise() -> Option<u64> {
     let most = most();
     let usable = if most >= 4 * RESERVE {
@@ -28,7 +28,7 @@ pub fn raise() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Releases the reserve for cleanup if this process can't open as many files as the removal of a folder needs.
+/// Releases the reserve for cleanup if this process can't open as many files as it needs to delete a folder.
 pub fn use_reserve() {
     let opened: io::Result<Vec<File>> = (0..RESERVE / 2).map(|_| File::open("/dev/null")).collect();
     if opened.is_err_and(|error| error.raw_os_error() == Some(Errno::MFILE.raw_os_error())) {

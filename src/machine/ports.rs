@@ -35,8 +35,8 @@ pub fn bind(range: &PortRange) -> Result<TcpListener, PortError> {
     first_free(range, None).map(|(_, listener)| listener)
 }
 
-/// Binds the first free port of `range` and records each port in `ledger` before trying it, unless the kernel chooses
-/// the port. Returns the port and its listener.
+/// Binds the first free port of `range`. Each port is recorded in `ledger` before it is tried, or afterwards if the
+/// kernel chooses the port. Returns the port and its listener.
 pub fn bind_recorded(range: &PortRange, ledger: &Ledger) -> Result<(u16, TcpListener), PortError> {
     first_free(range, Some(ledger))
 }
@@ -91,8 +91,8 @@ fn is_taken(error: &io::Error) -> bool {
     )
 }
 
-/// Whether this process listens on `port`. Binding it again would prove nothing, because another process may have taken
-/// it in the meantime.
+/// Whether this process listens on `port`, according to the kernel. Trying to bind the port would prove nothing,
+/// because another process may have taken it in the meantime.
 pub fn listens_here(port: u16) -> ProcResult<bool> {
     let process = Process::myself()?;
     let mut sockets = HashSet::new();
@@ -112,7 +112,7 @@ pub fn listens_here(port: u16) -> ProcResult<bool> {
     for descriptor in process.fd()? {
         match descriptor.map(|descriptor| descriptor.target) {
             Ok(FDTarget::Socket(inode)) if sockets.contains(&inode) => return Ok(true),
-            // Without a free descriptor, the others can't be read.
+            // If this process can't open another file, it can't read the remaining descriptors.
             Err(error @ ProcError::Io(..)) => return Err(error),
             // A descriptor that was closed in the meantime belongs to no listener.
             Ok(_) | Err(_) => {}

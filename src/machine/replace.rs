@@ -8,17 +8,17 @@ use std::sync::LazyLock;
 
 use super::private_folder;
 
-/// A value that distinguishes this process from every other, including a later one with the same id.
+/// A value that distinguishes this process from every other process, including a later one with the same id.
 pub(super) static PROCESS: LazyLock<String> =
     LazyLock::new(|| format!("{:016x}", rand::random::<u64>()));
 
 /// The prefix of the temporary files, followed by [`PROCESS`] and a dash.
 pub(crate) const TEMPORARY: &str = ".e2e-matrix-";
-/// Their extension.
+/// The extension of the temporary files.
 pub(crate) const UNFINISHED: &str = "part";
 
-/// Replaces the file at `path` with one that contains what `write` writes. If `path` isn't a regular file, such as a
-/// pipe, writes to it directly.
+/// Replaces the file at `path` with one that contains what `write` writes. If `path` exists but isn't a regular file
+/// (for example, a pipe), writes to it directly.
 pub fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
@@ -31,8 +31,7 @@ pub fn replace(
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return buffered(&mut File::options().write(true).open(path)?);
     }
-    // With the permissions that the umask leaves, as for any other new file: CI servers may read it under another
-    // account.
+    // The umask decides who can read the file, as for any other new file: CI servers may read it under another account.
     whole(path, 0o666, buffered)
 }
 

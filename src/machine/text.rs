@@ -1,4 +1,4 @@
-//! Text files from outside: regular UTF-8 files up to a size limit.
+//! Text files that users provide: regular UTF-8 files up to a size limit.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ pub fn check_size(path: &Path, limit: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The text of the regular file at `path`, which has at most `limit` bytes.
+/// Reads the text of the regular file at `path`. Fails if the file has more than `limit` bytes.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     check_size(path, limit)?;
     let mut bytes = Vec::new();

@@ -1,13 +1,13 @@
-//! The address of a Service in a URL, as a pod writes it.
+//! The address of a Service in a URL that a pod uses.
 
 use reqwest::Url;
 
-/// The meaning of a URL in the cluster's DNS: a Service, its namespace and one of its ports.
+/// The Service that a URL refers to in the cluster's DNS: its name, its namespace and one of its ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAddress {
     /// The Service's name.
     pub service: String,
-    /// Its namespace; `None` if the URL doesn't name one, which means the pod's own.
+    /// The Service's namespace; `None` if the URL doesn't name one, so that it refers to the pod's own namespace.
     pub namespace: Option<String>,
     /// The Service's port.
     pub port: u16,
@@ -16,8 +16,8 @@ pub struct ServiceAddress {
 impl ServiceAddress {
     /// Reads `http(s)://<service>[.<namespace>[.svc[.<domain>]]][:<port>]…`.
     ///
-    /// `None` for any other URL. A host with two labels may also be a host on the internet, depending on which Services
-    /// exist.
+    /// Returns `None` for any other URL. A host with two labels may also be a host on the internet, depending on which
+    /// Services exist.
     pub fn of(url: &Url) -> Option<Self> {
         if !matches!(url.scheme(), "http" | "https") {
             return None;

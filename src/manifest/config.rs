@@ -83,7 +83,7 @@ impl Placeholders {
                     self.fill(value, &at.below(&format!("[{index}]")), problems);
                 }
             }
-            // A placeholder for a number becomes a number, unless it is part of a longer text.
+            // A placeholder for a number becomes a number, unless it is part of a longer string.
             Value::String(text) if text == "${e2e.nodes}" => {
                 *value = self.0["nodes"].parse::<u64>().unwrap_or_default().into();
             }

@@ -1,4 +1,5 @@
-//! Reads objects from a text: splits documents, opens lists, and reads kind and name. It doesn't interpret the objects.
+//! Reads objects from YAML: splits the documents, opens lists, and reads the kind and name of each object. Doesn't
+//! interpret the objects any further.
 
 use serde_json::Value;
 use serde_saphyr::Spanned;
@@ -7,7 +8,7 @@ use super::{Document, ManifestProblem, Object, Place};
 
 /// Reads all objects of a file in order. A part that can't be read becomes a problem.
 pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
-    // With the rules of Kubernetes' own reader: `0644` is octal, `yes` is true.
+    // The rules of Kubernetes' own reader: `0644` is octal, and `yes` is true.
     let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true };
     let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options);
     let documents = documents.unwrap_or_else(|error| {

@@ -78,7 +78,8 @@ fn called_or_only(objects: &[(usize, &Object)], name: &str) -> Option<usize> {
     called(objects, name).or_else(|| only(objects.iter()).map(|(index, _)| *index))
 }
 
-/// The index and name of the container called `name`, of the one with the name of its object, or of the only container.
+/// The index and name of the container called `name`, or else of the container with the same name as its object, or
+/// else of the only container.
 pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), ManifestProblem> {
     let containers = object.value.pointer(CONTAINERS).into_iter().flat_map(items);
     let names: Vec<&str> = containers

@@ -57,7 +57,7 @@ fn of_variables(value: &Value, found: &mut Vec<Secret>) {
     }
 }
 
-/// The values below all keys with secret names. `is_secret` is whether `value` is below such a key.
+/// The values below all keys with secret names. `is_secret` says whether `value` is already below such a key.
 fn of_keys(value: &Value, is_secret: bool, found: &mut Vec<Secret>) {
     match value {
         Value::Object(table) => {
@@ -84,8 +84,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The objects as one YAML text. The content of every Secret, variables with secret names and everything in `mask` are
-/// masked.
+/// The objects as YAML, in one string. The content of every Secret, variables with secret names, and everything in
+/// `mask` are masked.
 pub(super) fn yaml(objects: &[Object], mask: &Mask) -> String {
     let masked = objects.iter().map(|object| masked(object, mask));
     let texts: Vec<String> = masked

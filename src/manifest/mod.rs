@@ -1,6 +1,6 @@
 //! Turns manifests into the objects of one cell: reads, merges, patches, checks and orders them.
 //!
-//! Pure: no I/O and no clock. The same texts and inputs always give the same objects in the same order. Changes are
+//! Pure: no I/O and no clock. The same sources and inputs always give the same objects in the same order. Changes are
 //! applied to the parsed documents, so that unknown fields are preserved.
 
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! A Kubernetes object in a file, with its location.
+//! A Kubernetes object in a manifest, with its place.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::{ManifestProblem, Place};
 
 /// One object of a deployment.
 ///
-/// Its `value` is the whole document, so that no field is lost. It may contain a token, so `Debug` isn't derived.
+/// `value` is the whole document, so that no field is lost. It may contain a token, so `Debug` isn't derived.
 #[derive(Clone, PartialEq)]
 pub struct Object {
     /// For example `apps/v1`.
@@ -22,7 +22,8 @@ pub struct Object {
     pub name: String,
     /// `metadata.namespace`; `None` if the object is cluster-scoped.
     pub namespace: Option<String>,
-    /// Its place without kind and name: for an item of a list, the field is its path within the document.
+    /// The place of the object, without its kind and name. For an item of a list, the field of the place is the item's
+    /// path within the document.
     pub source: Place,
     /// The whole document.
     pub value: Value,
@@ -88,7 +89,7 @@ impl Object {
         })
     }
 
-    /// Whether objects of its kind are in a namespace.
+    /// Whether objects of this kind are in a namespace.
     pub fn is_namespaced(&self) -> bool {
         !CLUSTER_SCOPED.contains(&self.kind.as_str())
     }
@@ -103,7 +104,7 @@ impl Object {
         self.namespace.as_deref().is_none_or(|own| own == namespace)
     }
 
-    /// The JSON pointer to the specification of its pods, if it is or creates pods.
+    /// The JSON pointer to the specification of the object's pods, if the object is a pod or creates pods.
     pub(super) fn pod_spec(&self) -> &'static str {
         match self.kind.as_str() {
             "Pod" => "/spec",
@@ -112,7 +113,7 @@ impl Object {
         }
     }
 
-    /// The paths on nodes that its pods mount, or that a `PersistentVolume` offers.
+    /// The paths on nodes that the object's pods mount, or that the object offers as a `PersistentVolume`.
     pub(super) fn host_paths(&self) -> impl Iterator<Item = &str> {
         let volumes = self.value.pointer(&format!("{}/volumes", self.pod_spec()));
         let volumes = volumes.and_then(Value::as_array).into_iter().flatten();
@@ -129,7 +130,7 @@ impl Object {
         format!("{} {}", self.kind, self.name)
     }
 
-    /// The place of one of its fields; with an empty `field`, the whole object.
+    /// The place of the object's field `field`; if `field` is empty, the place of the whole object.
     pub fn place(&self, field: &str) -> Place {
         Place {
             object: Some(self.title()),
@@ -137,14 +138,14 @@ impl Object {
         }
     }
 
-    /// The object as Kubernetes' own type. A field with another type is a problem.
+    /// The object as Kubernetes' own type. Fails if a field has another type.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ManifestProblem> {
         self.decode_with(&mut |_| {})
     }
 
     /// The object as Kubernetes' own type. Calls `ignored` with each field that the type doesn't have.
     ///
-    /// All objects are read with the same type of deserializer, because each further one takes long to compile.
+    /// All objects are read with the same type of deserializer, because each additional type takes long to compile.
     pub(super) fn decode_with<T: DeserializeOwned>(
         &self,
         mut ignored: &mut dyn FnMut(Path<'_>),

@@ -108,7 +108,7 @@ fn for_each_container(object: &mut Object, mut visit: impl FnMut(&mut Map<String
     }
 }
 
-/// The table at `key` of `parent`, which is created if it doesn't exist. Replaces any other value.
+/// The table at `key` of `parent`. If there is no table, creates one in place of any other value.
 pub(super) fn subtable<'v>(
     parent: &'v mut Map<String, Value>,
     key: &str,

@@ -1,4 +1,4 @@
-//! A problem in a deployment's texts, with its place and a remedy.
+//! A problem in the sources of a deployment, with its place and a remedy.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use crate::secret::Mask;
 /// One of the documents of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The number, starting at 1. Empty documents don't count.
+    /// The document's number, starting at 1. Empty documents don't count.
     pub number: usize,
-    /// The line on which its content starts. Lines start at 1.
+    /// The line on which the document's content starts. Lines start at 1.
     pub line: u64,
 }
 
@@ -19,10 +19,10 @@ impl fmt::Display for Document {
     }
 }
 
-/// A place in the texts of a deployment.
+/// A place in the sources of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The file, by the user's name for it.
+    /// The file, as the user calls it.
     pub file: String,
     /// The document within the file.
     pub document: Option<Document>,
@@ -41,7 +41,7 @@ impl Place {
         }
     }
 
-    /// The location of an object that the run itself creates, so that it is in no file.
+    /// The place of an object that isn't in any file, because the run itself creates it.
     pub(super) fn generated() -> Self {
         Self::file("(created by the run)")
     }

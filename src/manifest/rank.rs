@@ -30,7 +30,7 @@ named! {
 }
 
 impl Rank {
-    /// The rank of an object, unless it is the agent's `DaemonSet`.
+    /// The rank of an object other than the agent's `DaemonSet`.
     pub(super) fn of(object: &Object) -> Self {
         match object.kind.as_str() {
             "Namespace" => Self::Namespaces,

@@ -1,4 +1,4 @@
-//! Renders a deployment for one cell: reads all texts, applies the run's changes, checks the result, and orders the
+//! Renders a deployment for one cell: reads all sources, applies the run's changes, checks the result, and orders the
 //! objects.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::secret::{Mask, Secret};
 
 /// Everything that determines a cell's objects.
 pub struct Inputs<'a> {
-    /// The texts.
+    /// The manifests and the base of the agent's configuration.
     pub sources: &'a Sources,
     /// The name of the agent's `DaemonSet`, if the user sets it.
     pub daemon_set: Option<&'a str>,
@@ -57,7 +57,7 @@ named! {
 /// Renders a deployment.
 ///
 /// # Errors
-/// All problems in the texts and in the relations between objects.
+/// Returns all problems in the sources and in the relations between objects.
 pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mut problems = Vec::new();
     let mut objects = Objects::read(inputs, &mut problems);
@@ -119,7 +119,7 @@ impl Objects {
         let folder = &inputs.sources.manifests;
         let mut others = read(folder, problems);
         let mock = read(&inputs.sources.mock, problems);
-        // A text that can't be read may contain the agent.
+        // A manifest that can't be read may contain the agent.
         let is_complete = problems.is_empty();
         let agent = match locate::agent(&others, inputs.daemon_set, folder) {
             Ok(index) => Some(others.remove(index)),
@@ -154,13 +154,14 @@ impl Objects {
         Some(ManifestProblem::new(place, message, "deploy fewer objects"))
     }
 
-    /// The name of the mock's Service, or the default name if the Service isn't found. Patching the mock reports that.
+    /// The name of the mock's only Service, or else the default name. If that Service doesn't exist, patching the mock
+    /// reports it.
     fn mock_service(&self) -> &str {
         let services = self.mock.iter().filter(|object| object.kind == "Service");
         only(services).map_or(names::MOCK, |service| &service.name)
     }
 
-    /// The namespace that the manifests were written for: the agent's, or the only one that they define.
+    /// The namespace that the manifests were written for: the agent's own, or else the only one that they define.
     fn home(&self) -> Option<String> {
         let defined = self.others.iter().filter(|it| it.kind == "Namespace");
         let agent = self.agent.as_ref();
@@ -263,7 +264,7 @@ impl Objects {
     }
 }
 
-/// All objects of a folder, sorted by file name. A part that can't be read becomes a problem.
+/// All objects of a folder, sorted by file name. Reports parts that can't be read.
 fn read(folder: &Folder, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
     let files = folder.files.iter();
     let objects = files.map(|(name, text)| document::read(&folder.path_of(name), text, problems));
@@ -278,7 +279,7 @@ fn ok_or_report<T>(
     result.map_err(|problem| problems.push(problem)).ok()
 }
 
-/// The notice about a role that the agent doesn't get.
+/// The notice about a role that no binding uses.
 fn unused_role(role: &Object) -> String {
     let place = role.place("");
     format!("{place} is a role that no binding uses, so the agent runs without it")

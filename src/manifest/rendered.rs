@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Object, Rank, mask};
 use crate::secret::{Mask, Secret};
 
-/// The objects of one cell. Only [`super::render()`] creates them, so they are consistent.
+/// The objects of one cell. Only [`super::render()`] creates this type, so the objects are consistent.
 pub struct Rendered {
     pub(super) namespace: String,
     pub(super) steps: BTreeMap<Rank, Vec<Object>>,
@@ -41,7 +41,7 @@ impl Agent {
 pub struct Mock {
     /// The Deployment, patched.
     pub deployment: Deployment,
-    /// Its Service.
+    /// The Service of the mock.
     pub service: Service,
     /// The container that runs the mock.
     pub container: String,
@@ -63,13 +63,13 @@ impl Rendered {
         self.steps.values().flatten()
     }
 
-    /// The paths on nodes that any object uses, each once.
+    /// The paths on nodes that the objects use, without duplicates.
     pub fn host_paths(&self) -> Vec<String> {
         let paths: BTreeSet<&str> = self.objects().flat_map(Object::host_paths).collect();
         paths.into_iter().map(str::to_owned).collect()
     }
 
-    /// The object with this kind and name, in the cell's namespace or cluster-scoped.
+    /// The object with this kind and name that is cluster-scoped or in the cell's namespace.
     pub fn object(&self, kind: &str, name: &str) -> Option<&Object> {
         let mut objects = self.objects();
         objects.find(|object| object.is(kind, name) && object.is_in(&self.namespace))

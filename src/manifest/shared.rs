@@ -1,7 +1,7 @@
-//! A deployment in a shared cluster: its objects must not conflict with those of others.
+//! Isolates a deployment in a shared cluster: its objects must not conflict with those of others.
 //!
 //! The namespace isolates most objects. Cluster-scoped objects are isolated by names and labels, and files by a folder
-//! on the nodes. Only definitions have to be shared.
+//! on the nodes. Only custom resource definitions have to be shared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub struct Tenancy {
 /// network regardless of the cluster's default.
 const POD_SECURITY: [&str; 3] = ["enforce", "audit", "warn"];
 
-/// Isolates the cell in `namespace` from others. Objects for which this is impossible are problems.
+/// Isolates the cell in `namespace` from others. Reports objects that can't be isolated.
 pub(super) fn isolate(
     objects: &mut [&mut Object],
     namespace: &str,
@@ -46,7 +46,7 @@ pub(super) fn isolate(
                     }
                 }
             }
-            // Before applying it, the runner checks that it doesn't belong to anyone else.
+            // Before applying the definition, the runner checks that it doesn't belong to anyone else.
             "CustomResourceDefinition" => set_all(object, "labels", &shared.labels),
             kind @ ("ClusterRole" | "ClusterRoleBinding") => {
                 if kind == "ClusterRole" {

@@ -1,30 +1,30 @@
-//! The texts of a deployment. The default ones are built in; the caller reads all others.
+//! The sources of a deployment. The default ones are built in; the caller reads all others.
 
 use std::collections::BTreeMap;
 
-/// The texts of a deployment: the agent's manifests and the mock's.
+/// The sources of a deployment, as text: manifests, and the base of the agent's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
     /// The agent's manifests.
     pub manifests: Folder,
     /// The mock's manifests.
     pub mock: Folder,
-    /// The base of the agent's configuration: the name of the file, and its text.
+    /// The base of the agent's configuration: the name and the content of the file.
     pub agent_config: (String, String),
 }
 
-/// A folder of texts.
+/// A folder of manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// The name of the folder. In messages, all places start with it.
+    /// The name of the folder. All places in messages start with it.
     pub(super) label: String,
-    /// The texts by their paths in the folder, with `/` as the separator.
+    /// The content of each file, by its path in the folder. The separator is `/`.
     pub(super) files: BTreeMap<String, String>,
 }
 
 impl Folder {
-    /// A folder called `label`, with its texts by their paths, such as `crds/plexdhook-crd.yaml`. The path of a text
-    /// that isn't from a file is empty.
+    /// A folder called `label`. `files` has the content of each file by its path, such as `crds/plexdhook-crd.yaml`.
+    /// Content that isn't from a file has an empty path.
     pub fn new(label: impl Into<String>, files: BTreeMap<String, String>) -> Self {
         Self {
             label: label.into(),
@@ -32,7 +32,7 @@ impl Folder {
         }
     }
 
-    /// The name of the file `name` for messages.
+    /// The name of the file `name` for messages, including the folder.
     pub(super) fn path_of(&self, name: &str) -> String {
         if self.label.is_empty() {
             name.to_owned()
@@ -50,7 +50,7 @@ pub fn is_manifest_name(name: &str) -> bool {
     matches!(ending, Some("yaml" | "yml" | "json"))
 }
 
-/// The built-in texts of one folder in `deploy/`.
+/// The built-in files of one folder in `deploy/`.
 macro_rules! built_in {
     ($label:literal: $($name:literal),+ $(,)?) => {
         Folder::new($label, BTreeMap::from([$((
@@ -61,7 +61,7 @@ macro_rules! built_in {
 }
 
 impl Sources {
-    /// The built-in texts.
+    /// The built-in sources.
     pub fn builtin() -> Self {
         Self {
             manifests: built_in!("deploy/kubernetes":

@@ -14,7 +14,7 @@ use super::{ManifestProblem, Object};
 /// Reads an object of one kind.
 type Read = fn(&Object, &mut dyn FnMut(Path<'_>)) -> Result<(), ManifestProblem>;
 
-/// A row for each kind, from its type.
+/// Creates a row for each kind from its type.
 macro_rules! kinds {
     ($($kind:ty),+ $(,)?) => {
         &[$((
@@ -69,7 +69,7 @@ const KINDS: &[(&str, &str, Read)] = kinds![
 /// The fields of an object that are unknown to Kubernetes or have the wrong type. Strict validation in the API server
 /// would reject them.
 ///
-/// Empty for kinds that aren't part of Kubernetes.
+/// Objects of kinds that aren't part of Kubernetes aren't checked.
 pub(super) fn unknown_fields(object: &Object) -> Vec<ManifestProblem> {
     let mut kinds = KINDS.iter();
     let known = kinds

@@ -14,8 +14,8 @@ use super::patch::{self, subtable, table};
 use super::{ManifestProblem, Object, Place, document, items, names, only};
 use crate::secret::Secret;
 
-/// Renames the manifests' own namespace to the cell's, with its labels, or adds a new one that allows the agent to use
-/// the node's network.
+/// Renames the manifests' own namespace to `name`, and keeps its labels. If there is none, adds a namespace that allows
+/// the agent to use the node's network.
 pub(super) fn namespace(objects: &mut Vec<Object>, home: Option<&str>, name: &str) {
     let own = |object: &&mut Object| object.kind == "Namespace" && Some(&*object.name) == home;
     if let Some(own) = objects.iter_mut().find(own) {
@@ -45,7 +45,7 @@ impl PodReferences {
         Some(Self { pod })
     }
 
-    /// The references to objects of `kind` whose keys are used one by one or as files.
+    /// The references to objects of `kind` that name single keys, or use keys as files.
     fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
         let all = references("", &self.pod).into_iter();
         all.filter(move |it| it.kind == kind && it.keys.is_some())
@@ -117,11 +117,11 @@ pub(super) struct ConfigPlace {
     pub(super) key: String,
 }
 
-/// Writes the agent's configuration to the `ConfigMap` that its pod uses. Adds the `ConfigMap` if the manifests
+/// Writes the agent's configuration to the `ConfigMap` that the agent's pods use. Adds the `ConfigMap` if the manifests
 /// don't have it.
 ///
 /// # Errors
-/// If the `ConfigMap` has several keys and none of them is `config.yaml`.
+/// Fails if the `ConfigMap` has several keys and none of them is `config.yaml`.
 pub(super) fn agent_config(
     objects: &mut Vec<Object>,
     references: &PodReferences,
@@ -162,7 +162,7 @@ pub(super) fn agent_config(
     });
     let config_map = &mut objects[index];
     set_entry(&mut config_map.value, &key, json!(text));
-    // Its content no longer comes from the file.
+    // The ConfigMap's content no longer comes from the file.
     config_map.source = Place::generated();
     Ok(Some(ConfigPlace { name, key }))
 }
@@ -195,7 +195,7 @@ const DEFINITIONS: [&str; 2] = [
     include_str!("../../deploy/kubernetes/crds/plexdhook-crd.yaml"),
 ];
 
-/// Adds the built-in definitions of resources that a role names and the manifests don't define.
+/// Adds the built-in definitions of resources that roles name but the manifests don't define.
 pub(super) fn definitions(objects: &mut Vec<Object>, notices: &mut Vec<String>) {
     let named: BTreeSet<String> = objects.iter().flat_map(named_resources).collect();
     for text in DEFINITIONS {

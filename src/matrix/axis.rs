@@ -1,5 +1,5 @@
-//! Further axes, which a file adds to the three that every matrix has: their names and values, and a cell's values on
-//! them.
+//! Further axes: those that a file adds to `kubernetes`, `nodes` and `config`. Defines their names and values, and a
+//! cell's value on such an axis.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::cell::{FILTER_WORDS, looks_like_nodes};
 use super::names::{NameError, is_lowercase_name};
 use super::text_types;
 
-/// The name of a further axis: a key of `[matrix]` that has no other meaning.
+/// The name of a further axis: a key of `[matrix]` that isn't a fixed axis, `exclude` or `include`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AxisName(Arc<str>);
 
@@ -16,7 +16,7 @@ impl AxisName {
     /// The maximum length of a name.
     pub const MAX: usize = 20;
 
-    /// Names with another meaning in files.
+    /// Names that already have a meaning in the file.
     const TAKEN: [&'static str; 12] = [
         "matrix", "images", "deploy", "run", "existing", "phases", "checks", "commands", "include",
         "exclude", "tags", "cell",
@@ -66,7 +66,8 @@ impl ValueName {
         Err(NameError::new(violated))
     }
 
-    /// Whether `text` consists of characters that are valid in values. It may be several parts of an id.
+    /// Whether `text` contains only characters that are valid in values, and starts and ends with a letter or digit.
+    /// The length isn't checked, because `text` may consist of several parts of an id.
     pub(super) fn has_valid_characters(text: &str) -> bool {
         let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         text.starts_with(is_end)
@@ -77,7 +78,7 @@ impl ValueName {
 
 text_types!(AxisName, ValueName);
 
-/// A cell's value on a further axis. Its text is a part of the cell's id: `agent-1.4`.
+/// A cell's value on a further axis. Its text is a part of the cell's id, such as `agent-1.4`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Coordinate {
     part: Arc<str>,
@@ -99,12 +100,12 @@ impl Coordinate {
         &self.part[..self.axis]
     }
 
-    /// The value on it.
+    /// The value on the axis.
     pub fn value(&self) -> &str {
         &self.part[self.axis + 1..]
     }
 
-    /// Its part of the cell's id.
+    /// The part of the cell's id, such as `agent-1.4`.
     pub fn as_str(&self) -> &str {
         &self.part
     }

@@ -1,4 +1,4 @@
-//! A cell: one point of the matrix, with an id that stays the same when an axis grows.
+//! A cell: one point of the matrix, with an id that stays the same when an axis gets more values.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -43,15 +43,16 @@ impl Default for NodeCount {
 }
 
 impl NodeCount {
-    /// The maximum number of nodes of a cell: more than any machine can run, with few enough digits for a host name.
+    /// The maximum number of nodes of a cell. No machine can run this many, and the number is short enough for a host
+    /// name.
     pub const MAX: u16 = 5000;
 
-    /// A node count, unless `count` is 0 or greater than [`Self::MAX`].
+    /// The node count `count`; `None` if `count` is 0 or greater than [`Self::MAX`].
     pub fn new(count: u16) -> Option<Self> {
         (1..=Self::MAX).contains(&count).then_some(Self(count))
     }
 
-    /// The number.
+    /// The number of nodes.
     pub const fn get(self) -> usize {
         self.0 as usize
     }
@@ -63,11 +64,12 @@ impl fmt::Display for NodeCount {
     }
 }
 
-/// The name of a config variant: `[a-z][a-z0-9-]*`, and unambiguous in ids and filters.
+/// The name of a config variant. It matches `[a-z][a-z0-9-]*`, and can't be confused with anything else in ids and
+/// filters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfigName(String);
 
-/// `default`: the base configuration, unless the file gives it a table.
+/// The config `default`. It is the base configuration, unless the file has a table for it.
 impl Default for ConfigName {
     fn default() -> Self {
         Self("default".to_owned())
@@ -75,7 +77,7 @@ impl Default for ConfigName {
 }
 
 impl ConfigName {
-    /// The maximum length. Cells have folders named after their ids, and file names have at most 255 bytes.
+    /// The maximum length of a name. A cell's folder is named after its id, and file names have at most 255 bytes.
     pub const MAX: usize = 60;
 
     /// Checks `text` against the grammar.
@@ -109,7 +111,7 @@ impl ConfigName {
 #[schemars(with = "String", extend("pattern" = r"^k8s-[0-9]+\.[0-9]+-n[0-9]+-[a-z][a-z0-9.-]*(#[0-9]+)?$"))]
 pub struct CellId(String);
 
-/// A text isn't a valid cell id.
+/// The text isn't a valid cell id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a cell id is `k8s-<version>-n<nodes>-<config>`, followed by `-<axis>-<value>` for each further axis and by `#<n>` for a repetition, not {0}"
@@ -120,7 +122,8 @@ impl TryFrom<String> for CellId {
     type Error = CellIdError;
 
     fn try_from(text: String) -> Result<Self, CellIdError> {
-        // Accepts a text only if its parts give the same text again: no sign, no leading zero, no alternative spelling.
+        // Only the normal form of an id is valid, so the id that is built from the parsed parts must equal the text.
+        // This rejects signs and leading zeros.
         match Self::parse(&text) {
             Some(id) if id.0 == text => Ok(id),
             Some(_) | None => Err(CellIdError(quoted(&text))),
@@ -155,7 +158,8 @@ impl CellId {
         further.fold(self, |id, value| Self(format!("{}-{value}", id.0)))
     }
 
-    /// The maximum length of an id in a matrix, without the number of a repetition: file names have at most 255 bytes.
+    /// The maximum length of an id without the number of a repetition. Folders are named after ids, and file names have
+    /// at most 255 bytes.
     pub(super) const MAX: usize = 200;
 
     fn parse(text: &str) -> Option<Self> {
@@ -172,10 +176,10 @@ impl CellId {
         is_valid.then(|| id.repetition(number.unwrap_or(1)))
     }
 
-    /// Separates a cell's id from the number of its repetition. Ids themselves don't contain it.
+    /// The separator between a cell's id and the number of a repetition. Ids in the matrix don't contain it.
     const REPETITION: char = '#';
 
-    /// The id of the cell's repetition `number`, starting at 1. The first one is the cell itself.
+    /// The id of repetition `number` of the cell. Numbers start at 1; repetition 1 has the id of the cell itself.
     #[must_use]
     pub fn repetition(&self, number: u32) -> Self {
         match number {
@@ -184,7 +188,7 @@ impl CellId {
         }
     }
 
-    /// The id in the matrix: the cell's own, or the one that it repeats.
+    /// The cell's id in the matrix, without the number of a repetition.
     pub fn in_matrix(&self) -> &str {
         self.0
             .split_once(Self::REPETITION)
@@ -202,7 +206,7 @@ impl CellId {
 
 text_types!(ConfigName, CellId);
 
-/// Whether an id can end with `text`: a config, followed by parts for further axes.
+/// Whether `text` is a valid end of an id, after the node count: a config, followed by any parts for further axes.
 fn is_tail(text: &str) -> bool {
     let is_config = |text: &str| ConfigName::parse(text).is_ok();
     let mut dashes = text.match_indices('-');
@@ -219,25 +223,25 @@ fn is_tail(text: &str) -> bool {
 /// One cell of the matrix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// Its id.
+    /// The cell's id.
     pub id: CellId,
-    /// The Kubernetes version that its cluster runs.
+    /// The Kubernetes version of the cell's cluster.
     pub kubernetes: KubernetesVersion,
-    /// How many nodes its cluster has.
+    /// The number of nodes of the cell's cluster.
     pub nodes: NodeCount,
-    /// Its value on the axis `config`.
+    /// The cell's value on the axis `config`.
     pub config: ConfigName,
-    /// Its values on the further axes, in the file's order.
+    /// The cell's values on the further axes, in the file's order.
     pub axes: Vec<Coordinate>,
-    /// The settings of its values' tables, in the order in which they are merged.
+    /// The settings in the tables of these values, such as `[config.fast]`, in the order in which they are merged.
     pub layers: Arc<[Layer]>,
     /// The merged settings.
     pub variant: Arc<Variant>,
-    /// Tags from its values on the axes and from the cell itself, which filters can select.
+    /// The tags of the cell's values and of the cell itself. Filters can select cells by tag.
     pub tags: BTreeSet<String>,
     /// Whether a failure of the cell doesn't change the exit code.
     pub allow_failure: bool,
-    /// `[kubernetes."x.y"] image`, if the file has it.
+    /// The node image from `[kubernetes."x.y"] image`, if the file sets one.
     pub node_image: Option<String>,
 }
 

@@ -16,14 +16,14 @@ pub struct Checks {
     pub commands: Vec<HostCommand>,
 }
 
-/// One of `[[checks]]`: a condition on a value in the last body that each node sent to an endpoint.
+/// An entry of `[[checks]]`: a condition on a value in the last body that each node sent to an endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BodyCheck {
-    /// Its name in reports, which is unique.
+    /// The unique name in reports.
     pub name: String,
-    /// The counter of the endpoint, whose requests have a [body](Counter::body).
+    /// The counter of the endpoint. Requests to this endpoint have a [body](Counter::body).
     pub endpoint: Counter,
-    /// Points to the value in the body.
+    /// The place of the value in the body.
     pub pointer: Pointer,
     /// The condition on the value.
     pub condition: Condition,
@@ -32,13 +32,13 @@ pub struct BodyCheck {
 /// A condition on a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
-    /// Any value.
+    /// The value exists.
     Present,
-    /// A value of this type.
+    /// The value has this type.
     Type(JsonType),
-    /// This value. Numbers are compared by value.
+    /// The value equals this one. `1` and `1.0` are equal.
     Equals(Value),
-    /// A string that the regular expression matches.
+    /// The value is a string that the regular expression matches.
     Matches(Pattern),
 }
 
@@ -107,14 +107,14 @@ impl fmt::Display for JsonType {
     }
 }
 
-/// A JSON pointer, as in RFC 6901.
+/// A JSON pointer (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(String);
 
-/// A text isn't a valid JSON pointer.
+/// The text isn't a valid JSON pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PointerError {
-    /// It doesn't start with `/`.
+    /// The text isn't empty and doesn't start with `/`.
     #[error("a JSON pointer starts with `/`, unless it is empty")]
     Start,
     /// A `~` isn't followed by `0` or `1`.
@@ -143,7 +143,7 @@ impl Pointer {
 
 text_types!(Pointer);
 
-/// A regular expression. Two are equal if their texts are.
+/// A regular expression. Two regular expressions are equal if their source texts are equal.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
@@ -153,7 +153,7 @@ impl Pattern {
         Regex::new(text).map(Self)
     }
 
-    /// Whether it matches `text`.
+    /// Whether the expression matches `text`.
     pub fn is_match(&self, text: &str) -> bool {
         self.0.is_match(text)
     }

@@ -8,29 +8,29 @@ use miette::SourceSpan;
 use super::names::NameError;
 use super::{Matrix, Phase, Problem, Problems, text_types};
 
-/// One of `[[commands]]`.
+/// An entry of `[[commands]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostCommand {
     /// The name in reports and files.
     pub name: CommandName,
-    /// The phase that it follows.
+    /// The phase after which the command runs.
     pub after: Phase,
     /// The program as written in the file, until [`locate_programs`] replaces it with its path.
     pub program: PathBuf,
     /// The program's arguments.
     pub arguments: Vec<String>,
-    /// Its timeout.
+    /// The timeout.
     pub timeout: Duration,
     /// Where the file names the program.
     pub(super) span: SourceSpan,
 }
 
-/// A command's name: letters, digits, `.`, `_` and `-`, because it becomes the name of a file and of a test case.
+/// A command's name. A file and a test case are named after it, so it consists of letters, digits, `.`, `_` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandName(String);
 
 impl CommandName {
-    /// The most characters.
+    /// The maximum length.
     pub const MAX: usize = 60;
 
     /// Checks `text` against the grammar.
@@ -53,11 +53,11 @@ impl CommandName {
 
 text_types!(CommandName);
 
-/// Replaces the program of each command in `matrix` with its path. `name` and `text` are those of the parsed file;
-/// `find` returns the path of a program, or the reason why it can't run.
+/// Replaces the program of each command in `matrix` with its path. `name` and `text` are the name and content of the
+/// matrix file. `find` returns the path of a program, or the reason why the program can't run.
 ///
 /// # Errors
-/// Each program that can't run, with its place.
+/// Returns each program that can't run, with its place in the file.
 pub fn locate_programs(
     matrix: &mut Matrix,
     (name, text): (&str, &str),

@@ -1,12 +1,13 @@
-//! The suite's own counters: their names in the mock's response, and the endpoint of each. A mock may report others.
+//! The suite's own counters: their names in the mock's response, and the endpoint of each. A mock may also report other
+//! counters.
 
 use serde::{Deserialize, Serialize};
 
 use super::named;
 
 named! {
-    /// A counter that the suite checks unless the matrix file says otherwise. The platform counters come first and
-    /// those of the local endpoint last, in the order of the mock's response.
+    /// A counter that the suite checks unless the matrix file says otherwise. The variants are in the order of the
+    /// mock's response: first the platform counters, then those of the local endpoint.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum Counter {
@@ -41,7 +42,7 @@ impl Counter {
     /// The three counters of the local endpoint.
     pub const LOCAL: [Self; 3] = *Self::ALL.last_chunk().expect("there are 3 or more");
 
-    /// The name of the endpoint whose requests are counted, if they have a body.
+    /// The name of the counted endpoint; `None` if its requests have no body.
     pub const fn body(self) -> Option<&'static str> {
         match self {
             Self::RegistrationCount => Some("register"),

@@ -10,16 +10,16 @@ pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_nanos(1)..=HOUR.sa
 /// The range of timeouts for whole runs: greater than zero, at most 720 hours (30 days).
 pub const RUN_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_nanos(1)..=HOUR.saturating_mul(24 * 30);
-/// The range of ages of leftovers: zero to 87600 hours (10 years).
+/// The range for the age of leftovers: zero to 87600 hours (10 years).
 pub const AGES: RangeInclusive<Duration> = Duration::ZERO..=HOUR.saturating_mul(24 * 3650);
 
-/// A text isn't a duration, or is out of range.
+/// The text isn't a duration, or the duration is out of range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DurationError {
-    /// Not a duration.
+    /// The text isn't a duration.
     #[error("not a duration such as `90s`: {0}")]
     Form(humantime::DurationError),
-    /// Out of range.
+    /// The duration is out of range.
     #[error("must be {least} and at most {most_hours}h")]
     Range {
         /// The start of the range, in words.
@@ -32,7 +32,7 @@ pub enum DurationError {
 /// Parses a duration such as `90s` or `2m 30s`.
 ///
 /// # Errors
-/// If the text isn't a duration, or isn't in `range`.
+/// Fails if the text isn't a duration, or if the duration isn't in `range`.
 pub fn parse_duration(
     text: &str,
     range: &RangeInclusive<Duration>,

@@ -1,7 +1,7 @@
-//! Values from the runner's environment, written `{ from-env = "NAME" }` in the file.
+//! Values from the runner's environment, which the file refers to as `{ from-env = "NAME" }`.
 //!
-//! Parsing only records where they belong, so that a file means the same everywhere. Only commands that run cells read
-//! the variables, with [`resolve_variables`].
+//! Parsing only records where each value belongs, so that the result doesn't depend on the environment. Only commands
+//! that run cells read the variables, with [`resolve_variables`].
 
 use std::collections::HashMap;
 use std::env::VarError;
@@ -16,13 +16,13 @@ use crate::secret::{Secret, is_secret_name};
 /// A variable of the runner's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FromEnv {
-    /// Its name.
+    /// The variable's name.
     pub(super) variable: String,
-    /// Where the file names it.
+    /// Where the file refers to the variable.
     pub(super) span: SourceSpan,
 }
 
-/// A text: written in the file, or read from a variable.
+/// Text that is written in the file or read from a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TextSource {
     /// The text itself.
@@ -31,7 +31,7 @@ pub enum TextSource {
     FromEnv(FromEnv),
 }
 
-/// A place in a variant.
+/// The part of a variant that a variable's value belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A variable of the agent's container.
@@ -41,12 +41,12 @@ pub enum Place {
 }
 
 /// Reads all variables that `cells` and `[run] secrets` refer to, and inserts the values into `cells`. Returns all
-/// secrets of the file: these values, and those that it contains itself.
+/// secrets: the values of these variables, and the secrets that are written in the file.
 ///
-/// `name` and `text` are those of the file that `matrix` was parsed from; `read` reads a variable.
+/// `name` and `text` are the name and content of the file that `matrix` was parsed from. `read` reads a variable.
 ///
 /// # Errors
-/// Each variable that isn't set or can't be used, with its place.
+/// Returns each variable that isn't set or can't be used, with its place in the file.
 pub fn resolve_variables(
     matrix: &Matrix,
     cells: &mut [Cell],
@@ -75,7 +75,8 @@ pub fn resolve_variables(
     Ok(resolver.secrets)
 }
 
-/// The build arguments with secret names. They aren't part of a manifest, where secrets are found later.
+/// The values of build arguments with secret names. Other secrets are found in the manifests later, but build arguments
+/// aren't part of a manifest.
 fn secret_build_arguments(matrix: &Matrix) -> impl Iterator<Item = Secret> {
     let images = [&matrix.images.agent.image, &matrix.images.mock.image];
     let builds = images.into_iter().filter_map(|image| match image {
@@ -106,7 +107,7 @@ impl<R: Fn(&str) -> Result<String, VarError>> Resolver<R> {
                 continue;
             };
             match place {
-                // In Kubernetes, `$$` stands for `$`, and `$(A)` is a reference.
+                // Kubernetes expands `$(A)` in values, and replaces `$$` with `$`.
                 Place::Env(name) => drop(resolved.env.insert(name, value.replace('$', "$$"))),
                 Place::Agent(pointer) => {
                     if let Some(place) = agent.pointer_mut(&pointer) {
@@ -121,7 +122,8 @@ impl<R: Fn(&str) -> Result<String, VarError>> Resolver<R> {
         Arc::new(resolved)
     }
 
-    /// The variable's value, which becomes a secret.
+    /// The variable's value, which is also added to the secrets. If the value can't be used, reports that and returns
+    /// `None`.
     fn value(&mut self, reference: &FromEnv) -> Option<String> {
         let variable = &reference.variable;
         let (message, help) = match (self.read)(variable) {
@@ -181,7 +183,7 @@ agent = { servers = [{ "a/b~c" = { from-env = "KEY" } }] }
         }
     }
 
-    /// The cells and secrets of `text`, or its problems.
+    /// The cells and secrets of `text`, or the messages of its problems.
     fn resolved(text: &str) -> Result<(Vec<Cell>, Vec<Secret>), Vec<String>> {
         let matrix = Matrix::parse("matrix.toml", text).unwrap();
         let mut cells = matrix.cells.clone();

@@ -1,5 +1,5 @@
-//! Arbitrary text: each parser of external text returns a value or an error, and never panics. `make fuzz` runs many
-//! more cases.
+//! Property tests with arbitrary text: each parser of external text returns a value or an error, and never panics.
+//! `make fuzz` runs many more cases.
 
 use std::sync::LazyLock;
 
@@ -110,7 +110,7 @@ const WORDS: [&str; 24] = [
     "\"",
 ];
 
-/// A change to a text: a token replaces this many characters at this place.
+/// A change: its place in the text, the number of characters to replace, and the token that replaces them.
 type Change = (Index, usize, &'static str);
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
@@ -127,7 +127,7 @@ fn changed(text: &str, changes: &[Change]) -> String {
     characters.into_iter().collect()
 }
 
-/// Parses `text`, and uses each part of the result.
+/// Parses `text`. If the text is valid, the schema has to accept it; if not, its problems are rendered.
 fn read(text: &str) -> Result<(), TestCaseError> {
     match Matrix::parse("matrix.toml", text) {
         Ok(matrix) => {

@@ -1,6 +1,6 @@
 //! Types with a name.
 
-/// A text isn't valid as a name. The message is the rule that it violates.
+/// The text isn't a valid name. The message states the rule that it violates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NameError(String);
@@ -18,7 +18,7 @@ pub(super) fn is_lowercase_name(text: &str, further: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(is_valid)
 }
 
-/// Implements `as_str` and `Display` for newtypes of text.
+/// Implements `as_str` and `Display` for newtypes around a string.
 macro_rules! text_types {
     ($($type:ident),+) => {$(
         impl $type {
@@ -49,7 +49,7 @@ macro_rules! named {
             /// All variants, in order.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
-            /// All variants by their names, in order.
+            /// Each variant with its name, in order.
             pub const NAMES: [(&'static str, Self); Self::ALL.len()] = [$(($name, Self::$variant)),+];
 
             /// The variant with this name.

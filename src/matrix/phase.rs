@@ -41,8 +41,8 @@ named! {
 }
 
 impl Phase {
-    /// The default settings of the phase. Only phases that involve nothing but the infrastructure are retried, and
-    /// only after infrastructure failures.
+    /// The default settings of the phase. By default, only phases that involve nothing but the infrastructure are
+    /// retried, and only after infrastructure failures.
     const fn defaults(self) -> PhaseSetting {
         let (seconds, retries) = match self {
             Self::Preflight => (30, 0),
@@ -98,9 +98,9 @@ named! {
 pub struct PhaseSettings {
     /// The settings of each phase, in order.
     phases: [PhaseSetting; Phase::ALL.len()],
-    /// `readiness.mock-timeout`: how long the mock's Deployment may take.
+    /// `readiness.mock-timeout`: the timeout for the mock's Deployment.
     pub mock_timeout: Duration,
-    /// `restart.agents`: how many agents are restarted at once.
+    /// `restart.agents`: which agents are restarted.
     pub restart: RestartScope,
 }
 
@@ -109,7 +109,7 @@ pub struct PhaseSettings {
 pub struct PhaseSetting {
     /// The timeout of the phase; in `restart`, the timeout of each of its three waits.
     pub timeout: Duration,
-    /// How often a cell that failed in the phase is retried, regardless of the run's retries.
+    /// How often a cell that failed in the phase is retried. The run's retries may allow more, or turn off all retries.
     pub retries: u32,
     /// Whether the phase runs.
     pub runs: bool,

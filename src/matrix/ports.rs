@@ -13,10 +13,10 @@ pub enum PortRange {
     Any,
 }
 
-/// A text isn't a valid port range.
+/// The text isn't a valid port range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PortRangeError {
-    /// It isn't in the form `<first>-<last>`.
+    /// The text isn't in the form `<first>-<last>`.
     #[error("a port range is `<first>-<last>` or `any`, not `{0}`")]
     Form(String),
     /// A number isn't a port.

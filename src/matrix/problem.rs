@@ -1,6 +1,6 @@
-//! The problems of a matrix file, each with its place, so that one run shows all of them.
+//! The problems of a matrix file, each with its place. All of them are reported at once.
 //!
-//! Only data and its `miette` view: this module prints nothing and knows nothing about terminals.
+//! Contains only data and its `miette` view. This module prints nothing, and knows nothing about terminals.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 
 use super::redact::Redacted;
 
-/// A problem of a matrix file, with the places that it concerns and help.
+/// A problem of a matrix file, with the places that it concerns, and help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("{message}")]
 pub struct Problem {
@@ -41,7 +41,7 @@ impl Problem {
         problem
     }
 
-    /// The same problem with a text below its place.
+    /// The same problem, with `label` shown at its places.
     pub(super) fn labelled(mut self, label: &str) -> Self {
         for place in &mut self.labels {
             place.set_label(Some(label.to_owned()));
@@ -61,7 +61,7 @@ impl Problem {
         &self.message
     }
 
-    /// The place in bytes from the start of the file; 0 if there is none.
+    /// The offset of the problem in bytes from the start of the file; 0 if the problem has no place.
     pub fn offset(&self) -> usize {
         self.labels.first().map_or(0, LabeledSpan::offset)
     }
@@ -83,8 +83,8 @@ fn counted(problems: usize) -> String {
 }
 
 impl Problems {
-    /// Fails with `problems` of the file `name` with the content `text`, unless there are none. The file's secrets are
-    /// masked.
+    /// Fails if there are any `problems`. `name` and `text` are the name and content of the file. The file's secrets
+    /// are masked.
     pub(super) fn err_if_any(
         name: &str,
         text: &str,

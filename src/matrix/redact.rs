@@ -1,7 +1,7 @@
-//! A matrix file as errors may quote it: the values of all keys with secret names are masked.
+//! A matrix file in the form in which errors may quote it: the values of all keys with secret names are masked.
 //!
-//! It has its own scanner, because errors usually quote text that the parser couldn't read. If in doubt, the scanner
-//! masks too much.
+//! This module has its own scanner, because errors usually quote text that the parser couldn't read. When in doubt, the
+//! scanner masks too much.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::secret::{Mask, Secret, is_secret_name};
 
 /// The text without secrets, and the mask for messages about it.
 pub(super) struct Redacted {
-    /// The masked text, which has the same line lengths as the original.
+    /// The masked text. Its lines are as long as those of the original.
     pub(super) text: String,
     pub(super) mask: Mask,
 }
@@ -19,7 +19,7 @@ impl Redacted {
         let mut hidden = Scanner::new(text).hidden();
         let secrets = || hidden.iter().map(|range| Secret::new(&text[range.clone()]));
         let mask = Mask::new(secrets());
-        // The same value may occur elsewhere.
+        // The same values may also occur elsewhere in the file.
         hidden.extend(mask.ranges(text));
         let mut bytes = text.as_bytes().to_vec();
         for range in hidden {
@@ -76,7 +76,8 @@ impl<'t> Scanner<'t> {
         self.hidden
     }
 
-    /// `[a.b]`. Returns whether all keys below it are secret. The name of a config variant doesn't matter.
+    /// Reads a header such as `[a.b]`. Returns whether all keys below it are secret. The name of a config variant isn't
+    /// checked.
     fn header(&mut self) -> bool {
         let header = self.take_while(|c| c != '\n');
         let header = &self.text[header];
@@ -90,7 +91,8 @@ impl<'t> Scanner<'t> {
         names.iter().skip(own).any(|name| is_secret_name(name))
     }
 
-    /// A key and the following `=`. Returns whether the value is secret; anything in place of `=` belongs to the value.
+    /// Reads a key and the `=` after it. Returns whether the value is secret. Anything else in place of `=` belongs to
+    /// the value.
     fn key(&mut self, mut is_secret: bool) -> bool {
         while let Some(c) = self.peek() {
             match c {
@@ -114,7 +116,7 @@ impl<'t> Scanner<'t> {
         is_secret
     }
 
-    /// A value with everything nested in it.
+    /// Reads a value, with everything nested in it.
     fn value(&mut self, is_secret: bool) {
         let mut frames: Vec<Frame> = Vec::new();
         let mut is_secret = is_secret;
@@ -158,7 +160,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// The key of the next element of an inline table, if it has one. Returns whether the element is secret.
+    /// Reads the key of the next element of an inline table, if it has one. Returns whether the element is secret.
     fn element(&mut self, frame: Frame) -> bool {
         loop {
             match self.peek() {
@@ -171,7 +173,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// A string of any kind, up to its end, the end of the line or the end of the text. Returns the range of its
+    /// Reads a string of any kind, up to its end, the end of the line or the end of the text. Returns the range of its
     /// content.
     fn string(&mut self) -> Range<usize> {
         let rest = self.rest();
@@ -197,7 +199,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// The rest of the line, masked if `hide` is set.
+    /// Reads the rest of the line, and masks it if `hide` is set.
     fn line(&mut self, hide: bool) {
         let line = self.take_while(|c| c != '\n');
         self.hide(hide, line);

@@ -11,11 +11,12 @@ use super::named;
 /// The maximum number of retries that a file or an option may request.
 pub const MAX_RETRIES: u32 = 100;
 
-/// The limit up to which the delay before a retry doubles.
+/// The delay before a retry doubles with each retry, up to this limit.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 named! {
-    /// A class of failures after which a cell may be retried. A retry would only repeat a configuration failure.
+    /// A class of failures after which a cell may be retried. Configuration failures aren't among them, because a retry
+    /// would only repeat them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
     pub enum RetryClass {
         /// The agent violated the contract.
@@ -46,8 +47,8 @@ pub struct RetrySettings {
     pub retries: Option<u32>,
     /// The classes of failures that may be retried.
     pub on: BTreeSet<RetryClass>,
-    /// The delay before the second attempt. It doubles with each attempt, up to [`MAX_BACKOFF`]. A longer delay stays
-    /// the same.
+    /// The delay before the second attempt. It doubles with each further attempt, up to [`MAX_BACKOFF`]. A delay that
+    /// is already longer doesn't change.
     pub backoff: Duration,
     /// How to count a cell that passed on a retry.
     pub flaky_result: FlakyResult,

@@ -37,8 +37,8 @@ pub struct Images {
 }
 
 impl Images {
-    /// The agent of `cell`: the one that its values select, or else `[images.agent]`. It has no image if they
-    /// set only a binary.
+    /// The agent of `cell`: the one that its values select, or else `[images.agent]`. If the values set only a binary,
+    /// the image is [`ImageSource::Reference`].
     pub fn agent_of(&self, cell: &Cell) -> SystemUnderTest {
         match &cell.variant.program {
             None => self.agent.clone(),
@@ -91,7 +91,7 @@ pub struct Build {
 pub struct Deploy {
     /// The agent's manifests.
     pub manifests: Manifests,
-    /// The name of the agent's `DaemonSet`, for manifests with several.
+    /// The name of the agent's `DaemonSet`, if the manifests have several.
     pub daemon_set: Option<String>,
     /// A YAML file that replaces the built-in base of the agent's configuration.
     pub agent_config: Option<PathBuf>,
@@ -205,13 +205,13 @@ impl Jobs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix(String);
 
-/// A text can't be the prefix of cluster names.
+/// The text isn't a valid prefix of cluster names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a prefix must match `[a-z][a-z0-9-]*`, have at most {max} characters, and not end with `-`", max = Prefix::MAX)]
 pub struct PrefixError;
 
 impl Prefix {
-    /// The maximum length. It leaves room for the rest of a cluster name of at most 40 characters.
+    /// The maximum length. A cluster name has at most 40 characters, so there is room for its other parts.
     pub const MAX: usize = 16;
 
     /// Checks `text` against the grammar.
@@ -249,7 +249,7 @@ pub struct RunSettings {
     pub prepared: Prepared,
     /// Whether cells are skipped if their node image exists neither locally nor in its registry.
     pub skip_missing_images: bool,
-    /// Texts that are masked in all output.
+    /// Secrets that are masked in all output.
     pub secrets: Vec<TextSource>,
 }
 

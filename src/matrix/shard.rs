@@ -1,7 +1,8 @@
 //! Splits a selection among machines that don't communicate: each cell is in exactly one shard. Cells are balanced by
 //! their durations, as far as these are known.
 //!
-//! Pure, so that all machines get the same result: it must not depend on anything that only one of them has measured.
+//! Pure, so that all machines get the same result. The result must not depend on anything that only one machine has
+//! measured.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,17 +16,17 @@ use super::{Cell, CellId};
 /// The maximum number of shards of a selection.
 pub const MAX_SHARDS: u32 = 10_000;
 
-/// One of several shards: `2/5`.
+/// One of several shards, such as `2/5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: NonZeroU32,
     count: NonZeroU32,
 }
 
-/// A text isn't a valid shard.
+/// The text isn't a valid shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
-    /// It isn't in the form `<index>/<count>`.
+    /// The text isn't in the form `<index>/<count>`.
     #[error("a shard is `<index>/<count>`, such as `2/5`")]
     Form,
     /// There are too many shards.
@@ -91,7 +92,7 @@ impl FromStr for Shard {
     }
 }
 
-/// How long cells took in milliseconds, by id: the content of `timings.json`.
+/// The durations of cells in milliseconds, by cell id: the content of `timings.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timings(BTreeMap<String, u64>);
 
@@ -102,13 +103,13 @@ impl Timings {
     }
 }
 
-/// The estimated duration of every cell in a selection, sorted by duration, then by id.
+/// The estimated duration of each cell in a selection, sorted by duration, then by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Estimates(Vec<(CellId, u64)>);
 
 impl Estimates {
-    /// Uses `timings` for the cells that they contain. The others are estimated by their number of nodes, relative to
-    /// those cells.
+    /// Uses the durations in `timings`. Any other cell is estimated by its number of nodes, relative to the cells with
+    /// known durations.
     pub fn new(cells: &[Cell], timings: &Timings) -> Self {
         let known = |cell: &Cell| timings.0.get(cell.id.as_str()).copied();
         let measured = cells

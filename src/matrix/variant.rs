@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::environment::Place;
 use super::{Counter, FromEnv, Manifests};
 
-/// The settings in the table of a value on `config` or on a further axis, or in several such tables merged. `default`
-/// without a table sets nothing.
+/// The settings from the table of a value on `config` or on a further axis, or from several such tables, merged. The
+/// config `default` needs no table; without one, it sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
     /// Merged over the base of the agent's configuration, key by key.
@@ -31,10 +31,10 @@ pub struct Variant {
     pub manifests: Option<Manifests>,
 }
 
-/// The agent that a value selects.
+/// An agent that a value selects in place of `[images.agent]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentProgram {
-    /// The table that selects it, as written in the file.
+    /// The table that selects the agent, as written in the file.
     pub table: String,
     /// The image for clusters; `None` if the agent is only for the local provider.
     pub image: Option<String>,
@@ -42,7 +42,7 @@ pub struct AgentProgram {
     pub binary: Option<PathBuf>,
 }
 
-/// What one value of a cell sets.
+/// The settings from the table of one value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// The table, as written in the file: `[config.fast]`, `[agent."1.4"]`.
@@ -88,18 +88,19 @@ impl Variant {
                 for key in pointer.split('/').skip(1) {
                     match at.get(&key.replace("~1", "/").replace("~0", "~")) {
                         Some(Value::Object(table)) => at = table,
-                        // It replaces the table that contains the place.
+                        // The variant replaces a table that contains the place.
                         Some(_) => return true,
                         None => return false,
                     }
                 }
-                // The place itself is a table now.
+                // The variant has a table at the place itself.
                 true
             }
         }
     }
 
-    /// Whether the variant sets this variable of the agent's container, from the runner's environment or not.
+    /// Whether the variant sets this variable of the agent's container, whether from the file or from the runner's
+    /// environment.
     pub fn sets_variable(&self, name: &str) -> bool {
         let is_variable = |place: &Place| matches!(place, Place::Env(own) if own == name);
         let mut references = self.from_env.iter();
@@ -119,7 +120,7 @@ pub fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     }
 }
 
-/// What is expected of one counter, per node.
+/// The expectation for one counter, per node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
     /// At least this value; 0 means no minimum.
@@ -179,7 +180,7 @@ impl Expectations {
         self.restarts.unwrap_or(0)
     }
 
-    /// Merges `over` into the expectations; it takes precedence.
+    /// Merges `over` into the expectations. The expectations in `over` take precedence.
     fn merge_over(&mut self, over: &Self) {
         self.counters.extend(over.counters.clone());
         self.restarts = over.restarts.or(self.restarts);

@@ -12,7 +12,7 @@ pub struct KubernetesVersion {
     pub minor: u16,
 }
 
-/// A text isn't a version in the form `<major>.<minor>`.
+/// The text isn't a version in the form `<major>.<minor>`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a Kubernetes version is `<major>.<minor>`, such as `1.30`, not `{0}`")]
 pub struct VersionError(String);

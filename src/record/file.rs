@@ -60,7 +60,7 @@ pub struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// Creates [`FILE_NAME`] in `folder` and replaces an existing one.
+    /// Creates [`FILE_NAME`] in `folder`. An existing record is emptied.
     pub fn create(folder: &Path) -> io::Result<Self> {
         let writer = Self::locked(&folder.join(FILE_NAME), true)?;
         writer.file.set_len(0)?;
@@ -116,8 +116,8 @@ pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
     RecordReader::open(path)?.collect()
 }
 
-/// Reads a record line by line, so that it doesn't have to fit in memory. A last line that was cut off is skipped, and
-/// a warning is appended instead.
+/// Reads a record line by line, so that it doesn't have to fit in memory. If the last line was cut off, the reader
+/// returns a warning instead of that line.
 #[derive(Debug)]
 pub struct RecordReader {
     path: PathBuf,

@@ -1,4 +1,5 @@
-//! A run's record: its format on disk, the fold from events to [`RunModel`], and the verdict as a function of that model.
+//! A run's record: its format on disk, the fold from events to [`RunModel`], and the verdict as a function of that
+//! model.
 //!
 //! Live runs, `--resume`, `--rerun-failed`, `merge`, `report` and `replay` all use this one fold. Nothing here runs a
 //! cell, prints, or formats a report.
@@ -25,7 +26,8 @@ pub trait Sink: Send {
     /// sink.
     fn on(&mut self, record: &Record) -> io::Result<()>;
 
-    /// Receives the model of the finished run, after the last event. An error is handled like one of [`Sink::on`].
+    /// Receives the model of the finished run, after the last event. An error is handled in the same way as in
+    /// [`Sink::on`].
     fn end(&mut self, _run: &RunModel) -> io::Result<()> {
         Ok(())
     }

@@ -4,8 +4,8 @@ use super::model::{CellModel, PhaseModel, RunModel};
 use super::verdict::{self, Counted};
 use crate::event::{CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom};
 
-/// The verdict on `run`, recomputed from its cells. A run that is incomplete, because it was killed or parts of it are
-/// missing, has an infrastructure failure unless a worse one is known.
+/// The verdict on `run`, recomputed from its cells. If the run isn't whole, because it was killed or parts of it are
+/// missing, it has an infrastructure failure unless a worse one is known.
 pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
     let mut counted: Vec<Counted> = run.cells.iter().map(Counted::of_record).collect();
     counted.extend(Counted::of_no_cell(&run.failures));
@@ -38,7 +38,7 @@ impl Counted {
         })
     }
 
-    /// A cell as counted from the record alone.
+    /// How a cell counts, according to the record alone.
     fn of_record(cell: &CellModel) -> Self {
         if cell.verdict == CellVerdict::Skipped {
             return Self::default();
@@ -51,12 +51,12 @@ impl Counted {
     }
 }
 
-/// The end of an attempt as known from the record alone.
+/// How an attempt ended, according to the record alone.
 fn attempt_of_record(attempt: &CellModel) -> CellEnd {
     let failures = attempt.phases.iter().filter_map(PhaseModel::failure);
     let mut failures: Vec<Failure> = failures.cloned().collect();
     if failures.is_empty() && matches!(attempt.verdict, CellVerdict::Failed | CellVerdict::Error) {
-        // Only a task of the runner that ended unexpectedly leaves a failed cell without a failed phase.
+        // A failed cell without a failed phase means that a task of the runner ended unexpectedly.
         let reason = attempt.reason.clone().unwrap_or_default();
         failures.push(Failure::new(Symptom::RunnerBug, reason));
     }

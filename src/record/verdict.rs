@@ -1,4 +1,4 @@
-//! The verdicts that follow from how cells ended: for each cell, and for the run. Pure.
+//! Computes verdicts from how cells ended: for each cell, and for the run. All functions are pure.
 
 use crate::event::{
     CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom, Termination,
@@ -81,7 +81,7 @@ pub(crate) fn reason_of_attempt(end: &CellEnd) -> Option<String> {
     end.failures.first().map(|failure| failure.message.clone())
 }
 
-/// The verdict on the run: the first rule that applies. A signal takes precedence over everything; a run timeout
+/// The verdict on the run, by the first rule that applies. A signal takes precedence over everything; a run timeout
 /// doesn't hide a failure.
 pub(super) fn of_run(
     cells: &[Counted],
@@ -100,7 +100,7 @@ pub(super) fn of_run(
     let failures = || counted().flat_map(Counted::failures);
     let has = |class| failures().any(|failure| failure.class() == class && !is_bug(&failure));
     let is_flaky = |cell: &Counted| cell.verdict() == CellVerdict::Flaky;
-    // A cell may be allowed to fail because of the product, but not because of a bug in the runner.
+    // A bug in the runner counts even if it affects only a cell that is allowed to fail.
     let mut all = cells.iter().flat_map(Counted::failures);
     if has(FailureClass::Product) {
         RunVerdict::ProductFailure

@@ -1,8 +1,8 @@
 //! Text that is safe in every report, and the only text that can get into the JUnit file.
 //!
-//! Logs contain escape sequences, NUL and other characters that XML forbids, and one of them makes a whole file
+//! Logs contain escape sequences, NUL and other characters that XML forbids, and a single one makes the whole file
 //! unreadable. Complete escape sequences are removed. Each remaining forbidden or control character is replaced with
-//! U+FFFD, so that its absence is visible. An escape sequence without an end hides no text.
+//! U+FFFD, so that readers see that something was removed. An escape sequence without an end hides no text.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,8 @@ use crate::matrix::text_types;
 /// The replacement for a character that can't be shown.
 const REPLACEMENT: &str = "\u{FFFD}";
 
-/// A complete escape sequence. Crates that strip them also drop the text after one that has no end.
+/// A complete escape sequence. Existing crates that strip escape sequences also drop the text after a sequence that has
+/// no end.
 static ESCAPE_SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"(?x)\x1B (?:
         \[ [\x20-?]* [@-~]                        # control sequence, such as a color
@@ -54,7 +55,7 @@ impl XmlText {
 
 text_types!(XmlText);
 
-/// `raw` cleaned in the same way, for reports in other formats than XML.
+/// `raw` cleaned in the same way, for reports in formats other than XML.
 pub fn clean(raw: &str) -> String {
     XmlText::new(raw).into_string()
 }

@@ -9,22 +9,22 @@ use crate::record::{RunModel, Sink};
 
 type Work = Box<dyn FnMut(&RunModel) -> io::Result<()> + Send>;
 
-/// Waits for the end of the run, and then handles its model.
+/// Waits for the end of the run, and then passes the run's model to a function.
 pub struct AtEnd {
     name: &'static str,
     work: Work,
 }
 
 impl AtEnd {
-    /// Writes the report files to `folder`, and their copies.
+    /// Writes the report files to `folder`, and copies of them as requested.
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
         let work =
             move |run: &RunModel| combined(&write_all(&folder, &copies, run)).map_or(Ok(()), Err);
         Self::new("the reports", Box::new(work))
     }
 
-    /// Writes the summary tables to `out`, which is `width` columns wide if it is a terminal, and the locations of the
-    /// other reports.
+    /// Writes the summary tables and the folder of the other reports to `out`. `width` is the number of columns if
+    /// `out` is a terminal.
     pub fn tables(
         mut out: impl Write + Send + 'static,
         width: Option<usize>,
@@ -44,7 +44,8 @@ impl AtEnd {
     }
 }
 
-/// All errors as one. A full disk keeps its error kind, so that it is reported once, however many files it affects.
+/// Combines all errors into one. If all of them have the same kind, the result has this kind too. A full disk is
+/// therefore reported only once, however many files it affects.
 fn combined(failures: &[WriteError]) -> Option<io::Error> {
     let kind = failures.iter().map(|failure| failure.source.kind());
     let kind = kind.reduce(|one, other| {

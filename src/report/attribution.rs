@@ -1,8 +1,9 @@
-//! Which value of an axis explains the failures of a run, based only on the numbers of failed cells.
+//! Finds the value of an axis that explains the failures of a run, based only on which cells failed.
 //!
-//! A value explains the failures if every cell with it failed and no other cell did. There must be at least two such cells, because a
-//! single one explains nothing, and at least one other cell. If several values qualify, the first one is named in the order
-//! Kubernetes version, node count, config, further axes. Cells without a result (skipped or interrupted) don't count.
+//! A value explains the failures if every cell with it failed and no other cell did. There must be at least two cells
+//! with the value, because a single cell explains nothing, and at least one other cell. If several values qualify, the
+//! first one is named, in this order: Kubernetes version, node count, config, further axes. Cells without a result
+//! (skipped or interrupted) don't count.
 
 use crate::event::CellVerdict;
 use crate::record::model::{CellModel, RunModel};
@@ -39,8 +40,8 @@ fn values(cell: &CellModel) -> Vec<String> {
     .collect()
 }
 
-/// The first value that all failed cells and no other cells have. Each cell consists of whether it failed and its value
-/// on each axis.
+/// The first value that all failed cells and no other cells have. Each element of `cells` says whether the cell failed,
+/// and has its value on each axis.
 fn explanation(cells: &[(bool, Vec<String>)]) -> Option<String> {
     let (failed, others): (Vec<_>, Vec<_>) = cells.iter().partition(|(failed, _)| *failed);
     let (counted, others) = (failed.len(), others.len());

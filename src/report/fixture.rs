@@ -1,4 +1,4 @@
-//! A run for the tests of all reports: a table from cells to stories, from which both the events and the expected
+//! A run for the tests of all reports. A table gives each cell a story, from which both the events and the expected
 //! reports are derived.
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,12 +11,12 @@ use crate::event::{
 };
 use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
 
-/// The story of a cell.
+/// What happens to a cell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Story {
     Passes,
     Fails(Phase, Symptom),
-    /// Fails like this at the first attempt, and passes at the second.
+    /// Fails in this way on the first attempt, and passes on the second.
     PassesAfter(Phase, Symptom),
     IsCutOffIn(Phase),
     IsSkipped,
@@ -84,9 +84,9 @@ pub(crate) const MIXED: [Plan; 9] = [
 /// The delay before the second attempt.
 const WAIT_MS: u64 = 1000;
 
-/// What a log may contain: colors, NUL, the end of a CDATA section, and markup of other reports.
+/// What a log may contain: colors, NUL, the end of a CDATA section, and the markup of other reports.
 pub(crate) const NASTY_LINE: &str = "\u{1B}[31mERROR\u{1B}[0m audit\0 spool ]]> <b>|`full`";
-/// The same, as every report has to show it.
+/// The same line, as every report has to show it.
 pub(crate) const CLEAN_LINE: &str = "ERROR audit\u{FFFD} spool ]]> <b>|`full`";
 
 impl Plan {

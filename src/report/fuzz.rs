@@ -1,4 +1,4 @@
-//! Arbitrary records: whatever numbers and texts a record contains, in any order, it is rejected or can be reported.
+//! Property tests: a record with arbitrary numbers and strings, in any order, is either rejected or can be reported.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn extremes() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// All places in `value` with a number, a text or a list.
+/// All values in `value` other than objects and lists with elements.
 fn places<'v>(value: &'v mut Value, found: &mut Vec<&'v mut Value>) {
     if !value.is_object() && value.as_array().is_none_or(Vec::is_empty) {
         found.push(value);

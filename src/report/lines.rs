@@ -37,7 +37,7 @@ pub(super) struct Lines {
     kept: Vec<(CellId, Vec<String>)>,
 }
 
-/// The time of a run, without the time between its sessions.
+/// The elapsed time of a run, without the time between its sessions.
 #[derive(Debug, Default)]
 struct Clock {
     before_ms: u64,
@@ -108,7 +108,7 @@ impl Lines {
                 };
                 Some(self.cell(Tone::Quiet, "start", cell, &text))
             }
-            // Its failure has its own line.
+            // The failure of the attempt has its own line.
             Event::CellRetried {
                 cell,
                 attempt,
@@ -147,7 +147,7 @@ impl Lines {
                 let word = self.word(mark.tone(), &mark.narrow(0));
                 Some(format!("{word} the run: {}", one_line(&failure.message)))
             }
-            // These are shown by other means: in the progress lines, and in the tables at the end.
+            // These events are shown elsewhere: in the progress lines, or in the tables at the end.
             Event::CellWaiting { .. }
             | Event::CellFacts { .. }
             | Event::PhaseStarted { .. }
@@ -182,7 +182,7 @@ impl Lines {
         self.paint.strong(&one_line(&line))
     }
 
-    /// Cells that were cut off by the end of the previous session still have to run.
+    /// Cells that the end of the previous session interrupted still have to run.
     fn resumed(&mut self, facts: &SessionFacts) -> String {
         self.finished.retain(|_, verdict| verdict.is_settled());
         let (cells, jobs, host) = (self.progress(), facts.jobs, &facts.host.name);
@@ -260,7 +260,7 @@ impl Lines {
     }
 }
 
-/// Foreign text, cleaned and on one line.
+/// Foreign text, without control characters and on one line.
 pub(super) fn one_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

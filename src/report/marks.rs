@@ -1,4 +1,4 @@
-//! The short forms in all tables: a phase in four characters, a counter in five, and a tone for each.
+//! The short forms in all tables: the marks of phases with their tones, and the headings of narrow columns.
 //!
 //! All marks can be distinguished without color.
 
@@ -7,7 +7,8 @@ use crate::event::{CellVerdict, Execution, Failure, FailureClass, RunVerdict};
 use crate::matrix::{Counter, Phase};
 use crate::record::model::{CellModel, PhaseModel, PhaseOutcome, RunModel};
 
-/// A phase or step that took less than this in every cell is left out of the tables, in milliseconds. Its duration is shown as 0.0.
+/// A phase or step that takes less than this many milliseconds in every cell is left out of the tables. Its duration
+/// would be shown as 0.0.
 pub(crate) const QUICK_MS: u64 = 100;
 
 /// The tone of a mark, which a report may show as a color.
@@ -71,7 +72,7 @@ impl Mark {
         }
     }
 
-    /// At most four characters; for a passed phase, its duration.
+    /// The mark in at most four characters. The mark of a passed phase is its duration.
     pub(crate) fn narrow(self, duration_ms: u64) -> String {
         match self {
             Self::Passed => text::narrow_duration(duration_ms),
@@ -83,7 +84,7 @@ impl Mark {
         }
     }
 
-    /// One character, for a narrow terminal.
+    /// The mark in one character, for a narrow terminal.
     pub(crate) const fn letter(self) -> char {
         match self {
             Self::Passed => '.',
@@ -95,7 +96,7 @@ impl Mark {
         }
     }
 
-    /// The description in a legend.
+    /// The meaning, as shown in a legend.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -117,7 +118,7 @@ impl Mark {
     }
 }
 
-/// A verdict: in capitals if it needs attention.
+/// The word for a verdict, in capitals if the verdict needs attention.
 pub(crate) fn verdict_word(verdict: CellVerdict) -> String {
     match verdict {
         CellVerdict::Failed | CellVerdict::Error | CellVerdict::Interrupted => {
@@ -136,7 +137,7 @@ pub(crate) const fn verdict_tone(verdict: CellVerdict) -> Tone {
     }
 }
 
-/// Whether the cell failed, but doesn't count.
+/// Whether the cell failed, but is allowed to fail.
 fn is_starred(cell: &CellModel) -> bool {
     cell.is_failure() && cell.summary.allow_failure
 }
@@ -146,7 +147,8 @@ pub(crate) fn has_star(run: &RunModel) -> bool {
     run.cells.iter().any(is_starred)
 }
 
-/// A cell's verdict, and its tone: with a star, and as a warning at most, if it doesn't count.
+/// A cell's verdict and its tone. If the cell failed but is allowed to fail, its verdict has a star, and only the tone
+/// of a warning.
 pub(crate) fn verdict(cell: &CellModel) -> (String, Tone) {
     if is_starred(cell) {
         return (format!("{}*", cell.verdict), Tone::Warning);
@@ -170,7 +172,7 @@ pub(crate) const fn run_tone(run: &RunModel) -> Tone {
     }
 }
 
-/// The head of a phase's narrow column.
+/// The heading of a phase's narrow column.
 pub(crate) const fn phase_head(phase: Phase) -> &'static str {
     match phase {
         Phase::Preflight => "preflt",
@@ -192,7 +194,7 @@ pub(crate) fn short_counter(name: &str) -> &str {
     name.trim_end_matches("_count")
 }
 
-/// The head of a counter's narrow column.
+/// The heading of a counter's narrow column.
 pub(crate) fn counter_head(name: &str) -> &str {
     let Some(counter) = Counter::from_name(name) else {
         return short_counter(name);

@@ -1,4 +1,5 @@
-//! The live console on a terminal: one redrawn line per running or waiting cell, with the results of finished ones printed above.
+//! The live console on a terminal. Each running or waiting cell has one line, which is redrawn. The results of finished
+//! cells are printed above.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +13,7 @@ use crate::event::{Event, Record};
 use crate::matrix::CellId;
 use crate::record::Sink;
 
-/// The indentation of the rest of a wrapped line, below its text.
+/// The indentation of the continuation lines of a wrapped line, which aligns them with its text.
 const INDENT: &str = "            ";
 
 /// How often the elapsed times are updated.
@@ -116,7 +117,7 @@ impl Sink for Progress {
             }
             Event::CellStarted { cell, .. } => {
                 self.start_cell(cell);
-                // The drawn line shows this already.
+                // The drawn line already shows the start of the cell.
                 line = None;
             }
             Event::PhaseStarted {
@@ -158,7 +159,8 @@ impl Sink for Progress {
     }
 }
 
-/// `line` in lines of at most `width` columns. If the terminal wrapped it, drawn lines would remain on the screen.
+/// `line`, wrapped into lines of at most `width` columns. If the terminal wrapped it instead, drawn lines would remain
+/// on the screen.
 fn wrapped(line: &str, width: Option<usize>) -> String {
     match width.filter(|width| *width > 2 * INDENT.len()) {
         Some(width) => textwrap::fill(line, text::wrapping(width).subsequent_indent(INDENT)),
@@ -166,11 +168,11 @@ fn wrapped(line: &str, width: Option<usize>) -> String {
     }
 }
 
-/// A line without a cell.
+/// A line to draw, which isn't on the screen yet.
 fn bar(template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(template).expect("the templates in this file are well-formed");
-    // Its own target is hidden, because only the screen may draw it.
+    // The bar's own target is hidden, because only the screen may draw the bar.
     ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style)
 }
 
@@ -251,7 +253,7 @@ mod tests {
             }
             progress.finish_run().unwrap();
             let seen = terminal.contents();
-            // Each printed line starts with a time or is the rest of one; a drawn line starts with a spinner.
+            // Each printed line starts with a time or continues another line. A drawn line starts with a spinner.
             assert!(
                 seen.lines().all(|line| line.starts_with("  ")),
                 "{columns}:\n{seen}"

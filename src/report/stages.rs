@@ -5,10 +5,10 @@ use crate::matrix::Phase;
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark, QUICK_MS};
 
-/// The columns of the table: a phase, or a command after it, per column. Columns without information are left out.
+/// The columns of the table, one per phase and per command after a phase. Columns without information are left out.
 pub(crate) struct Stages<'r> {
     shown: Vec<Stage<'r>>,
-    /// The names of the other stages, each with the reason.
+    /// The names of the stages without a column, each with the reason.
     omitted: Vec<(&'r str, &'static str)>,
 }
 
@@ -68,7 +68,7 @@ impl<'r> Stage<'r> {
         self.command.unwrap_or(self.phase.name())
     }
 
-    /// The head of a narrow column.
+    /// The heading of a narrow column.
     pub(crate) fn head(&self) -> &'r str {
         self.command.unwrap_or(marks::phase_head(self.phase))
     }
@@ -79,7 +79,7 @@ impl<'r> Stage<'r> {
     }
 }
 
-/// Why `stage` has no column, if that applies to each cell that ran.
+/// The reason why `stage` has no column, if it is the same for each cell that ran.
 fn omission(run: &RunModel, stage: &Stage<'_>) -> Option<&'static str> {
     let ran = |cell: &&CellModel| cell.verdict != CellVerdict::Skipped;
     let mut reasons = run.cells.iter().filter(ran).map(|cell| {

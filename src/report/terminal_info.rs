@@ -1,12 +1,12 @@
-//! The capabilities of the terminal: whether it is interactive, colors, and width.
+//! The capabilities of the terminal: whether it is interactive, whether it shows colors, and how wide it is.
 //!
-//! Only the console depends on this; all other reports depend only on events.
+//! Only the console depends on these capabilities. All other reports depend only on events.
 
 use std::env;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
-/// `--color`.
+/// The value of `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
     /// On an interactive terminal, unless `NO_COLOR` is set.
@@ -21,11 +21,11 @@ pub enum ColorChoice {
 /// The properties of an output stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TerminalInfo {
-    /// Whether it is a terminal that can redraw lines, outside of CI.
+    /// Whether the stream is a terminal that can redraw lines, outside of CI.
     pub is_interactive: bool,
     /// Whether `NO_COLOR` is set.
     pub no_color: bool,
-    /// The number of columns; `None` if it isn't a terminal or doesn't report it.
+    /// The number of columns; `None` if the stream isn't a terminal, or if the terminal doesn't report its width.
     pub width: Option<usize>,
 }
 
@@ -52,7 +52,7 @@ impl TerminalInfo {
     }
 }
 
-/// A dumb terminal can't move its cursor, and a CI server stores the output as lines.
+/// Whether the environment allows redrawing: a dumb terminal can't move its cursor, and a CI server stores lines.
 fn is_interactive(term: Option<&str>, ci: Option<&str>) -> bool {
     term != Some("dumb") && matches!(ci, None | Some("" | "false" | "0"))
 }

@@ -1,4 +1,4 @@
-//! The text of durations, nodes, evidence and verdicts in every report. Pure, without colors.
+//! The text of durations, nodes, evidence and verdicts in all reports. Pure, without colors.
 
 use std::fmt::{self, Write};
 
@@ -37,7 +37,7 @@ pub(super) fn narrow_duration(milliseconds: u64) -> String {
     }
 }
 
-/// The cell's values on the further axes, in the form of filters.
+/// The cell's values on the further axes, written as filters.
 pub(super) fn axes(cell: &CellModel) -> Vec<String> {
     let axes = cell.summary.axes.iter();
     axes.map(|place| format!("{} = {}", place.axis, place.value))
@@ -74,7 +74,8 @@ pub(super) const fn notice_mark(severity: Severity) -> &'static str {
     }
 }
 
-/// `31.2 GiB`. Divides before it multiplies, because a record may contain any number of bytes.
+/// An amount of memory, such as `31.2 GiB`. Divides before it multiplies, because a record may contain any number of
+/// bytes.
 fn gib(bytes: u64) -> String {
     let tenths = bytes / (1 << 20) * 10 / (1 << 10);
     format!("{}.{} GiB", tenths / 10, tenths % 10)
@@ -123,7 +124,7 @@ pub(super) fn repetitions(run: &RunModel) -> Vec<String> {
     run.repeated().into_iter().map(line).collect()
 }
 
-/// The origin of a run, if it has one: its shard, the run that it repeats, its sessions and its parts.
+/// Where a run comes from: its shard, the run that it repeats, its sessions, and the runs that were merged into it.
 pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(facts) = &run.facts {
@@ -164,7 +165,7 @@ pub(super) fn wrapping<'a>(width: usize) -> textwrap::Options<'a> {
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
-/// The command that shows the usual causes of a failure, unless its own cause is known.
+/// The command that shows the usual causes of a failure; `None` if the likely cause is known.
 pub(super) fn usual_causes(failure: &Failure) -> Option<String> {
     let is_unknown = failure.likely_cause.is_none();
     is_unknown.then(|| format!("e2e-matrix explain {}", failure.symptom))
@@ -212,7 +213,7 @@ pub(super) fn tally(tally: Tally) -> String {
     parts.join(", ")
 }
 
-/// The Kubernetes version that a cell's results apply to.
+/// The Kubernetes version that the results of a cell apply to.
 pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
     if run.is_local() {
         return format!("{} (not exercised)", cell.summary.kubernetes);
@@ -298,7 +299,7 @@ pub(super) fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5]
     .map(str::to_owned)
 }
 
-/// The source of a log, and the file with the whole log.
+/// The title of a log: its source, and the file with the whole log.
 pub(super) fn log_title(log: &LogExcerpt) -> String {
     match &log.file {
         Some(file) => format!("{} (full log: {file})", log.source),

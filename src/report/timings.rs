@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::event::CellVerdict;
 use crate::record::model::RunModel;
 
-/// The content of the file. A repeated cell has its longest duration; a cell that passed on a retry has none.
+/// The content of the file. For a repeated cell, it contains the longest duration. A cell that passed on a retry isn't
+/// included.
 pub(super) fn render(run: &RunModel) -> String {
     let mut timings: BTreeMap<&str, u64> = BTreeMap::new();
     let passed = run

@@ -1,4 +1,5 @@
-//! Writes the reports of a run in parallel, each completely or not at all. An error in one doesn't affect the others.
+//! Writes the reports of a run in parallel, each completely or not at all. A report that can't be written doesn't
+//! affect the others.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ pub fn write_all(folder: &Path, copies: &Copies, run: &RunModel) -> Vec<WriteErr
 }
 
 impl Copies {
-    /// The paths of all of them.
+    /// The paths of all copies.
     pub fn paths(&self) -> Vec<PathBuf> {
         let paths = [&self.junit, &self.summary].into_iter().flatten();
         paths.cloned().collect()

@@ -1,4 +1,4 @@
-//! Admits cells in order, and as many at once as the machine can run or as were requested.
+//! Admits cells in order: as many at once as were requested, or as many as the machine can run.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
@@ -17,7 +17,7 @@ use crate::matrix::{CellId, Jobs, PortRange};
 /// Admits cells.
 pub(super) struct Admission {
     permits: Arc<Semaphore>,
-    /// How many cells this process runs at most.
+    /// The maximum number of cells that this process runs at once.
     max_cells: usize,
     /// The machine's budget, shared by all processes; `None` if a number of jobs was requested.
     budget: Option<Budget>,
@@ -28,7 +28,7 @@ pub(super) struct Admission {
     budget_is_lost: std::sync::Once,
 }
 
-/// The admission of one cell, until it is dropped.
+/// The admission of one cell. It ends when this guard is dropped.
 pub(super) struct AdmissionGuard {
     _permit: Option<OwnedSemaphorePermit>,
     share: Option<Share>,
@@ -36,7 +36,7 @@ pub(super) struct AdmissionGuard {
 }
 
 impl AdmissionGuard {
-    /// Returns the part of the budget that the cell no longer needs when its agents are ready.
+    /// Returns the part of the budget that the cell no longer needs, because its agents are ready.
     pub(super) fn shrink(&mut self) {
         if let Some(share) = &mut self.share {
             share.shrink();
@@ -86,7 +86,7 @@ impl Admission {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Waits for the admission of `cell`, which has had its turn.
+    /// Waits until `cell`, whose turn has come, is admitted.
     pub(super) async fn acquire(&self, cell: &CellId, need: &Need) -> AdmissionGuard {
         let permit = self.permit(cell).await;
         let share = match &self.budget {
@@ -95,7 +95,7 @@ impl Admission {
                 let last = Mutex::new(None);
                 let on_shortage = |short: &Shortage| {
                     let mut last = last.lock();
-                    // Once per kind, because the numbers change all the time.
+                    // Shown once per kind of shortage, because the numbers change all the time.
                     if last.replace(discriminant(short)) != Some(discriminant(short)) {
                         self.report_shortage(cell, short);
                     }
@@ -131,8 +131,8 @@ impl Admission {
         self.events.emit(Event::CellWaiting { cell, text });
     }
 
-    /// Shows what a cell waits for, and reports it once per reason. Waiting for another cell of the same run isn't
-    /// reported.
+    /// Shows what a cell waits for, and adds a notice about each kind of shortage once per run. There is no notice if
+    /// the cell waits for another cell of the same run.
     fn report_shortage(&self, cell: &CellId, short: &Shortage) {
         self.report_waiting(cell, short.to_string());
         let is_for_cells = matches!(short, Shortage::Turn | Shortage::Slots { .. });
@@ -158,13 +158,13 @@ impl Admission {
     }
 }
 
-/// A position in the order of admission. Its turn comes when the one before was admitted or dropped.
+/// A position in the order of admission. Its turn comes when the [`Next`] of the previous position is dropped.
 pub(super) struct Position {
     turn: oneshot::Receiver<()>,
     next: Next,
 }
 
-/// The next position: its turn comes when this is dropped.
+/// Starts the turn of the next position when it is dropped.
 pub(super) type Next = oneshot::Sender<()>;
 
 impl Position {

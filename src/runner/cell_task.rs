@@ -58,7 +58,7 @@ impl CellTask {
         let counted = self.counted(attempts, None);
         let duration = self.shared.setup.clock.elapsed().saturating_sub(start);
         self.shared.report_finished(&self.plan, &counted, duration);
-        // Not earlier, because this cell's end has to be recorded before the next one starts.
+        // The admission is passed on only now, because this cell's end has to be recorded before the next cell starts.
         *turn = guard;
         true
     }
@@ -112,7 +112,7 @@ impl CellTask {
         }
     }
 
-    /// Runs attempts until no retry follows. Returns the admission of the last one.
+    /// Runs attempts until no retry follows. Returns how they ended, and the admission of the last attempt.
     async fn attempts(&self, mut guard: AdmissionGuard) -> (Vec<CellEnd>, Option<AdmissionGuard>) {
         let shared = &self.shared;
         let matrix = &shared.setup.matrix;
@@ -132,10 +132,10 @@ impl CellTask {
             let delay = delays.next().unwrap_or_default();
             self.report_retried(number, &end, duration, delay);
             ends.push(end);
-            // Another cell may be admitted in the meantime; the next attempt is admitted again.
+            // Another cell may be admitted in the meantime, so the next attempt has to be admitted again.
             drop(guard);
             let Some(next) = self.wait_for_retry(delay).await else {
-                // The attempt that should have started.
+                // The retry that never started counts as interrupted.
                 ends.push(CellEnd {
                     interrupted: true,
                     ..CellEnd::default()
@@ -270,7 +270,7 @@ impl RunContext {
     }
 }
 
-/// Releases the attempt's port and records that.
+/// Releases the attempt's port, and records in the ledger that the port is free.
 fn release_port(port: u16, plan: &CellPlan) {
     drop(plan.take_listener());
     if let Err(error) = ports::release(port, &plan.ledger) {

@@ -1,5 +1,5 @@
-//! The dispatcher: numbers events, folds them, and passes each one to every sink. The run's verdict follows from the
-//! fold. A sink that fails is reported once and then dropped; it never changes a verdict.
+//! The dispatcher: numbers events, folds them into the model of the run, and passes each event to every sink. The run's
+//! verdict follows from the model. A sink that fails is reported once and then dropped; it never changes a verdict.
 
 use std::io;
 
@@ -25,9 +25,9 @@ struct Dispatcher {
     is_full: bool,
 }
 
-/// Starts the dispatcher in its own thread, because sinks may block. It masks `mask` in every event. The first event
-/// gets the number `sequence` and follows the events in `model` from earlier sessions. It ends when all emitters are
-/// dropped, and returns the model of the run.
+/// Starts the dispatcher in its own thread, because sinks may block. The dispatcher applies `mask` to every event.
+/// `model` contains the events of earlier sessions, and `sequence` is the number of the next event. When all emitters
+/// are dropped, the dispatcher ends and returns the model of the run.
 pub(super) fn start(
     mask: Mask,
     sinks: Vec<Box<dyn Sink>>,
@@ -81,7 +81,7 @@ impl Dispatcher {
         self.for_each_sink(at, |sink| sink.end(&run));
     }
 
-    /// Calls `call` for each sink, and drops those that fail.
+    /// Calls `call` for each sink, and drops the sinks that fail.
     fn for_each_sink(&mut self, at: Timestamp, call: impl Fn(&mut dyn Sink) -> io::Result<()>) {
         let mut broken = Vec::new();
         self.sinks.retain_mut(|sink| match call(&mut **sink) {
@@ -110,8 +110,8 @@ impl Dispatcher {
     }
 }
 
-/// The fields of events with foreign text: from agents, the API server or the operating system. All other text is the
-/// runner's own; a test states the reason for each field.
+/// The fields of events that contain text from outside the runner: from agents, the API server or the operating system.
+/// All other text fields aren't masked; a test states the reason for each of them.
 const FREE_TEXTS: [&str; 18] = [
     "address",
     "agent",

@@ -11,7 +11,7 @@ use crate::matrix::Cell;
 pub struct Explanation {
     /// The provider's name.
     pub provider: &'static str,
-    /// Why this provider, if `auto` chose it.
+    /// Why `auto` chose this provider; for the provider `existing`, a description of the cluster.
     pub reason: Option<String>,
     /// The namespace for all objects.
     pub namespace: String,
@@ -21,9 +21,9 @@ pub struct Explanation {
     pub agent_config: Vec<Setting>,
     /// The environment of the agent's container.
     pub environment: Vec<Setting>,
-    /// The provider's configuration of the cluster as YAML; `None` if it has none.
+    /// The provider's configuration of the cluster as YAML; `None` if the provider has none.
     pub cluster: Option<String>,
-    /// The objects in the order of application: a name and YAML for each rank.
+    /// The objects in the order in which they are applied: for each rank of objects, a file name and YAML.
     pub manifests: Vec<(String, String)>,
     /// What the runner added to the manifests, and other notices.
     pub notices: Vec<String>,
@@ -40,7 +40,8 @@ pub struct Setting {
     pub origin: String,
 }
 
-/// Determines the settings and manifests of `cell`, which is one of the workload's. Starts and writes nothing.
+/// Determines the settings and manifests of `cell`, which has to be one of the workload's cells. Starts and writes
+/// nothing.
 ///
 /// # Errors
 /// All errors that a run would report before its first cell.

@@ -1,4 +1,4 @@
-//! The facts of a run that are known before its cells, for its first event and for the start of further rounds.
+//! The facts of a run that are known before its cells start, for its first event and for the start of further rounds.
 
 use std::sync::Arc;
 

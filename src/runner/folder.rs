@@ -43,7 +43,7 @@ impl RunFolder {
 
     /// Creates the folder of one part of a run that several processes share: `<out>/<run>/parts/<part>`.
     ///
-    /// All parts share the run's folder of cells through a link, so that combining them copies nothing.
+    /// Each part contains a link to the run's folder `cells`, so that combining the parts copies no files.
     pub fn create_part(out: &Path, run: &str, part: &str) -> Result<Self, FolderError> {
         let path = out.join(run).join(PARTS).join(part);
         let shared = fs::create_dir_all(out.join(run).join(CELLS))
@@ -81,7 +81,7 @@ impl RunFolder {
         }
     }
 
-    /// Points `latest` at the run. If that fails, the run continues.
+    /// Points the link `latest` at the run. An error doesn't end the run.
     pub fn point_latest(&self) {
         let temporary = self.out.join(latest_temporary(&self.token));
         let linked = std::os::unix::fs::symlink(&self.id, &temporary)
@@ -112,7 +112,7 @@ impl RunFolder {
     }
 }
 
-/// The temporary name of the link, for the run `token`.
+/// The temporary name of the link `latest`, for the run with the token `token`.
 pub(super) fn latest_temporary(token: &str) -> String {
     format!(".latest-{token}")
 }

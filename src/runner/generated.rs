@@ -13,7 +13,7 @@ use crate::manifest::Folder;
 
 /// The timeout of a tool.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// The size up to which a tool's output is read, in bytes.
+/// The maximum size of a tool's output, in bytes.
 const MAX_OUTPUT: usize = 32 << 20;
 /// The files that make a folder a kustomization.
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -49,7 +49,7 @@ pub(super) async fn chart(
     first_of([helm], chart, "install Helm").await
 }
 
-/// An installed tool.
+/// A tool that can render manifests.
 struct Tool {
     /// The name for messages, such as `kubectl kustomize`.
     title: String,

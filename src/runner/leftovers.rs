@@ -1,5 +1,5 @@
-//! The notice of a new run that dead runs have left resources behind, with the command that deletes them. Only reads
-//! ledgers.
+//! The notice that a new run shows if dead runs have left resources behind, with the command that deletes these
+//! resources. Only ledgers are read.
 
 use crate::error::chain;
 use crate::machine::{Left, StateFolder, read_dead};

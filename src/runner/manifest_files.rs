@@ -9,7 +9,7 @@ use super::plan::PlanError;
 use crate::machine::read_text;
 use crate::manifest::{self, Folder};
 
-/// The size up to which a manifest is read, in bytes.
+/// The maximum size of a manifest, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 /// How many manifests a folder may contain.
 const MAX_FILES: usize = 500;
@@ -38,7 +38,7 @@ pub(super) fn file(base: &Path, path: &Path) -> Result<(String, String), PlanErr
 
 #[derive(Default)]
 struct Reader {
-    /// Text by path inside the folder.
+    /// The text of each file, by its path inside the folder.
     files: BTreeMap<String, String>,
     /// The real paths of the folders that lead to the current one.
     above: Vec<PathBuf>,

@@ -1,7 +1,7 @@
 //! A run: admission of cells, the life of each cell, signals, and the verdict.
 //!
-//! This room never prints and never formats: it emits events, and the sinks do the rest. Nothing flows back to it but
-//! cancellation.
+//! This module never prints and never formats: it emits events, and the sinks do the rest. Nothing flows back to it
+//! except cancellation.
 
 mod admission;
 mod cell_task;

@@ -1,9 +1,10 @@
-//! The order in which cells start: the longest first, so that no long cell runs alone at the end. Pure.
+//! The order in which cells start: the longest first, so that no long cell runs alone at the end. All functions are
+//! pure.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// What is known of a cell before it starts.
+/// What is known about a cell before it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     /// Its round: all cells of a round start before those of the next one.
@@ -59,7 +60,8 @@ mod tests {
         let cells = [
             cell(10, 4),
             cell(60, 4),
-            // 70 seconds for a weight of 8 give an estimate of 70 for 8 and 35 for 4.
+            // The known cells take 70 seconds and have a weight of 8 together, so the estimates are 70 seconds for a
+            // weight of 8 and 35 seconds for a weight of 4.
             cell(None, 8),
             cell(None, 4),
         ];

@@ -1,4 +1,4 @@
-//! From selected cells to their plans. All errors that can be found before anything is created are found here.
+//! Plans the selected cells. All errors that can be found before anything is created are found here.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -64,7 +64,7 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    /// Adds the table of the value of `cell` whose manifests can't be read.
+    /// Adds the table that names the manifests of `cell`, if these manifests can't be read.
     fn named_by(mut self, cell: &Cell) -> Self {
         let mut layers = cell.layers.iter().rev();
         let own = layers.find(|layer| layer.variant.manifests.is_some());
@@ -90,8 +90,8 @@ pub(super) struct Renderer {
 type Values = (ConfigName, Vec<Coordinate>, usize, String);
 
 impl Renderer {
-    /// Reads the files that `[deploy]` and the values of the cells name, and checks that all cells can be rendered for
-    /// `provider`.
+    /// Reads the files that are named by `[deploy]` and by the values of the cells, and checks that all cells can be
+    /// rendered for `provider`.
     pub(super) async fn new(
         workload: &Workload,
         provider: Arc<dyn Provider>,
@@ -164,7 +164,7 @@ impl Renderer {
         Ok(Arc::clone(slot.insert(Arc::new(done))))
     }
 
-    /// The objects of `cell` for a run with any token, because tokens don't affect whether manifests are valid.
+    /// The objects of `cell` for an arbitrary run: the run's token doesn't affect whether manifests are valid.
     pub(super) fn render_for_any_run(&self, cell: &Cell) -> Result<Arc<Rendered>, PlanError> {
         const ANY_RUN: &str = "xxxxx";
         self.render(
@@ -174,7 +174,7 @@ impl Renderer {
         )
     }
 
-    /// The texts for the objects of `cell`, which has to be one of the cells that were read.
+    /// The texts for the objects of `cell`, which has to be one of the cells that were given to [`Self::new`].
     fn sources_of(&self, cell: &Cell) -> &Sources {
         let manifests = manifests(cell, &self.deploy);
         self.sources
@@ -182,7 +182,7 @@ impl Renderer {
             .unwrap_or_else(|| unreachable!("the manifests of {} were read", cell.id))
     }
 
-    /// The name of the file with the base of the configuration of the cell's agent.
+    /// The name of the file that the configuration of the cell's agent is based on.
     pub(super) fn agent_config_file(&self, cell: &Cell) -> &str {
         &self.sources_of(cell).agent_config.0
     }
@@ -263,7 +263,7 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    /// Plans a run whose files are in `folder`, and whose resources are in `ledger`.
+    /// Plans a run whose files are in `folder`, and whose resources are recorded in `ledger`.
     pub(super) fn new(
         setup: &Arc<Setup>,
         cluster: Option<ClusterName>,
@@ -279,7 +279,8 @@ impl Planner {
         }
     }
 
-    /// The plans for repetition number `round` of the cells, in order; the first round is the cells themselves.
+    /// The plans for repetition number `round` of the cells, in order. The first round consists of the cells
+    /// themselves.
     pub(super) fn round(&self, round: u32) -> Vec<Arc<CellPlan>> {
         let cells = repeated(&self.setup.cells, round);
         cells.map(|cell| Arc::new(self.first(cell))).collect()

@@ -14,7 +14,7 @@ use crate::matrix::CellId;
 pub struct RunPolicy {
     /// The number of rounds: by default one, or unlimited if the run repeats until a failure.
     pub repeat: Option<NonZeroU32>,
-    /// Whether to repeat until a cell that counts fails.
+    /// Whether to repeat the cells until one fails. Cells that are allowed to fail don't count.
     pub until_failure: bool,
     /// Whether no further cell starts after the first failed one: `--fail-fast`.
     pub fail_fast: bool,
@@ -80,8 +80,8 @@ impl Stop {
         }
     }
 
-    /// Records how a cell that counts ended. Must be called while the cell is still admitted, so that no other cell
-    /// starts in between.
+    /// Records the verdict of a cell that isn't allowed to fail. Must be called while the cell is still admitted, so
+    /// that no other cell starts in between.
     pub(super) fn record(&self, cell: &CellId, verdict: CellVerdict) {
         if !is_failure(verdict, self.flaky_result) {
             return;
@@ -99,12 +99,12 @@ impl Stop {
         }
     }
 
-    /// Whether a cell that counts has failed.
+    /// Whether any cell has failed, not counting cells that are allowed to fail.
     pub(super) fn has_failures(&self) -> bool {
         self.failed.load(Ordering::Relaxed) > 0
     }
 
-    /// Why no further cell starts, if that is the case.
+    /// Why no further cell starts; `None` if further cells may start.
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.get().map(String::as_str)
     }

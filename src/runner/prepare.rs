@@ -26,14 +26,15 @@ pub struct PreparedCell {
 
 /// How the command ends.
 pub struct Prepared {
-    /// The resources that are left and shouldn't be.
+    /// The resources that should have been deleted, but may still exist.
     pub left: Vec<Resource>,
     /// Whether the resources that the clusters shared could be deleted.
     pub finished: Result<(), Failure>,
 }
 
-/// Creates the templates of all cells that have none, as many at once as a run would run cells, and calls `report` with
-/// each result in the order of the cells. Returns when all exist or `interruption` happens.
+/// Creates a template for each cell that has none. Works on as many templates at once as a run would run cells. Calls
+/// `report` with each result, in the order of the cells. Returns when all results are reported or `interruption`
+/// happens.
 ///
 /// # Errors
 /// All errors that a run would report before its first cell.
@@ -55,7 +56,7 @@ pub async fn prepare_clusters(
     let planner = Planner::new(&setup, None, run, Arc::clone(&ledger));
     let deadline = setup.deadline(Phase::Preflight);
     let survey = provider.preflight(&setup.cells, &deadline).await?;
-    // Without a receiver: no report shows what a cell waits for.
+    // The events have no receiver, because no report shows what a cell waits for.
     let (events, _) = Emitter::new();
     let settings = &setup.matrix.run;
     let admission = Admission::new(settings.jobs, &settings.ports, &setup.state, events);

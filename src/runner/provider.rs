@@ -1,4 +1,4 @@
-//! The choice of the provider, and the reason.
+//! Chooses the provider, and explains the choice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::matrix::{Cell, ImageSource, ProviderChoice, SystemUnderTest};
 /// How long the engine may take to respond.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The chosen provider, and why it was chosen if it wasn't requested by name.
+/// The chosen provider, and why `auto` chose it; for the provider `existing`, a description of the cluster.
 pub(super) type Chosen = (Arc<dyn Provider>, Option<String>);
 
-/// All providers with entries in ledgers. A provider is registered here and in [`choose`].
+/// The reclaimers of all providers with entries in ledgers. A new provider has to be added here and in [`choose`].
 pub(super) fn reclaimers(kind: &Arc<KindReclaimer>) -> [Arc<dyn Reclaim>; 3] {
     let kind = Arc::clone(kind);
     [Arc::new(HostReclaimer), kind, Arc::new(ExistingReclaimer)]
@@ -133,7 +133,7 @@ fn local(workload: &Workload, reason: Option<String>) -> Result<Chosen, Failure>
             return Err(Failure::new(Symptom::BadConfiguration, message).with_remedy(remedy));
         }
     }
-    // Each process has its own working directory.
+    // The path has to be absolute, because each process has its own working directory.
     let base = absolute(base(&workload.path));
     let binary = |program: &SystemUnderTest| Some(base.join(program.binary.as_ref()?));
     let programs = Programs {

@@ -15,7 +15,7 @@ use crate::matrix::CellId;
 pub(super) struct Queue {
     /// The turn, and the admission that the previous cell passed on.
     turn: Arc<Mutex<Option<AdmissionGuard>>>,
-    /// Held by the cell that is next. Only this one shows that it waits, because a queue may be long.
+    /// Held by the cell that is next. Only that cell shows that it waits, because a queue may be long.
     front: Mutex<()>,
 }
 
@@ -93,7 +93,7 @@ mod tests {
         );
         let shown = ["waiting for its cluster, which another cell is using"];
         assert_eq!(waits(&mut messages), shown, "only the next one shows it");
-        // The next cell in the queue takes over the only admission.
+        // The next cell in the queue takes over the admission of the first cell.
         *turn = Some(guard);
         drop(turn);
         let second = second.await;

@@ -15,11 +15,12 @@ use crate::suite::Interruption;
 pub struct Selection {
     /// The filters, as given.
     pub filters: Vec<String>,
-    /// A hash of the matrix file and of everything that selects cells: a run can be resumed only if it is the same.
+    /// A hash of the matrix file and of everything that selects cells. A run can be resumed only if this hash is
+    /// unchanged.
     pub digest: Option<String>,
     /// Which shard this is, if the selection is split.
     pub shard: Option<ShardFacts>,
-    /// The run whose failed cells are repeated.
+    /// The run whose failed cells are rerun.
     pub rerun_of: Option<String>,
     /// Warnings about the selection.
     pub warnings: Vec<String>,
@@ -35,7 +36,7 @@ pub(super) struct RunRequest {
     pub selection: Selection,
     /// Repetitions, and what ends the run early.
     pub policy: RunPolicy,
-    /// Notices from before the first cell.
+    /// Notices for the start of the run.
     pub notices: Vec<(Severity, String)>,
     /// How long cells took on this machine before.
     pub history: History,
@@ -56,6 +57,6 @@ pub struct RunOutcome {
     pub class: Option<FailureClass>,
     /// The verdict of each cell in matrix order, including repetitions, with the reason if it didn't pass.
     pub cells: Vec<(CellId, CellVerdict, Option<String>)>,
-    /// The resources that are left and shouldn't be.
+    /// The resources that should have been deleted, but may still exist.
     pub left: Vec<Resource>,
 }

@@ -1,4 +1,4 @@
-//! Resuming a run that was killed or interrupted: in the same folder, with the verdicts so far, and with new resources.
+//! Resumes a run that was killed or interrupted: in the same folder, with the verdicts so far, and with new resources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +29,7 @@ pub struct Resumption {
 /// A run can't be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    /// Its record can't be written.
+    /// The run's record can't be written.
     #[error("failed to open the record in {}", folder.display())]
     Unwritable {
         /// The run's folder.
@@ -37,13 +37,13 @@ pub enum ResumeError {
         /// The cause.
         source: io::Error,
     },
-    /// Another process writes it.
+    /// Another process is still writing the record.
     #[error("the run in {} is still running", folder.display())]
     Alive {
         /// The run's folder.
         folder: PathBuf,
     },
-    /// Its record can't be read.
+    /// The run's record can't be read.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The record doesn't contain the start of the run.
@@ -52,7 +52,7 @@ pub enum ResumeError {
         /// The run's folder.
         folder: PathBuf,
     },
-    /// The cells' folder is a link, so deleting files there could delete anything.
+    /// The folder `cells` is a link, so deleting files in it could delete files outside the run's folder.
     #[error("{} is a symbolic link, which `--resume` does not follow", path.display())]
     Linked {
         /// The link.
@@ -69,7 +69,7 @@ pub enum ResumeError {
 }
 
 impl ResumeError {
-    /// Whether the given run is the cause, and not the machine.
+    /// Whether the cause is the given run rather than the machine.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Unwritable { .. } => false,
@@ -98,7 +98,7 @@ impl Resumption {
         let mut records = RecordReader::open(&path)?;
         while let Some(record) = records.next() {
             let record = record?;
-            // The warning about an incomplete line isn't part of the record, which continues without that line.
+            // The warning about an incomplete line isn't part of the record. The run continues without that line.
             if record.sequence < records.next_sequence() {
                 model.apply(&record);
             }
@@ -138,19 +138,19 @@ impl Resumption {
         self.run.verdict.filter(|_| is_settled)
     }
 
-    /// The number of its rounds so far; `None` if it doesn't repeat cells.
+    /// The number of the run's rounds so far; `None` if the run doesn't repeat cells.
     pub fn rounds(&self) -> Option<u32> {
         let cells = self.run.cells.iter();
         cells.filter_map(|cell| cell.summary.repetition).max()
     }
 
-    /// The cells whose verdict isn't settled yet.
+    /// The cells that don't have a final verdict yet.
     pub fn unsettled(&self) -> impl Iterator<Item = &CellModel> {
         let cells = self.run.cells.iter();
         cells.filter(|cell| !cell.verdict.is_settled())
     }
 
-    /// The folder, for a session with a new token.
+    /// The run's folder, for a session with a new token.
     pub(super) fn folder(&self) -> Result<RunFolder, super::FolderError> {
         let out = self.folder.parent().unwrap_or(Path::new(""));
         RunFolder::reopen(out, &self.facts.run)
@@ -193,7 +193,7 @@ impl Resumption {
         problems
     }
 
-    /// Passes the earlier events to `sinks`, and opens the record after its last complete line.
+    /// Passes the earlier events to `sinks`. Returns the record, truncated after its last complete line.
     pub(super) fn recall(self, sinks: &mut [Box<dyn Sink>]) -> Result<RecordWriter, ResumeError> {
         for record in RecordReader::open(&self.folder.join(FILE_NAME))? {
             let record: Record = record?;
@@ -212,12 +212,12 @@ impl Resumption {
     }
 }
 
-/// What a session knows of the earlier ones.
+/// What a session knows about the earlier sessions of its run.
 #[derive(Default)]
 pub(super) struct Earlier {
     /// The cells that keep their verdict.
     pub(super) settled: BTreeSet<CellId>,
-    /// Their events, folded.
+    /// The events of the earlier sessions, folded.
     pub(super) model: ModelBuilder,
     /// The number of the session's first event.
     pub(super) next_sequence: u64,
@@ -226,7 +226,7 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// The state of the run of `resumption`.
+    /// What the next session of the run in `resumption` knows about the earlier ones.
     pub(super) fn of(resumption: &Resumption) -> Self {
         let cells = resumption.run.cells.iter();
         let settled = cells.filter(|cell| cell.verdict.is_settled());

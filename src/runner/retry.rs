@@ -8,10 +8,10 @@ use crate::event::CellEnd;
 use crate::event::{Failure, FailureClass, Symptom};
 use crate::matrix::{MAX_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
 
-/// Whether another attempt follows one that has ended with `last`, after `earlier` ones.
+/// Whether another attempt follows the one that ended with `last`, after the `earlier` attempts.
 ///
-/// Either limit is enough: the run's retries, whichever phase the cell fails in, or the retries of the phase in which it
-/// failed.
+/// A retry is allowed if at least one of two limits isn't reached: the run's retries, which apply to all phases, or the
+/// retries of the phase in which the attempt failed.
 ///
 /// Infrastructure failures in `cluster` and `images` can always be retried, other failures only if the settings name
 /// their class. An attempt is never retried if a fresh cluster would not change the result, if some of its resources
@@ -66,8 +66,8 @@ fn has_room(earlier: usize, retries: u32) -> bool {
     usize::try_from(retries).is_ok_and(|retries| earlier < retries)
 }
 
-/// The delays between a cell's attempts: each about twice the previous one, with jitter, up to [`MAX_BACKOFF`] or to the
-/// first delay if that is longer.
+/// The delays between a cell's attempts: each about twice the previous one, with jitter, up to [`MAX_BACKOFF`] or to
+/// the first delay if that is longer.
 pub(super) fn delays(settings: &RetrySettings) -> impl Iterator<Item = Duration> + Send + use<> {
     let longest = MAX_BACKOFF.max(settings.backoff);
     ExponentialBuilder::new()
@@ -130,7 +130,7 @@ mod tests {
             (None, &MACHINE, &[CLUSTER, IMAGES, CLUSTER], false),
             (None, &MACHINE, &[ENGINE], false),
             (None, &MACHINE, &[PRODUCT], false),
-            // These don't need a named class, and only an explicit `0` turns them off.
+            // These retries don't need a named class, and only an explicit `0` turns them off.
             (None, &[], &[CLUSTER], true),
             (Some(0), &MACHINE, &[CLUSTER], false),
             // The run's retries apply to the named classes.
@@ -140,9 +140,9 @@ mod tests {
             (Some(3), &MACHINE, &[PRODUCT], false),
             (Some(3), &BOTH, &[PRODUCT], true),
             (Some(3), &BOTH, &[PRODUCT, ENGINE, PRODUCT, ENGINE], false),
-            // A phase's retries are in addition to them.
+            // A phase's retries are in addition to the run's retries.
             (Some(1), &MACHINE, &[ENGINE, CLUSTER], true),
-            // Never: failures that would be the same on a fresh cluster.
+            // Failures that would be the same on a fresh cluster are never retried.
             (
                 Some(9),
                 &BOTH,

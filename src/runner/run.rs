@@ -47,7 +47,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
         RunModel::default()
     });
     RunOutcome {
-        // Without a bug, each run has its last event.
+        // The last event is missing only if the runner has a bug.
         verdict: run.verdict.unwrap_or(RunVerdict::RunnerBug),
         class: record::class_of(&run),
         cells: run
@@ -59,7 +59,7 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
     }
 }
 
-/// Closes `ledger`. Returns the resources that are left and shouldn't be.
+/// Closes `ledger`. Returns the resources that should have been deleted, but may still exist.
 pub(super) fn close(ledger: Arc<Ledger>, state: &StateFolder) -> Vec<Resource> {
     let left = close_ledger(ledger).unwrap_or_else(|error| {
         tracing::warn!(error = chain(&error), "failed to close the ledger");
@@ -147,7 +147,7 @@ impl<'r> Run<'r> {
         let interruption = self.request.interruption.clone();
         let events = self.shared.events.clone();
         let mut cells = std::pin::pin!(self.preflight_and_rounds());
-        // Without a run timeout, its branch is disabled.
+        // Without a run timeout, this future returns `None`, which disables its branch below.
         let timed_out = async {
             deadline?.passed().await;
             Some(())
@@ -183,7 +183,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Phase 1, for all cells at once.
+    /// The phase `preflight`, for all cells at once.
     async fn preflight(&self) -> Result<Survey, Failure> {
         let (shared, setup) = (&self.shared, &self.shared.setup);
         let notify = |text| shared.events.notice(Severity::Info, text);
@@ -223,8 +223,8 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Announces cells to the provider: all planned ones before the first round, and those of the round after `round`
-    /// if there may be one.
+    /// Announces cells to the provider. Before the first round, these are all planned cells. Before every round, these
+    /// are also the cells of the next round, if there may be a next round.
     fn announce(&self, round: u32) {
         let request = self.request;
         let planned = self.plans.iter().map(|plan| plan.cell.clone());

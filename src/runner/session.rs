@@ -99,7 +99,7 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// Whether the matrix file, a manifest or an option is the cause, and not the machine.
+    /// Whether the cause is the matrix file, a manifest or an option rather than the machine.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Provider(failure) => failure.class() == FailureClass::Configuration,
@@ -108,7 +108,7 @@ impl SessionError {
         }
     }
 
-    /// What to do about it.
+    /// What the user can do about the error.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Provider(failure) => failure.remedy.clone(),
@@ -126,7 +126,7 @@ impl SessionError {
 /// Runs a session to its end.
 ///
 /// # Errors
-/// All errors that are found before the first cluster. Later failures are in the outcome.
+/// All errors that are found before the first cluster is created. Later failures are in the outcome.
 pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     // All cells of all rounds are planned before the first one starts.
     let (cells, rounds) = (

@@ -11,7 +11,7 @@ use crate::machine::StateFolder;
 use crate::matrix::{Cell, Matrix, Phase};
 use crate::secret::{Mask, Secret, hide_in_log};
 
-/// Selected cells, and what each command needs to do something with them.
+/// Selected cells, and what commands need to run, explain or prepare them.
 pub struct Workload {
     /// The matrix file, as given. Paths in it are relative to its folder.
     pub path: PathBuf,
@@ -39,11 +39,11 @@ pub(super) struct Setup {
     pub(super) state: StateFolder,
     /// The provider.
     pub(super) provider: Arc<dyn Provider>,
-    /// Why it was chosen, if it wasn't requested by name.
+    /// Why `auto` chose the provider; for the provider `existing`, a description of the cluster.
     pub(super) provider_reason: Option<String>,
     /// Renders the objects of the cells.
     pub(super) renderer: Renderer,
-    /// Masks all secrets, as does the log from now on.
+    /// Masks all secrets. From now on, the log masks them, too.
     pub(super) mask: Mask,
 }
 

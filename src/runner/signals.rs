@@ -16,8 +16,8 @@ use crate::suite::Interruption;
 const ABORT_GRACE: Duration = Duration::from_secs(5);
 
 /// Interrupts the run at the first SIGINT, SIGTERM or SIGHUP, and aborts it at the second: every child is killed, and
-/// the run ends with its reports. If it hangs, or at a third signal, calls `abandon` with the signal, which has to end
-/// the process.
+/// the run ends with its reports. If the aborted run hangs, or a third signal arrives, calls `abandon` with the first
+/// signal. `abandon` has to end the process.
 pub fn handle_signals(
     interruption: &Interruption,
     abandon: impl Fn(Termination) + Send + Sync + 'static,
@@ -33,7 +33,7 @@ pub fn handle_signals(
             let by = tokio::select! {
                 _ = interrupt.recv() => Termination::Interrupt,
                 _ = terminate.recv() => Termination::Terminate,
-                // A closed terminal means the same.
+                // SIGHUP, which means a closed terminal, counts as SIGTERM.
                 Some(()) = async { hangup.as_mut()?.recv().await } => Termination::Terminate,
             };
             let is_over = interruption.forced.is_cancelled();
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn ignored_signals_are_read_from_the_kernel() {
-        // Rust's runtime ignores it, so that a closed pipe is an error and doesn't end the process.
+        // Rust's runtime ignores SIGPIPE, so that a closed pipe is an error and doesn't end the process.
         assert!(is_ignored(SignalKind::pipe()));
         assert!(!is_ignored(SignalKind::terminate()));
     }

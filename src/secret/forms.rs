@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 
 /// The line lengths at which `base64` and PEM files wrap.
 const WRAPS: [usize; 2] = [76, 64];
-/// The shortest piece of base64 that is masked. A shorter one could also be part of other texts.
+/// The length of the shortest piece of base64 that is masked. A shorter piece could also occur in unrelated text.
 const SHORTEST_PIECE: usize = 7;
 
 /// `text` in all forms that are masked.
@@ -18,7 +18,7 @@ pub(super) fn of(text: &str) -> Vec<String> {
     forms.extend(json(text).iter().flat_map(|escaped| json(escaped)));
     forms.extend(url(text));
     forms.extend(markup(text));
-    // Quoted as in YAML, SQL and PowerShell.
+    // In YAML, SQL and PowerShell, a single quote within a string is doubled.
     forms.push(text.replace('\'', "''"));
     // A container's variable, as written in the manifest and as seen by the process.
     forms.extend([text.replace('$', "$$"), text.replace("$$", "$")]);
@@ -26,7 +26,8 @@ pub(super) fn of(text: &str) -> Vec<String> {
     forms
 }
 
-/// Escaped for a JSON string: as little as possible, as in Go, and in ASCII as in Python.
+/// Escaped for a JSON string in three ways: with as few escapes as possible, as Go does it, and in ASCII only, as
+/// Python does it.
 fn json(text: &str) -> [String; 3] {
     let quoted = serde_json::Value::from(text).to_string();
     // Without quotes, because the secret may be part of a longer text.
@@ -49,8 +50,8 @@ fn json(text: &str) -> [String; 3] {
     [plain, go, ascii]
 }
 
-/// Percent-encoded: all characters that RFC 3986 doesn't list as unreserved, as by JavaScript's `encodeURIComponent`,
-/// and as in HTML forms.
+/// Percent-encoded in three ways: all characters that RFC 3986 doesn't list as unreserved, the characters that
+/// JavaScript's `encodeURIComponent` encodes, and as in HTML forms.
 fn url(text: &str) -> [String; 3] {
     let encoded = |kept: &str| {
         let mut encoded = String::new();

@@ -1,4 +1,4 @@
-//! Secret texts. They implement neither `Debug` nor `Display`, so that they can't get into a log or report by accident.
+//! Secrets. The type implements neither `Debug` nor `Display`, so that no secret gets into a log or report by accident.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,18 +13,18 @@ mod forms;
 pub struct Secret(String);
 
 impl Secret {
-    /// The shortest text that is masked, in bytes. A shorter one would match everywhere.
+    /// The length of the shortest secret that is masked, in bytes. A shorter one would match everywhere.
     pub const SHORTEST: usize = 4;
-    /// The same for values that are secret only because of where they were found, and for the lines of a longer value.
+    /// The same for values that are secret only because of where they were found, and for each line of a longer value.
     const SHORTEST_GUESSED: usize = 6;
 
-    /// Wraps a text.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Wraps a text that is secret only because of where it was found; `None` if it is too short to be distinguished
-    /// from other texts.
+    /// Wraps text that is secret only because of where it was found; `None` if the text is too short to be
+    /// distinguished from unrelated text.
     pub fn guessed(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (text.trim().len() >= Self::SHORTEST_GUESSED).then_some(Self(text))
@@ -51,7 +51,7 @@ impl Secret {
     }
 }
 
-/// Masks secrets in texts. Cheap to clone.
+/// Masks secrets in text. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Mask(Option<AhoCorasick>);
 
@@ -106,7 +106,7 @@ impl Mask {
     }
 }
 
-/// Words in names of values that are secret.
+/// Words in the names of secret values.
 const SECRET_NAMES: [&str; 4] = ["token", "secret", "password", "key"];
 /// Words that contain one of [`SECRET_NAMES`], but don't indicate a secret.
 const PUBLIC_WORDS: [&str; 3] = ["public_key", "keyring", "keepalive"];

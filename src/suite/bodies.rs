@@ -1,4 +1,5 @@
-//! The required content of request bodies. Pure. Messages never quote the content of a body, because it may be secret.
+//! The required content of request bodies. Pure. Bodies may be secret, so messages don't quote their content, except
+//! for an invalid timestamp.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ pub(crate) struct Check<'c> {
     verify: Box<dyn Fn(&Value) -> Verified + Send + Sync + 'c>,
 }
 
-/// The result of a check; an error describes the value that was found instead.
+/// The result of a check. The error describes the value that was found.
 type Verified = Result<(), String>;
 
 /// The built-in checks: the endpoint, the field, and the required value.
@@ -126,7 +127,8 @@ fn is_same(one: &Value, other: &Value) -> bool {
 
 const NOT_SENT: &str = "no body was sent";
 
-/// Checks the last body that `party` sent to `endpoint`. Returns one row per check. An optional body may be missing.
+/// Checks the last body that `party` sent to `endpoint`. Returns one row per check. If `is_optional` is set, the body
+/// may be missing.
 pub(crate) fn check(
     party: Party<'_>,
     endpoint: &str,
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn good_bodies_pass() {
         assert!(failed("register", r#"{"token":"t","hostname":"h"}"#).is_empty());
-        // Seen in practice: the zero time is a valid time.
+        // Real agents send the zero time, which is valid.
         assert!(
             failed(
                 "heartbeat",

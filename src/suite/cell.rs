@@ -25,8 +25,8 @@ use crate::matrix::{HostCommand, Phase};
 /// The time limit for diagnostics, so that a failed cell doesn't hang.
 const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);
 
-/// Runs the suite on one cell, and calls `ready` when its agents are ready or can no longer become ready. Afterwards,
-/// the cell's cluster is deleted, or the returned end says that it isn't.
+/// Runs the suite on one cell, and calls `ready` as soon as its agents are ready or can no longer become ready.
+/// Afterwards, the cell's cluster is deleted, unless the returned [`CellEnd`] says otherwise.
 pub async fn run_cell(
     plan: Arc<CellPlan>,
     cluster: Arc<dyn Cluster>,
@@ -57,7 +57,7 @@ struct CellRun<E> {
     execution: E,
     interruption: Interruption,
     end: CellEnd,
-    /// Why no further phase runs, if none does.
+    /// Why no further phase runs; `None` as long as phases run.
     stopped: Option<String>,
 }
 
@@ -83,7 +83,7 @@ impl From<Phase> for Stage {
     }
 }
 
-/// How a stage ended; `None` if it was interrupted.
+/// How a stage ended; `None` if the stage was interrupted.
 type StageEnd = Option<Outcome>;
 
 impl<E: Fn(Phase) -> Execution> CellRun<E> {
@@ -139,8 +139,8 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
     }
 
-    /// Runs `command`, unless the cell has already failed. The command handles an interruption itself, because the
-    /// processes that it started have to end.
+    /// Runs `command`, unless the cell has already failed. The first signal doesn't drop the future, because the
+    /// processes that the command started have to be stopped.
     async fn command(&mut self, command: &HostCommand) {
         let stage = Stage {
             phase: command.after,
@@ -175,7 +175,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
                 biased;
                 outcome = run_phase(phase, &mut self.context) => outcome,
                 failure = cluster.broken(), if is_ready => Err(failure),
-                // Later phases have their own progress.
+                // Later phases report their own progress.
                 never = steps, if !is_ready => match never {},
             }
         };
@@ -200,7 +200,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
     }
 
-    /// Cleans up. Only a second signal interrupts this phase, which has its own deadline.
+    /// Cleans up. The phase has its own deadline, and only a second signal interrupts it.
     async fn cleanup(&mut self) {
         let stage = Stage::from(Phase::Cleanup);
         let forced = self.interruption.forced.clone();
@@ -357,7 +357,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     }
 }
 
-/// The result of `work`. A panic is a failure, because it is a bug of the runner.
+/// The result of `work`. A panic becomes a failure, because it is a bug of the runner.
 async fn caught<F: Future>(work: F) -> Result<F::Output, Failure> {
     let result = AssertUnwindSafe(work).catch_unwind().await;
     result.map_err(|panic| {

@@ -16,7 +16,7 @@ pub(crate) struct Context {
     pub(crate) plan: Arc<CellPlan>,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) events: Emitter,
-    /// Created when the first phase or command needs it.
+    /// The mock's client, which is created when the first phase or command needs it.
     pub(crate) mock: Option<MockClient>,
 }
 

@@ -6,16 +6,16 @@ use crate::matrix::Keep;
 /// What cleanup does with a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disposal {
-    /// It is deleted.
+    /// Delete it.
     Delete,
-    /// It is deleted, except for the parts that the next cell can use.
+    /// Delete it, except for the parts that the next cell can use.
     HandOver,
-    /// It is kept, for this reason.
+    /// Keep it, for this reason.
     Keep(&'static str),
 }
 
-/// What cleanup does with the cluster of a cell that ended like this. After an interruption it is deleted, and after an
-/// infrastructure failure it isn't handed over to another cell.
+/// What cleanup does with the cluster of a cell that ended with `end`. After an interruption, the cluster is deleted.
+/// After an infrastructure failure, it isn't handed over to another cell.
 pub(super) fn disposal(keep: Keep, end: &CellEnd) -> Disposal {
     if end.interrupted {
         return Disposal::Delete;
@@ -32,7 +32,7 @@ pub(super) fn disposal(keep: Keep, end: &CellEnd) -> Disposal {
     }
 }
 
-/// Whether another cell may use the cluster of a cell that ended like this.
+/// Whether another cell may use the cluster of a cell that ended with `end`.
 pub(super) fn is_sound(end: &CellEnd) -> bool {
     let mut classes = end.failures.iter().map(Failure::class);
     !classes.any(|class| class == FailureClass::Infrastructure)

@@ -11,8 +11,8 @@ use crate::excerpt::{self, Log};
 /// The maximum number of lines of each log that a report quotes.
 const LINES: usize = 50;
 
-/// The largest cell, in nodes, for which a failure that names no node quotes the logs of all agents. In a larger cell,
-/// it quotes only one of them.
+/// If a failure names no node, it quotes the logs of all agents in a cell with up to this many nodes. In a larger cell,
+/// it quotes the log of only one agent.
 const MAX_NODES_SHOWN: usize = 4;
 
 /// Adds excerpts from the logs of the first failed node's agent and of the mock, unless the failure has them already.
@@ -57,7 +57,7 @@ pub(crate) fn likely_cause(
     causes::likely(&scene).map(Box::new)
 }
 
-/// The log of the agent on `node`, or the first agent's.
+/// The log of the agent on `node`; if `node` is `None`, the log of the first agent.
 fn of_agent<'l>(logs: &'l [Log], node: Option<&NodeName>) -> Option<&'l Log> {
     let source = node.map_or_else(|| "plexd on ".to_owned(), |node| format!("plexd on {node}"));
     logs.iter().find(|log| log.source.starts_with(&source))
@@ -70,8 +70,8 @@ fn named<'n>(known: &'n [NodeName], message: &str) -> Option<&'n NodeName> {
     words.find_map(|word| known.iter().find(|node| node.as_str() == word))
 }
 
-/// The line of a log that the message of a failure quotes. The log is that of the mock or of the agent on `node`,
-/// whichever the failure concerns.
+/// The text that quotes a line of a log at the end of a failure's message. The log is that of the mock or of the agent
+/// on `node`, depending on the symptom.
 fn quote_for_message(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) -> Option<String> {
     let of_agent = || of_agent(logs, Some(node?));
     let termination = |log: &Log| match excerpt::reason(log) {
@@ -93,7 +93,7 @@ fn quote_for_message(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) ->
 }
 
 /// Collects diagnostics, writes them to the cell's folder, and reports the names of the files. The excerpts in
-/// `reported` are already part of a failure.
+/// `reported` are already part of a failure, so they aren't reported again.
 pub(crate) async fn collect(context: &Context, reported: &[LogExcerpt], deadline: &Deadline) {
     let diagnostics = context.cluster.diagnostics(deadline).await;
     let (mut files, mut quotes) = (Vec::new(), Vec::new());
@@ -167,7 +167,8 @@ pub(crate) async fn keep_manifests(context: &Context) {
     }
 }
 
-/// Writes a file to the cell's folder. Returns its name in reports; `None` after a warning if it can't be written.
+/// Writes a file to the cell's folder. Returns the name that reports use for the file. If the file can't be written,
+/// reports a warning and returns `None`.
 async fn store(context: &Context, file: &str, text: &str) -> Option<String> {
     let path = context.plan.output.join(file);
     let folder = path.parent().unwrap_or(&context.plan.output);

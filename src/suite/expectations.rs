@@ -11,11 +11,12 @@ use crate::matrix::{Counter, Expectation, Expectations, nearest};
 /// The mock's name for a counter, and its expectation per node.
 pub(crate) type Requirement<'e> = (&'e str, Expectation);
 
-/// The counters of periodic calls. `periodic` waits for a minimum above 1.
+/// The counters of periodic calls. The phase `assertions` waits for at most one call of each kind, and `periodic` waits
+/// for the rest.
 pub(crate) const PERIODIC: [Counter; 2] = [Counter::HeartbeatCount, Counter::MetricsCount];
 
-/// The requirements of `assertions`: the platform counters, with a minimum of at most 1 for periodic ones, and the
-/// further counters of the mock that the matrix file names.
+/// The requirements of `assertions`: the platform counters, and the further counters of the mock that the matrix file
+/// names. For periodic calls, the minimum is at most 1.
 pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
     let requirement = |counter: Counter| {
         let expectation = match expectations.of(counter) {
@@ -31,7 +32,7 @@ pub(crate) fn platform(expectations: &Expectations) -> Vec<Requirement<'_>> {
     platform.chain(expectations.further()).collect()
 }
 
-/// The requirements of `periodic`: at least two calls per loop, or more if the matrix file expects more.
+/// The requirements of `periodic`: at least two calls of each kind, or more if the matrix file expects more.
 pub(crate) fn periodic(expectations: &Expectations) -> Vec<Requirement<'static>> {
     let requirement = |counter: Counter| {
         let expectation = match expectations.of(counter) {
@@ -49,8 +50,8 @@ pub(crate) fn local(expectations: &Expectations) -> Vec<Requirement<'static>> {
     Counter::LOCAL.into_iter().map(requirement).collect()
 }
 
-/// The requirements of `request-bodies`: one call for each of `counters` that must not stay at 0. Each node also has to
-/// be registered, because only registered nodes have names.
+/// The requirements of `request-bodies`: one call for each of `counters` with a minimum above 0. Each node also has to
+/// be registered, because the mock knows only the names of registered nodes.
 pub(crate) fn sent(
     expectations: &Expectations,
     counters: impl Iterator<Item = Counter>,
@@ -69,8 +70,8 @@ pub(crate) fn exact(expectations: &Expectations) -> Vec<Requirement<'_>> {
         .collect()
 }
 
-/// Compares the counters in `view` with `requirements`. Waiting can't help if a counter exceeds an exact expectation or
-/// isn't reported by the mock.
+/// Compares the counters in `view` with `requirements`. If a counter exceeds an exact expectation or isn't reported by
+/// the mock, waiting can't help.
 pub(crate) fn check(
     view: &View,
     nodes: &[NodeName],
@@ -115,7 +116,7 @@ fn unreported(view: &View, requirements: &[Requirement<'_>]) -> Option<Failure> 
     Some(Failure::new(Symptom::CounterUnreported, message).with_evidence(rows))
 }
 
-/// The evidence that `counter` meets the expectation for `party`, and whether it exceeds it.
+/// The evidence for whether `counter` meets the expectation for `party`, and whether the counter exceeds it.
 fn row(view: &View, party: Party<'_>, counter: &str, expectation: Expectation) -> (Evidence, bool) {
     let seen = view.count(party, counter);
     let (holds, exceeded) = match expectation {
@@ -184,7 +185,8 @@ impl Membership {
     }
 }
 
-/// The counters of `view` for the record: in total, and per node by host name, or by id for a node without one.
+/// The counters of `view` for the record: in total and per node. A node is listed by its host name, or by its id if it
+/// has none.
 pub(crate) fn table(view: &View) -> NodeCounters {
     let node = |(id, node): (&String, &NodeView)| {
         let name = node.hostname.clone().unwrap_or_else(|| id.clone());

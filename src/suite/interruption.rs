@@ -14,7 +14,7 @@ use crate::matrix::Phase;
 pub(super) const ABORTED: &str =
     "aborted by a second signal; run `e2e-matrix gc` to delete the remaining resources";
 
-/// The longest time for which a run is held.
+/// The maximum time for which a run is held.
 const HOLD_LIMIT: Duration = Duration::from_secs(600);
 
 /// The interruption of a run, and the signal that caused it. Clones share one state.
@@ -38,8 +38,8 @@ impl Interruption {
         }
     }
 
-    /// Interrupts the run. The first cause is reported. A second signal aborts cleanup; a run timeout doesn't count as
-    /// a signal.
+    /// Interrupts the run. [`Self::by`] returns the first cause. A second signal aborts cleanup; a run timeout doesn't
+    /// count as a signal.
     pub fn interrupt(&self, by: Termination) {
         self.by.get_or_init(|| by);
         let is_signal = match by {

@@ -1,4 +1,5 @@
-//! Checks that the rooms of `src/` import exactly what ARCHITECTURE.md declares, and only rooms below them.
+//! Checks that the rooms (top-level modules) of `src/` import exactly what ARCHITECTURE.md declares, and only rooms
+//! below them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -94,7 +95,7 @@ fn module(line: &str) -> Option<&str> {
     line.strip_prefix("pub mod ")?.strip_suffix(';')
 }
 
-/// The lines `room → room, room` of the document; a room that imports none has a dash.
+/// The lines `room → room, room` of the document. A room that imports no other has a dash.
 fn declared(document: &str) -> Rooms {
     let lines = document.lines().filter_map(|line| {
         let (room, imports) = line.split_once(" → ")?;
@@ -111,7 +112,7 @@ fn declared(document: &str) -> Rooms {
     lines.collect()
 }
 
-/// What each room below `src` imports outside of its tests.
+/// The rooms that each room below `src` imports outside of its tests.
 fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut files = Vec::new();
     collect(src, &mut files);
@@ -189,7 +190,7 @@ fn rooms_in(text: &str) -> BTreeSet<String> {
     after.flat_map(first_names).collect()
 }
 
-/// The first name of `path`, or all names if it begins with a group in braces.
+/// The first name of `path`, or the first names of all paths if `path` begins with a group in braces.
 fn first_names(path: &str) -> Vec<String> {
     let Some(group) = path.strip_prefix('{') else {
         return vec![name(path)];

@@ -66,15 +66,16 @@ fn every_ignored_test_runs_in_ci() {
     assert_eq!(forgotten, [] as [&&str; 0]);
 }
 
-/// Runs `install-nextest` while a server on this machine sends `sent`, or nothing, instead of the release with the content `published`.
-/// Returns the binary that it installed, if any, and the arguments with which it called cargo.
+/// Runs `install-nextest`, which expects a release with the content `published`. A server on this machine sends an
+/// archive with the content `sent` instead; if `sent` is `None`, the server can't be reached. Returns the installed
+/// binary, if any, and the arguments with which the script called cargo.
 fn install_nextest(published: &str, sent: Option<&str>) -> (Option<String>, String) {
     let scratch = Scratch::new();
     let file = |name: &str| scratch.path().join(name);
     let archive_of = |content: &str| {
         write_program(&file("cargo-nextest"), content);
         let mut tar = Command::new("tar");
-        // The same content always gives the same archive, although its file is written twice.
+        // With a fixed time, the same content always gives the same archive.
         tar.args(["--create", "--gzip", "--mtime=@0", "cargo-nextest"]);
         tar.current_dir(scratch.path()).output().unwrap().stdout
     };

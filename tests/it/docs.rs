@@ -1,5 +1,6 @@
-//! Checks that the documentation matches the code. Parts that are generated from the code are compared with it, or rewritten if
-//! `UPDATE_DOCS` is set (`make docs`). Hand-written parts are checked for facts that could become outdated.
+//! Checks that the documentation matches the code. Parts that are generated from the code are compared with it, or
+//! rewritten if `UPDATE_DOCS` is set (`make docs`). Hand-written parts are checked for facts that could become
+//! outdated.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,7 +25,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Compares `file` with the text that is generated from the code, or writes it.
+/// Compares `file` with the text that is generated from the code, or writes the text if `UPDATE_DOCS` is set.
 fn generated(file: &str, text: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(repository().join(file), text).unwrap();
@@ -204,7 +205,7 @@ fn every_endpoint_of_the_mock_is_listed_with_its_counter() {
     }
 }
 
-/// Every page of the repository, relative to it.
+/// The paths of all pages, relative to the repository.
 fn pages() -> Vec<PathBuf> {
     let in_folder = |folder: &str| {
         let entries = fs::read_dir(repository().join(folder)).unwrap();
@@ -226,7 +227,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .map(|(target, _)| target)
 }
 
-/// The anchors of a page's headings, as code forges generate them.
+/// The anchors of a page's headings, as GitHub generates them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
@@ -292,7 +293,7 @@ fn the_commands_of_readme_and_tutorial_work() {
         let lines = text.lines().map(|line| line.trim_start_matches("$ "));
         for line in lines.filter(|line| line.starts_with("e2e-matrix ")) {
             let command = line.split(['#', '>']).next().unwrap_or_default();
-            // A sentence that starts with the program's name.
+            // Skip sentences that start with the program's name.
             let Some(words) = shlex::split(command)
                 .filter(|_| !line.ends_with(['.', ',']) && !line.starts_with("e2e-matrix is"))
             else {

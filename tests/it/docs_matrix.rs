@@ -18,7 +18,7 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
         .collect()
 }
 
-/// The example as a complete file: a fragment gets the matrix that the page assumes.
+/// The example as a complete file: a fragment gets the `[matrix]` table that the page assumes.
 fn completed(example: &str) -> String {
     if example.starts_with("[matrix]") {
         return example.to_owned();
@@ -81,7 +81,7 @@ fn the_schema_accepts_each_example_and_the_shipped_file() {
     }
 }
 
-/// A file with all tables whose keys are described.
+/// A file with every table whose keys the schema describes.
 fn complete_file() -> Value {
     json!({
         "matrix": { "kubernetes": ["1.36"], "config": ["default", "fast"], "agent": ["new"] },

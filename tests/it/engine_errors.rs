@@ -1,5 +1,5 @@
-//! Container engines that can't be reached: each error states the problem, the address, and what to do.
-//! The exit code is 3.
+//! Container engines that can't be reached: each error states the problem, the address, and what to do. The exit code
+//! is 3.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
 /// A user without privileges.
 const NOBODY: u32 = 65_534;
 
-/// What a run on kind prints with this `DOCKER_HOST`.
+/// The output of a run on kind with this `DOCKER_HOST`.
 fn run(scratch: &Scratch, host: &str) -> String {
     fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
     fails_without_engine(scratch.process(&["--provider", "kind"]), host)
@@ -29,7 +29,7 @@ fn fails_without_engine(mut command: Command, host: &str) -> String {
     output
 }
 
-/// `command` as another user.
+/// `command`, run as the user [`NOBODY`].
 fn as_nobody(command: &Command) -> Command {
     let user = NOBODY.to_string();
     let other = ["--reuid", &user, "--regid", &user, "--clear-groups"];
@@ -38,7 +38,7 @@ fn as_nobody(command: &Command) -> Command {
 
 #[track_caller]
 fn assert_contains(output: &str, texts: &[&str]) {
-    // The lines are wrapped.
+    // The output wraps lines, so it is compared without line breaks.
     let output = output.split_whitespace().collect::<Vec<_>>().join(" ");
     for text in texts {
         assert!(output.contains(text), "{text:?} is not in: {output}");
@@ -58,7 +58,7 @@ fn a_socket_that_the_user_may_not_use() {
     fs::set_permissions(&socket, Permissions::from_mode(0o000)).unwrap();
     let mut command = scratch.process(&["--provider", "kind"]);
     if rustix::process::geteuid().is_root() {
-        // Root is denied nothing.
+        // Permissions don't restrict root, so the command runs as another user.
         for folder in ["", "home", "tmp", "state"] {
             chown(scratch.path().join(folder), Some(NOBODY), Some(NOBODY)).unwrap();
         }

@@ -1,4 +1,4 @@
-//! The errors for a wrong filter: they show where it is wrong, and what exists instead.
+//! The errors for an invalid filter: they show what is wrong and where, and which names exist.
 
 use e2e_matrix::matrix::{Filter, Matrix, select};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::support::{Scratch, through};
 
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n";
-/// Each file is rejected within milliseconds; a run that hangs is killed after this time, and then has no exit code.
+/// Each file is rejected within milliseconds. A run that hangs is killed after this time, and has no exit code.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the binary with `arguments` and at most one GiB of memory. Returns its stderr and exit code.

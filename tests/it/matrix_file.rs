@@ -317,7 +317,7 @@ fn a_matrix_may_have_100000_cells() {
     let (configs, tables): (Vec<String>, String) = (1..=20)
         .map(|number| (format!("c{number}"), format!("[config.c{number}]\n")))
         .unzip();
-    // Without cells, because expanding them takes long.
+    // All cells are excluded, because expanding them takes long.
     let matrix = parsed(&format!(
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = {nodes:?}\nconfig = {configs:?}\n\
          [[matrix.exclude]]\nkubernetes = \"1.36\"\n{tables}"

@@ -1,4 +1,4 @@
-//! The errors for an invalid matrix file: each problem with its place and a remedy.
+//! The errors for an invalid matrix file: each problem is shown with its position and a remedy.
 
 use e2e_matrix::matrix::Matrix;
 use miette::{GraphicalReportHandler, GraphicalTheme};

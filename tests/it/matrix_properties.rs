@@ -1,4 +1,4 @@
-//! Properties that every matrix and every filter must have, checked with generated ones.
+//! Properties that every matrix and every filter must have, checked with generated matrices and filters.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Checks that nextest gives cells as much time as their own deadlines allow, so that a cell that hangs fails in its phase and cleans
-//! up.
+//! Checks that nextest gives cells as much time as their own deadlines allow, so that a cell that hangs fails in its
+//! phase and cleans up.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn duration(of: &Value, key: &str) -> Duration {
     humantime::parse_duration(of[key].as_str().unwrap()).unwrap()
 }
 
-/// All settings `slow-timeout` of a profile, including those of its overrides.
+/// All `slow-timeout` settings of a profile, including those of its overrides.
 fn slow_timeouts(profile: &Value) -> Vec<&Value> {
     let overrides = profile.get("overrides").and_then(Value::as_array);
     let all = std::iter::once(profile).chain(overrides.into_iter().flatten());
@@ -48,12 +48,14 @@ fn the_grace_period_is_no_shorter_than_diagnostics_and_cleanup_in_every_profile(
     }
 }
 
-/// How many times in a row a phase can use up its deadline: `restart` reads the counters three times and waits three times.
+/// How many times in a row a phase can use up its deadline: `restart` reads the counters three times and waits three
+/// times.
 fn deadlines(phase: Phase) -> u32 {
     if phase == Phase::Restart { 6 } else { 1 }
 }
 
-/// The longest time of all attempts that are retried by default: the phases up to the one that fails, cleanup, and the pause.
+/// The longest time that attempts can take if they are retried by default: the phases up to the last one that is
+/// retried, cleanup, diagnostics, reports, and the pause.
 fn first_attempts(settings: &PhaseSettings) -> Duration {
     let retried = Phase::ALL
         .into_iter()

@@ -56,7 +56,8 @@ fn a_soft_limit_is_raised() {
 #[test]
 fn a_run_that_can_open_no_more_files_ends_without_busy_looping() {
     assert_eq!(with_files_left(0), Some(3));
-    // Each number fails in a different place: the manifests, the mock, a probe, or the port forwarding. Some may be enough to pass.
+    // Each number fails in a different place: the manifests, the mock, a probe, or the port forwarding. With some of
+    // them, the run may even pass.
     for left in [2, 4, 6, 9, 12] {
         let code = with_files_left(left);
         assert!(matches!(code, Some(0 | 3)), "{left} files left: {code:?}");
@@ -90,7 +91,8 @@ fn with_files_left(left: u64) -> Option<i32> {
 fn limit(process: Pid, files: u64) {
     let limit = Rlimit {
         current: Some(files),
-        // The runner inherits this limit from the test. It raises its soft limit up to it if necessary.
+        // The runner inherits its hard limit from the test, and raises its soft limit up to the hard limit if
+        // necessary.
         maximum: getrlimit(Resource::Nofile).maximum,
     };
     prlimit(Some(process), Resource::Nofile, limit).unwrap();

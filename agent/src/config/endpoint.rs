@@ -16,7 +16,7 @@ pub(crate) struct Endpoint(Url);
 pub(crate) struct EndpointError(String);
 
 impl Endpoint {
-    /// The address of a path below this one, with segments escaped.
+    /// The address of the path `segments` below this endpoint. Each segment is escaped.
     pub(crate) fn join(&self, segments: &[&str]) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -30,7 +30,7 @@ impl Endpoint {
         &self.0
     }
 
-    /// Whether it uses TLS.
+    /// Whether the address uses TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
     }

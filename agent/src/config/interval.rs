@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The time between two rounds of a loop; greater than zero, so that no loop can spin.
+/// The time between two rounds of a loop. It is greater than zero, so that no loop runs without a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Interval(Duration);
@@ -12,7 +12,7 @@ pub(crate) struct Interval(Duration);
 /// A string isn't a valid interval.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntervalError {
-    /// It isn't a duration.
+    /// The string isn't a duration.
     #[error("{text:?} is not a duration such as 500ms, 10s or 1m")]
     Malformed {
         /// The string.
@@ -20,10 +20,10 @@ pub(crate) enum IntervalError {
         /// The cause.
         source: humantime::DurationError,
     },
-    /// It is zero.
+    /// The duration is zero.
     #[error("an interval must be greater than zero")]
     Zero,
-    /// It is too long.
+    /// The duration is too long.
     #[error("an interval must be at most 24h")]
     TooLong,
 }
@@ -32,7 +32,7 @@ pub(crate) enum IntervalError {
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Interval {
-    /// An interval given in code.
+    /// An interval that is given in code.
     ///
     /// # Panics
     /// If the duration is zero.
@@ -41,7 +41,7 @@ impl Interval {
         Self(duration)
     }
 
-    /// As a `Duration`.
+    /// The interval as a `Duration`.
     pub(crate) fn get(self) -> Duration {
         self.0
     }

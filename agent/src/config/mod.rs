@@ -1,7 +1,7 @@
 //! The agent's configuration file: parsed and checked once, with the contract's defaults.
 //!
-//! An unknown key is reported with its path and otherwise ignored, because a real agent has more keys. This module reads
-//! the file and does no other I/O.
+//! An unknown key is reported with its path and otherwise ignored, because a real agent has more keys. This module
+//! reads the file and does no other I/O.
 
 mod endpoint;
 mod interval;
@@ -16,7 +16,7 @@ use crate::root;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use interval::Interval;
 
-/// The default folder for state.
+/// The default folder for the agent's state.
 const DEFAULT_DATA_DIR: &str = "/var/lib/plexd";
 
 /// The whole file.
@@ -47,7 +47,7 @@ pub(crate) struct Config {
 /// The Central API.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Api {
-    /// Its address; a path in it is a prefix of every call's path.
+    /// The API's address. If it has a path, that path is a prefix of every call's path.
     pub(crate) base_url: Endpoint,
     /// Whether to accept any certificate.
     #[serde(default)]
@@ -73,12 +73,12 @@ impl Default for Registration {
     }
 }
 
-/// The node's own API. The reference agent doesn't serve it, but like the real agent, it doesn't run without the
-/// configured folder.
+/// The node's own API. The reference agent doesn't serve this API but, like the real agent, needs its folder if one is
+/// configured.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct NodeApi {
-    /// Must be usable if it is set.
+    /// The folder. If it is set, it must be usable.
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -107,9 +107,9 @@ impl Default for Heartbeat {
 pub(crate) struct Stream {
     /// The time between collections.
     pub(crate) collect_interval: Interval,
-    /// The time between reports, to both sides.
+    /// The time between reports, to the Central API and to the local endpoint.
     pub(crate) report_interval: Interval,
-    /// The local side; without it, entries go only to the platform.
+    /// The local endpoint. Without it, entries go only to the Central API.
     pub(crate) local_endpoint: Option<LocalEndpoint>,
 }
 
@@ -123,10 +123,10 @@ impl Default for Stream {
     }
 }
 
-/// A stream's local side.
+/// A stream's local endpoint.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct LocalEndpoint {
-    /// The address for posts.
+    /// The address to post to.
     pub(crate) url: Endpoint,
     /// The name of the secret that contains the bearer token.
     pub(crate) secret_key: String,
@@ -156,7 +156,7 @@ pub(crate) enum ConfigError {
     },
 }
 
-/// A configuration, and the paths of ignored keys, such as `mesh.port`.
+/// A configuration, and the paths of ignored keys, such as `api.retries`.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     /// The configuration.

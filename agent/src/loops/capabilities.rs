@@ -26,7 +26,7 @@ const ACTIONS: [Action; 2] = [
     },
 ];
 
-/// Makes one attempt.
+/// Makes one attempt to report the capabilities.
 pub(crate) async fn report(node: &Node) -> Result<(), ApiError> {
     if node.faults.has(Fault::NoCapabilities) {
         return Ok(());
@@ -47,9 +47,9 @@ pub(crate) async fn report(node: &Node) -> Result<(), ApiError> {
     node.api.capabilities(&identity, &body).await
 }
 
-/// Retries until it succeeds.
+/// Retries the report until it succeeds.
 pub(crate) async fn report_until_acknowledged(node: Arc<Node>) {
-    // Fails only when the process ends, when it no longer matters.
+    // Fails only when the process stops, and then the report no longer matters.
     drop(
         until_done("the report of capabilities", &node.stop, never, || {
             report(&node)

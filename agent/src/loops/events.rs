@@ -14,9 +14,9 @@ use crate::api::ApiError;
 use crate::retry::{chain, never, until_done};
 use crate::wire::Envelope;
 
-/// The API sends a comment every 15 s; after three missing ones, the connection is dead.
+/// The API sends a comment every 15 s. After three missing comments, the connection counts as dead.
 const LONGEST_SILENCE: Duration = Duration::from_secs(45);
-/// The delay between two streams, so that an API that ends every stream isn't flooded.
+/// The delay between two streams, so that the agent doesn't flood an API that ends every stream.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a stream ended.
@@ -32,7 +32,7 @@ enum EndOfStream {
     Unreadable(String),
 }
 
-/// Follows one stream after another.
+/// Follows the event stream, and opens it again whenever it ends.
 pub(crate) async fn run(node: Arc<Node>) {
     while let Ok(stream) = until_done("opening the event stream", &node.stop, never, || {
         open(&node)

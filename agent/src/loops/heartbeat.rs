@@ -1,4 +1,4 @@
-//! The heartbeat: immediately, and then once per interval.
+//! The heartbeat loop: sends a heartbeat immediately, and then once per interval.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,11 +18,11 @@ use crate::identity::Identity;
 use crate::retry::{chain, until_done};
 use crate::wire;
 
-/// The binary is hashed after this many heartbeats, because hashing would take most of the time if many agents start on
-/// one machine.
+/// The binary is hashed after this many acknowledged heartbeats. If many agents start on one machine, hashing at the
+/// start would take most of their startup time.
 const BEATS_BEFORE_CHECKSUM: u64 = 5;
 
-/// The checksum of the running binary, as soon as it is known.
+/// The checksum of the running binary, once it is known.
 type Checksum = Arc<OnceLock<String>>;
 
 /// The state that the heartbeats of one process share.
@@ -33,7 +33,7 @@ struct Heart {
     checksum: Checksum,
 }
 
-/// Sends heartbeats until it is dropped.
+/// Sends heartbeats until the future is dropped or a fault stops them.
 pub(crate) async fn run(node: Arc<Node>, config: config::Heartbeat) {
     if is_disabled(&node) {
         return;
@@ -75,9 +75,9 @@ fn is_disabled(node: &Node) -> bool {
 }
 
 impl Heart {
-    /// Sends one heartbeat, and retries until it is acknowledged or its credential is rejected. After a rejection, the agent
-    /// registers again, and the next heartbeat comes after the usual interval, so that an API that rejects everything
-    /// isn't flooded.
+    /// Sends one heartbeat, and retries until it is acknowledged or its credential is rejected. Returns whether it was
+    /// acknowledged. After a rejection, the agent registers again, and the next heartbeat follows after the usual
+    /// interval, so that an API that rejects everything isn't flooded.
     async fn beat(&self) -> bool {
         let stop = &self.node.stop;
         let is_permanent = ApiError::is_unauthorized;
@@ -123,7 +123,7 @@ impl Heart {
 
 fn spawn_checksum(checksum: &Checksum) {
     let checksum = Arc::clone(checksum);
-    // Not awaited: later heartbeats contain it.
+    // Not awaited: heartbeats contain the checksum once it is known.
     drop(tokio::task::spawn_blocking(
         move || match checksum_of_this_binary() {
             Ok(hex) => drop(checksum.set(hex)),

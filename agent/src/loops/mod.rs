@@ -1,5 +1,5 @@
-//! The agent's loops after its registration, one file each. They are dropped when the process ends, because none of them
-//! has data that could be lost.
+//! The loops that the agent runs after its registration, one per file. They are dropped when the process stops, because
+//! none of them has data that could be lost.
 
 pub(crate) mod capabilities;
 pub(crate) mod events;

@@ -1,6 +1,7 @@
 //! Reconciling: fetching the desired state and reporting the corrections.
 //!
-//! The reference agent applies nothing. It remembers the last state, and reports the difference as drift.
+//! The reference agent applies nothing. It remembers the last state, and reports how the next state differs from it as
+//! drift.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::fault::Fault;
 use crate::retry::{never, until_done};
 use crate::wire::{Correction, Drift};
 
-/// Attempts once to fetch the state.
+/// Makes one attempt to fetch the state.
 pub(crate) async fn fetch(node: &Node) -> Result<State, ApiError> {
     if node.faults.has(Fault::NoState) {
         return Ok(State::new());
@@ -19,8 +20,8 @@ pub(crate) async fn fetch(node: &Node) -> Result<State, ApiError> {
     node.api.state(&identity).await
 }
 
-/// Reconciles now, with `first` if it has been fetched already, and then whenever `node.reconcile` is notified.
-/// Requests that arrive in the meantime are combined.
+/// Reconciles now, with `first` if it has already been fetched, and then whenever `node.reconcile` is notified.
+/// Requests that arrive during a reconcile are combined.
 pub(crate) async fn run(node: Arc<Node>, first: Option<State>) {
     let mut applied = None;
     let mut next = first;
@@ -52,11 +53,11 @@ async fn report(node: &Node, corrections: Vec<Correction>) {
         let identity = node.registrar.identity().await;
         node.api.drift(&identity, &body).await
     };
-    // Fails only when the process ends, when it no longer matters.
+    // Fails only when the process stops, and then the report no longer matters.
     drop(until_done("the drift report", &node.stop, never, attempt).await);
 }
 
-/// The differences by section. The first state always differs, even an empty one.
+/// The differences, by section. The first state counts as different, even if it is empty.
 fn corrections(applied: Option<&State>, state: &State) -> Vec<Correction> {
     let Some(applied) = applied else {
         let detail = format!("first state of this process, {} sections", state.len());

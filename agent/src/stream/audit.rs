@@ -8,7 +8,7 @@ use super::buffer::{Buffer, Entry};
 use super::collector::Source;
 use crate::wire::AuditEntry;
 
-/// Events that haven't been collected, and their node.
+/// Entries that haven't been collected yet, and the name of their node.
 #[derive(Debug, Clone)]
 pub(crate) struct Trail {
     hostname: Arc<str>,
@@ -24,7 +24,7 @@ impl Trail {
         }
     }
 
-    /// The first entry of each process.
+    /// Records the start of the process, which is the first entry.
     pub(crate) fn process_started(&self) {
         let version = env!("CARGO_PKG_VERSION");
         self.record(
@@ -35,7 +35,7 @@ impl Trail {
         );
     }
 
-    /// The node got an identity from the Central API.
+    /// Records that the node got an identity from the Central API.
     pub(crate) fn registered(&self, node_id: &str) {
         self.record(
             "node_registered",

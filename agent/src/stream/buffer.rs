@@ -1,7 +1,7 @@
 //! A bounded queue of entries, which are kept until they are acknowledged. No I/O, no clock.
 //!
-//! When it is full, the oldest entry is dropped and counted. The collector reads the count and logs it; a log line from
-//! here could end up in the same queue.
+//! When the queue is full, each new entry drops the oldest one. The collector reads and logs how many were dropped; a
+//! log line from this module could end up in the same queue.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -37,7 +37,7 @@ impl fmt::Display for Entry {
 #[derive(Debug)]
 pub(crate) struct Batch {
     entries: Vec<Entry>,
-    /// The number of the first entry after the batch.
+    /// The sequence number of the first entry after the batch.
     end: u64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Buffer {
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
-    /// The number of the first entry, counted from the start of the buffer.
+    /// The sequence number of the first entry, counted from the start of the buffer.
     first: u64,
     dropped: u64,
 }
@@ -83,8 +83,8 @@ impl Buffer {
         self.filled.notify_one();
     }
 
-    /// The oldest entries, as many as fit into one body; they stay until they are acknowledged. `None` if there are
-    /// none, so that no empty batch is posted.
+    /// As many of the oldest entries as fit into one body. They stay until they are acknowledged. `None` if there are
+    /// no entries, so that no empty batch is posted.
     pub(crate) fn oldest(&self) -> Option<Batch> {
         let state = self.lock();
         let mut bytes = 0;
@@ -103,7 +103,7 @@ impl Buffer {
         })
     }
 
-    /// Removes a batch's entries, except for those that were dropped in the meantime.
+    /// Removes the entries of a batch, except for those that have been dropped in the meantime.
     pub(crate) fn acknowledge(&self, batch: &Batch) {
         let mut state = self.lock();
         while state.first < batch.end && state.entries.pop_front().is_some() {
@@ -111,7 +111,7 @@ impl Buffer {
         }
     }
 
-    /// Removes all entries.
+    /// Removes all entries, and returns them.
     pub(crate) fn drain(&self) -> Vec<Entry> {
         std::iter::from_fn(|| {
             let batch = self.oldest()?;
@@ -127,14 +127,15 @@ impl Buffer {
         std::mem::take(&mut self.lock().dropped)
     }
 
-    /// Returns when there is an entry.
+    /// Waits until there is an entry.
     pub(crate) async fn filled(&self) {
         while self.lock().entries.is_empty() {
             self.filled.notified().await;
         }
     }
 
-    /// A thread that panicked while it held the lock left no partial state, because every change is a single step.
+    /// Ignores poisoning: a thread that panicked while it held the lock left no partial state, because every change is
+    /// a single step.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

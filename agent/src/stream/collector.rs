@@ -1,4 +1,4 @@
-//! Moves entries from a source to the buffers of a stream's sides.
+//! Copies entries from a source to the buffers of a stream's sides.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ pub(crate) trait Source: Send + 'static {
     /// The current entries.
     fn collect(&mut self) -> Vec<Entry>;
 
-    /// The entries that would be lost if the process ended now; none for a source that measures.
+    /// The entries that would be lost if the process exited now. Empty for a source that measures.
     fn remainder(&mut self) -> Vec<Entry>;
 
-    /// How many entries were lost before they were collected, since the last call.
+    /// How many entries were dropped before they could be collected, since the last call.
     fn take_dropped(&mut self) -> u64;
 }
 
@@ -35,8 +35,8 @@ pub(crate) struct Collector<S> {
 }
 
 impl<S: Source> Collector<S> {
-    /// Collects immediately, and then once per interval. When the process ends, collects the rest, and reports that it
-    /// is done.
+    /// Collects immediately, and then once per interval. When `stop` is cancelled, collects the rest and then cancels
+    /// `collected`.
     pub(crate) async fn run(mut self, stop: CancellationToken, collected: CancellationToken) {
         let mut ticks = tokio::time::interval(self.interval.get());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -11,7 +11,7 @@ use super::side::{PostError, Side};
 use crate::config::Interval;
 use crate::retry::{chain, never, until_done};
 
-/// One side of a stream.
+/// The delivery to one side of a stream.
 pub(crate) struct Delivery {
     /// The destination.
     pub(crate) side: Side,
@@ -24,8 +24,8 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Reports as soon as there is an entry and `may_deliver` is cancelled, and then once per interval. When everything
-    /// is `collected`, delivers the rest and ends; entries that can't be delivered then are lost.
+    /// Delivers as soon as there is an entry and `may_deliver` is cancelled, and then once per interval. When
+    /// `collected` is cancelled, delivers the rest and returns. Entries that can't be delivered then are lost.
     pub(crate) async fn run(self, may_deliver: CancellationToken, collected: CancellationToken) {
         let first_entry = async {
             may_deliver.cancelled().await;
@@ -57,8 +57,8 @@ impl Delivery {
         }
     }
 
-    /// Posts until the buffer is empty, or only once. Returns the number of acknowledged batches. Fails only when
-    /// `stop` is cancelled.
+    /// Posts until the buffer is empty or, with `once`, a single batch. Returns the number of acknowledged batches.
+    /// Fails only when `stop` is cancelled.
     async fn deliver(&self, stop: &CancellationToken) -> Result<u32, PostError> {
         let mut batches = 0;
         while until_done(self.side.name(), stop, never, || self.post_oldest()).await? {
@@ -70,7 +70,7 @@ impl Delivery {
         Ok(batches)
     }
 
-    /// One attempt with the current entries; `false` if there are none.
+    /// Makes one attempt to post the oldest entries. Returns `false` if there are none.
     async fn post_oldest(&self) -> Result<bool, PostError> {
         let Some(batch) = self.buffer.oldest() else {
             return Ok(false);

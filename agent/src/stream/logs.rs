@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::buffer::{Buffer, Entry};
 use super::collector::Source;
 
-/// Lines that haven't been collected.
+/// Lines that haven't been collected yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Captured(Arc<Buffer>);
 
 impl Captured {
-    /// Adds a line. Never logs, because it is called while a line is logged.
+    /// Adds a line. Must not log, because it is called while a line is being logged.
     pub(crate) fn push(&self, line: Entry) {
         self.0.push(line);
     }

@@ -13,7 +13,7 @@ use crate::wire::MetricEntry;
 
 type Figures = BTreeMap<&'static str, f64>;
 
-/// A source that measures when it is asked.
+/// A source that measures at each collection.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Busy and total processor time at the last measurement.
@@ -50,8 +50,8 @@ impl Source for Metrics {
 }
 
 impl Metrics {
-    /// The share of processor time that was not idle since the last measurement (since boot at the first one), from 0
-    /// to 1.
+    /// The share of processor time since the last measurement that was not idle, from 0 to 1. The first measurement
+    /// covers the time since boot.
     fn processor(&mut self) -> Figures {
         let Some((busy, total)) = processor_time() else {
             return Figures::new();
@@ -65,7 +65,7 @@ impl Metrics {
 
 fn system() -> Figures {
     let uptime = Uptime::current().map(|uptime| ("uptime_seconds", uptime.uptime));
-    // The kernel prints two decimals.
+    // The kernel prints two decimals. Rounding removes the error of the conversion from `f32`.
     let hundredths = LoadAverage::current().map(|load| (f64::from(load.one) * 100.0).round());
     let load = hundredths.map(|hundredths| ("load_1m", hundredths / 100.0));
     uptime.into_iter().chain(load).collect()

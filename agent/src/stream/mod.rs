@@ -1,8 +1,9 @@
 //! The three streams of entries: metrics, logs and audit.
 //!
-//! A source produces entries, a [`Collector`] moves them into one buffer per side, and a [`Delivery`] sends the entries of
-//! each buffer to its side. The sides are independent: if a local endpoint's token arrives late, no entry is lost and the
-//! other side is not delayed.
+//! A source produces entries, a [`Collector`] copies them into one buffer per side, and a [`Delivery`] sends the
+//! entries of each buffer to its side. A side is a destination: the Central API or the stream's local endpoint. The
+//! sides are independent: if a local endpoint's token arrives late, no entry is lost, and deliveries to the other side
+//! are not delayed.
 
 pub(crate) mod audit;
 mod buffer;
@@ -68,8 +69,8 @@ impl Kind {
     }
 }
 
-/// Starts a stream: it collects from now on, and delivers as soon as `node.may_deliver` is cancelled. When `node.stop`
-/// is cancelled, it delivers the rest once, and its tasks end.
+/// Starts a stream. It collects from now on, and delivers once `node.may_deliver` is cancelled. When `node.stop` is
+/// cancelled, the stream delivers the rest once, and its tasks end.
 pub(crate) fn start(
     tasks: &TaskTracker,
     node: &Arc<Node>,

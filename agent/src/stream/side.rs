@@ -1,4 +1,4 @@
-//! The two sides that a stream is delivered to.
+//! The two sides that a stream is delivered to: the Central API and the local endpoint.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) enum Side {
 /// A batch was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
-    /// Happens only at the end of a process that never got an identity.
+    /// Happens only at the shutdown of a process that never got an identity.
     #[error("the node is not registered")]
     NotRegistered,
     /// The Central API returned an error.

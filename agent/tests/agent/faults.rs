@@ -1,6 +1,6 @@
 //! Every fault changes exactly one behavior.
 //!
-//! To show that a call is not made, a test waits until all other calls have been made three times.
+//! To show that a call is not made, a test waits until all other calls have been made, the periodic ones three times.
 
 use crate::plexd::Running;
 use crate::stage::{NODE, Stage};
@@ -10,7 +10,7 @@ use plexd_agent::fault::Fault;
 use serde_json::Value;
 use tokio::task::LocalSet;
 
-/// The counters that one round of the agent's loops increments.
+/// The counters of the calls that the agent makes at its start.
 const ONCE: [Counter; 4] = [
     Counter::Registration,
     Counter::State,
@@ -38,17 +38,17 @@ enum Effect {
     Ready(u16),
     /// These counters stay at zero while the others increase.
     Silent(&'static [Counter]),
-    /// The last body of this endpoint is wrong in this way.
+    /// The function returns `true` for the last body of this endpoint.
     Body(&'static str, fn(&str) -> bool),
-    /// This counter stops at one in each process.
+    /// Each process increments this counter only once.
     Once(Counter),
-    /// After a restart, this counter has increased by this much since the end of the first process.
+    /// The second process increments this counter by this much.
     Restart(Counter, u64),
     /// The second process exits with code 0.
     Ends,
-    /// Heartbeats are this many minutes ahead.
+    /// The timestamps of heartbeats are this many minutes ahead.
     Ahead(i64),
-    /// The heartbeats of the second process are this many minutes ahead, those of the first process are not.
+    /// The heartbeats of the second process are this many minutes ahead, while those of the first process are correct.
     AheadAfterRestart(i64),
     /// Everything works, but the start takes longer.
     Slow,
@@ -101,7 +101,7 @@ fn is_without(body: &str, key: &str) -> bool {
         .is_ok_and(|body| body.is_object() && body.get(key).is_none())
 }
 
-/// Waits until all counters except `silent` have increased by three since `before`.
+/// Waits until the agent has made all calls that `silent` doesn't count, the periodic ones three times.
 async fn rounds(stage: &Stage, silent: &[Counter]) {
     let once = ONCE
         .iter()
@@ -165,7 +165,7 @@ async fn stops_after_one(stage: &Stage, fault: Fault, counter: Counter) {
     }
 }
 
-/// The first process behaves normally; the second one does everything except for what the fault prevents.
+/// The first process behaves normally. The second one does everything except what the fault prevents.
 async fn changes_the_restart(stage: &Stage, fault: Fault, counter: Counter, increase: u64) {
     let first = start(stage, fault).await;
     rounds(stage, &[]).await;
@@ -212,7 +212,7 @@ async fn has_a_wrong_clock(stage: &Stage, fault: Fault, minutes: i64) {
     has_a_clock(stage, minutes).await;
 }
 
-/// After three rounds of all loops, the heartbeats are `minutes` ahead.
+/// Asserts that the heartbeats are `minutes` ahead after three rounds of the periodic calls.
 async fn has_a_clock(stage: &Stage, minutes: i64) {
     rounds(stage, &[]).await;
     is_ahead(stage, minutes).await;

@@ -277,8 +277,8 @@ async fn an_api_that_starts_late_is_used() {
     );
 }
 
-/// An address at which another server answers the first connection, as long as that is kept open. All later
-/// connections are passed on to `mock`.
+/// An address at which another server answers on the first connection until that is closed. All later connections are
+/// passed on to `mock`.
 async fn wrong_server_before(mock: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("the listener is bound");
@@ -405,7 +405,7 @@ async fn an_injected_event_triggers_a_reconcile() {
         )
         .await;
     let _plexd = stage.plexd().start().await;
-    // The reconcile of the stream's own first event is done.
+    // Wait for the reconcile that the event stream's own first event triggers.
     stage
         .reach(&[(Counter::State, 2), (Counter::Drift, 1)])
         .await;

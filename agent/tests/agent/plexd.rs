@@ -24,7 +24,7 @@ pub(crate) struct Running {
 }
 
 impl Plexd {
-    /// An agent with this configuration on [`NODE`], whose stderr is appended to a file.
+    /// An agent with this configuration on [`NODE`], whose stderr is appended to `log`.
     pub(crate) fn new(configuration: &Path, log: PathBuf) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plexd"));
         command.args(["up", "--config"]).arg(configuration);
@@ -88,7 +88,7 @@ impl Plexd {
 }
 
 impl Running {
-    /// Sends SIGTERM, and waits until the process has ended.
+    /// Sends SIGTERM, and waits until the process has exited.
     pub(crate) async fn terminate(mut self) -> ExitStatus {
         let id = self.child.id().expect("the process has not ended");
         let id = i32::try_from(id)
@@ -99,7 +99,7 @@ impl Running {
         self.ended().await
     }
 
-    /// Waits until the process has ended.
+    /// Waits until the process has exited.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(DEADLINE, self.child.wait())
             .await

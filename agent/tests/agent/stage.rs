@@ -1,7 +1,8 @@
-//! A stage for one test: a mock Central API in this process, a folder, and the real `plexd` binary in a clean environment.
+//! A stage for one test: a mock Central API in this process, a folder, and the real `plexd` binary in a clean
+//! environment.
 //!
-//! Every wait is for a condition and has a deadline. A failed test prints what it waited for, what the mock recorded and what
-//! the agents logged.
+//! Every wait is for a condition and has a deadline. A failed test prints what it waited for, what the mock recorded
+//! and what the agents logged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,11 +16,12 @@ use tempfile::TempDir;
 
 use crate::plexd::Plexd;
 
-/// The deadline of conditions. None takes longer than a second, but a busy machine may need much longer.
+/// The deadline of conditions. On an idle machine, each is met within a second, but a busy machine may need much
+/// longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
-/// The node that a test starts unless it says otherwise.
+/// The name of the node that a test starts by default.
 pub(crate) const NODE: &str = "stage-worker";
 /// The token that every agent registers with.
 pub(crate) const TOKEN: &str = "e2e-test-token";
@@ -31,7 +33,7 @@ pub(crate) struct Stage {
     client: reqwest::Client,
 }
 
-/// A mock on free ports of this machine.
+/// A mock at `addr`, with a free port for TLS.
 pub(crate) async fn mock(addr: &str) -> Server {
     let options = Options {
         addr: addr.into(),
@@ -59,7 +61,8 @@ impl Stage {
         self.data_dir().join("identity.json")
     }
 
-    /// Writes an agent's configuration like the one in plexd's test script, with `interval` for all intervals and `more` at the end.
+    /// Writes an agent's configuration like the one in plexd's test script, with `interval` for all intervals and
+    /// `more` at the end.
     pub(crate) fn configuration(&self, interval: &str, more: &str) -> PathBuf {
         let (addr, tls_addr) = (self.mock.addr(), self.mock.tls_addr());
         let data_dir = self.data_dir();
@@ -135,7 +138,7 @@ impl Stage {
             .sum()
     }
 
-    /// Waits until every counter has its minimum.
+    /// Waits until every counter has reached its minimum.
     pub(crate) async fn reach(&self, minimums: &[(Counter, u64)]) {
         let what = format!("counters {minimums:?}");
         self.until(&what, async || {
@@ -165,12 +168,12 @@ impl Stage {
         panic!("timed out waiting for {what}\nrecorded: {seen:#?}\nlog:\n{log}");
     }
 
-    /// The last body of an endpoint, as JSON.
+    /// The last body that an endpoint received, as JSON.
     pub(crate) async fn last_request(&self, endpoint: &str) -> Value {
         serde_json::from_str(&self.last_text(endpoint).await).expect("the body is JSON")
     }
 
-    /// The last body of an endpoint, unchanged.
+    /// The last body that an endpoint received, unchanged.
     pub(crate) async fn last_text(&self, endpoint: &str) -> String {
         let url = self.url(&format!("/test/last-request/{endpoint}"));
         let answer = self.client.get(url).send().await.expect("the mock answers");
@@ -181,7 +184,7 @@ impl Stage {
         answer.text().await.expect("the body is text")
     }
 
-    /// Calls the mock's test interface with a JSON body.
+    /// Posts a JSON body to the mock's test interface.
     pub(crate) async fn post(&self, path: &str, body: &Value) {
         let answer = self.client.post(self.url(path)).json(body).send().await;
         let status = answer.expect("the mock answers").status();
@@ -193,7 +196,7 @@ impl Stage {
     }
 }
 
-/// A client for plain HTTP. It needs no certificates, but the library requires a provider.
+/// A client for plain HTTP. It needs no certificates, but the library requires a crypto provider.
 pub(crate) fn client() -> reqwest::Client {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)

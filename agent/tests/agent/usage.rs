@@ -1,4 +1,4 @@
-//! User errors: each one ends the process with its exit code and one clear line, and nothing is registered.
+//! User errors: for each, the agent exits with the documented code and one clear line, and registers nothing.
 
 use std::fs;
 use std::net::TcpListener;

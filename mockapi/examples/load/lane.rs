@@ -18,7 +18,8 @@ pub(crate) struct Node {
     pub(crate) acknowledged: u64,
 }
 
-/// The nodes that share one connection, and the latencies of their heartbeats, measured from the time when they were due.
+/// The nodes that share one connection, and the latencies of their heartbeats. A latency is measured from the time when
+/// the heartbeat was due.
 pub(crate) struct Lane {
     client: Client,
     pub(crate) nodes: Vec<Node>,
@@ -27,7 +28,8 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Registers every `connections`th node, one after another over one connection.
+    /// Registers node number `lane` and every `load.connections`th node after it, one after another over one
+    /// connection.
     pub(crate) async fn register(base: &str, lane: u32, load: Load) -> Result<Self, Failure> {
         let client = Client::builder().pool_max_idle_per_host(1).build()?;
         let mut nodes = Vec::new();
@@ -61,8 +63,8 @@ impl Lane {
         })
     }
 
-    /// Sends a heartbeat of each node once per second, spread over the second. A late node catches up, so that no heartbeat is
-    /// left out.
+    /// Sends a heartbeat of each node once per second, spread evenly over the second. A late node catches up, so that
+    /// no heartbeat is skipped.
     pub(crate) async fn beat(mut self, base: String, start: Instant, times: u32) -> Self {
         let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX).max(1);
         for time in 0..times {

@@ -1,6 +1,6 @@
-//! A load run: a mock in a separate process with one thread, many nodes that each send one heartbeat per second, and a reader
-//! of the counter stream. At the end, the mock's counters must equal the numbers of acknowledged calls, per node and in total.
-//! If they don't, the exit code is 1.
+//! A load run: a mock in a separate process with one thread, many nodes that each send one heartbeat per second, and a
+//! reader of the counter stream. At the end, the mock's counters must equal the numbers of acknowledged calls, per node
+//! and in total. If they don't, the exit code is 1.
 //!
 //! ```text
 //! cargo run --release -p mockapi --example load -- --nodes 10000 --seconds 10
@@ -58,7 +58,8 @@ struct Load {
 
 fn main() -> ExitCode {
     let program = Program::parse();
-    // The client requires a provider even if it does not use it. Installing one fails only if there already is one.
+    // The client requires a crypto provider, even if it does not use TLS. Installing one fails only if one is already
+    // installed.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -37,7 +37,7 @@ impl Mock {
         })
     }
 
-    /// The CPU time that the mock has used, in user and system mode.
+    /// The CPU time that the mock has used in user and system mode, in seconds.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
         let id = self.child.id().ok_or("the mock has exited")?;
         let stat = Process::new(id.cast_signed())?.stat()?;
@@ -50,11 +50,11 @@ impl Mock {
     }
 }
 
-/// Follows the counters until the mock ends. Returns the number of events and of bytes.
+/// Follows the counter stream until the mock exits. Returns the number of events and of bytes.
 pub(crate) async fn read_stream(url: String) -> Result<(usize, u64), Failure> {
     let mut response = Client::new().get(url).send().await?;
     let (mut events, mut bytes) = (0, 0);
-    // When the mock ends, the stream is interrupted. This is not an error here.
+    // When the mock is killed, the stream breaks off. This is not an error here.
     while let Ok(Some(chunk)) = response.chunk().await {
         events += chunk.windows(2).filter(|pair| pair == b"\n\n").count();
         bytes += chunk.len() as u64;

@@ -1,4 +1,5 @@
-//! The Central API: the paths under `/v1`. Every call that reaches its endpoint is counted, whatever its body.
+//! The Central API: the paths under `/v1`. Calls are counted whatever their bodies, but a registration needs a valid
+//! body.
 
 mod answers;
 mod artifact;
@@ -95,7 +96,7 @@ pub(crate) fn router(app: &Shared) -> Router<Shared> {
         )
 }
 
-/// Calls whose response has no content.
+/// Counts a call whose response has no content.
 async fn accept(State(app): State<Shared>, call: Call) -> StatusCode {
     app.count(call, |_| ());
     StatusCode::NO_CONTENT

@@ -1,4 +1,4 @@
-//! Registration: the only call that creates a node, and the only one whose body has to be an object.
+//! Registration: the only call that issues a key, and the only one whose body has to be an object.
 
 use std::net::Ipv4Addr;
 

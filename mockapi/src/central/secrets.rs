@@ -24,8 +24,8 @@ pub(super) struct Secret {
 }
 
 /// `GET /v1/nodes/{id}/secrets/{key}`: encrypted with the key that was sent as bearer, even if this process didn't
-/// issue it, because it may have been restarted since. Without a usable key, the response is encrypted with the node's
-/// newest key.
+/// issue that key, because the mock may have been restarted since. Without a usable key, the response is encrypted with
+/// the node's newest key.
 pub(super) async fn secret(
     State(app): State<Shared>,
     Path((_, key)): Path<(String, String)>,

@@ -25,7 +25,7 @@ pub(super) async fn inject_event(
     payload: Payload,
 ) -> Result<StatusCode, Problem> {
     let injection: Injection = payload.document()?;
-    // It becomes the event's name on the stream, which is a single line.
+    // The type becomes the event's name on the stream, which must be a single line.
     if injection.event_type.is_empty() || injection.event_type.contains(char::is_control) {
         return Err(Problem::bad_request("event_type must be a word"));
     }

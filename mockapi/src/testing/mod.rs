@@ -63,7 +63,7 @@ struct LastRequest {
     node: Option<String>,
 }
 
-/// The last accepted body, byte for byte. A body without a content type is sent as plain bytes.
+/// The last accepted body, byte for byte. A body without a content type is sent as `application/octet-stream`.
 async fn last_request(
     State(app): State<Shared>,
     Path(name): Path<String>,

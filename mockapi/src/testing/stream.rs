@@ -1,5 +1,5 @@
-//! The stream of counters. Each reader gets the changes since its last event, computed when it is ready for more: a
-//! slow reader skips intermediate values but no change, and costs no memory.
+//! The stream of counters. Each reader gets the changes since its last event, which are computed when the reader is
+//! ready for more: a slow reader misses intermediate values but no change, and costs no memory.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::view::Snapshot;
 const PACE: Duration = Duration::from_millis(100);
 
 /// `GET /test/assertions/stream`: all nodes at once, followed by the nodes that changed. The first change after a quiet
-/// period is sent at once, later ones at the stream's pace. A reset ends the stream, because a new connection starts
-/// with all nodes.
+/// period is sent at once, and later changes after the minimum time. A reset ends the stream, because a new connection
+/// starts with all nodes.
 pub(super) async fn assertions(
     State(app): State<Shared>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -61,7 +61,7 @@ impl Follower {
             .map(|event| (event, self))
     }
 
-    /// Waits for a change that the reader doesn't know yet, and until `earliest`.
+    /// Waits for a change that the reader doesn't know yet, and at least until `earliest`.
     async fn next_change(&mut self, earliest: Instant) -> Option<Snapshot> {
         loop {
             self.changes.changed().await.ok()?;
@@ -73,7 +73,8 @@ impl Follower {
         }
     }
 
-    /// The changes since the reader's position, which is advanced, and whether there are any.
+    /// Advances the reader's position. Returns the changes since the previous position, and whether there are any.
+    /// `None` after a reset.
     fn snapshot(&mut self) -> Option<(bool, Snapshot)> {
         // Later changes notify the reader again, even if this snapshot already contains them.
         self.changes.mark_unchanged();

@@ -1,4 +1,4 @@
-//! Which node a call counts for: the owner of its key, else the node that it names, else a stranger.
+//! Which node a call counts for: the owner of its key, otherwise the node that it names, otherwise a stranger.
 
 use jiff::Timestamp;
 use mockapi::view::Counter;

@@ -1,4 +1,5 @@
-//! Every row of the Central API's table: status, counter, response, last body; wrong methods, unknown paths, large bodies.
+//! Every row of the Central API's table: status, counter, response, last body; wrong methods, unknown paths, large
+//! bodies.
 
 use mockapi::Endpoint;
 use mockapi::view::{Counter, Counters};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Mock, assert_problem};
 
-/// One row: the call, its status, and the keys of the response (empty if there is no body).
+/// One row: the call, its status, and the keys of the response (none if there is no body).
 struct Row {
     endpoint: Endpoint,
     method: Method,

@@ -22,7 +22,7 @@ pub(crate) struct Node {
     pub(crate) key: String,
 }
 
-/// A client that accepts any certificate. The provider is installed once for all tests.
+/// A client that accepts any certificate. The crypto provider is installed once for all tests.
 pub(crate) fn client() -> Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
@@ -141,7 +141,7 @@ impl Mock {
             .map_or(0, |view| view.counters[counter])
     }
 
-    /// Makes a call of the test interface that configures something.
+    /// Calls an endpoint of the test interface that configures the mock.
     pub(crate) async fn configure(&self, path: &str, body: &Value) {
         let response = self.post(path).json(body).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::NO_CONTENT, "{path} {body}");

@@ -28,7 +28,7 @@ async fn secret(mock: &Mock, id: &str, bearer: &str) -> Value {
         .unwrap()
 }
 
-/// Decrypts a secret with another implementation than the mock's.
+/// Decrypts a secret with an implementation other than the mock's.
 fn open(secret: &Value, key: &str) -> Option<String> {
     let decode = |field: &str| STANDARD.decode(text(&secret[field])).unwrap();
     let nonce: [u8; 12] = decode("nonce").try_into().unwrap();

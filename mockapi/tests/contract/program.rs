@@ -1,4 +1,4 @@
-//! The mock as a program: the lines that it prints, its end on SIGTERM, and addresses that it can't listen on.
+//! The mock as a program: the lines that it prints, its exit on SIGTERM, and addresses that it can't listen on.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::harness::client;
 
-/// The time limit for the end of a mock.
+/// How long a mock may take to exit.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn program(addr: &str, tls_addr: &str) -> Command {
@@ -60,7 +60,7 @@ async fn it_prints_its_addresses_and_ends_gracefully() {
         .unwrap();
     assert_eq!(local.status(), reqwest::StatusCode::UNAUTHORIZED);
 
-    // Open streams and idle connections must not delay the end.
+    // Open streams and idle connections must not delay the exit.
     let mut stream = client
         .get(format!("http://{addr}/test/assertions/stream"))
         .send()

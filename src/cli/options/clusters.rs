@@ -83,7 +83,7 @@ pub(crate) struct ClusterOptions {
     kubeconfig: Option<PathBuf>,
 }
 
-/// The providers.
+/// The values of `--provider`.
 pub(super) const PROVIDERS: [Choice<ProviderChoice>; 4] = [
     (
         "auto",
@@ -125,7 +125,7 @@ const PREPARED: [Choice<Prepared>; 2] = [
 ];
 
 impl ClusterOptions {
-    /// Overrides the settings of the file.
+    /// Overrides the settings of the matrix file.
     pub(crate) fn apply(&self, matrix: &mut Matrix) -> Result<(), PrefixError> {
         if let Some(provider) = self.provider {
             matrix.run.provider = provider;
@@ -137,7 +137,8 @@ impl ClusterOptions {
             matrix.existing.context = Some(context.clone());
         }
         if let Some(kubeconfig) = &self.kubeconfig {
-            // Paths in the file are relative to it; this one is relative to the current folder.
+            // Paths in the matrix file are relative to the folder of that file; this path is relative to the current
+            // folder.
             matrix.existing.kubeconfig = Some(absolute(kubeconfig.clone()));
         }
         if let Some(keep) = self.keep {

@@ -12,7 +12,8 @@ use crate::matrix::{
 };
 use crate::runner::RunPolicy;
 
-/// The largest value of `--repeat`: the cells of all rounds are planned before the first one starts.
+/// The largest value of `--repeat`. It is limited because the cells of all rounds are planned before the first cell
+/// starts.
 const MAX_ROUNDS: u32 = 10_000;
 
 /// The largest value of `--max-fail`.
@@ -103,7 +104,7 @@ const FLAKY_RESULTS: [Choice<FlakyResult>; 2] = [
 ];
 
 impl ExecutionOptions {
-    /// Overrides the settings of the file.
+    /// Overrides the settings of the matrix file.
     pub(in crate::cli) fn apply(&self, matrix: &mut Matrix) {
         if let Some(jobs) = self.jobs {
             matrix.run.jobs = jobs;

@@ -66,7 +66,7 @@ pub(in crate::cli) enum Format {
     Matrix,
 }
 
-/// The limits ensure that a duration divided by the value is still a valid duration.
+/// Parses the value of `--speed`. The limits ensure that a duration divided by this value is still a valid duration.
 fn factor(text: &str) -> Result<f64, String> {
     let factor = text.parse::<f64>().ok();
     factor

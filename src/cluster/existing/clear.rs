@@ -34,7 +34,7 @@ pub(super) async fn cell(
 ) -> Result<Cleared, Failure> {
     let mut cleared = Box::pin(namespace(client, name, run, deadline)).await?;
     for resource in resources.iter().filter(|it| !it.is_namespace()) {
-        // A definition that isn't ours must not be changed.
+        // Never delete a definition that isn't ours.
         if resource.kind != definitions::KIND || is_of_run(client, resource, run).await? {
             cleared.evidence.push(object(client, resource, run).await?);
         }
@@ -61,7 +61,7 @@ pub(super) async fn namespace(
             Box::pin(workloads(client, name)).await?;
             if let Some(image) = found.annotations().get(IMAGE) {
                 let nodes = survey::nodes(client).await?;
-                // However long wiping the folders takes, there must be enough time to delete the namespace.
+                // Wiping the folders may take at most half of the time, so that enough is left to delete the namespace.
                 let budget = deadline.within(deadline.remaining() / 2);
                 let wiping = Box::pin(host::wipe(client, name, image, &nodes, &budget));
                 cleared = wiping.await;
@@ -107,7 +107,8 @@ pub(super) async fn object(
     Ok(gone(kind, name))
 }
 
-/// Lists the objects with the run's label. The run's other cells have ended or haven't started.
+/// Checks that no object with the run's label is left. The run's other cells have none: they have ended or haven't
+/// started.
 async fn nothing_left(client: &Client, run: &str) -> Result<Evidence, Failure> {
     let own = ListParams::default().labels(&run_selector(run));
     let mut left = Vec::new();

@@ -16,7 +16,7 @@ use crate::machine::process::quoted;
 use crate::machine::{absolute, check_size};
 use crate::matrix::Existing;
 
-/// The context of a kubeconfig. Contains no secrets, which stay in the files.
+/// A context of a kubeconfig. This value contains no secrets: they stay in the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Connection {
     /// The files that form the kubeconfig.
@@ -65,7 +65,7 @@ impl Connection {
         })
     }
 
-    /// The connection in a ledger's entry.
+    /// The connection in a ledger entry.
     pub(super) fn of_entry(resource: &ExistingResource) -> Self {
         Self {
             files: resource.kubeconfig.clone(),
@@ -74,8 +74,9 @@ impl Connection {
         }
     }
 
-    /// The value of KUBECONFIG for this connection. If the context isn't the current one, it begins with a file in
-    /// `folder` that selects the context and contains nothing else, so that secrets stay in the user's files.
+    /// The value of KUBECONFIG for this connection. If the context isn't the kubeconfig's current one, creates a file
+    /// in `folder` that selects the context, and lists it first. The file contains nothing else, so that secrets stay
+    /// in the user's files.
     pub(super) fn kubeconfig(&self, folder: &Path) -> Result<OsString, Failure> {
         let mut files = self.files.clone();
         if !self.is_current {
@@ -93,7 +94,7 @@ impl Connection {
         std::env::join_paths(&files).map_err(|error| unusable(folder, &error))
     }
 
-    /// A client.
+    /// A Kubernetes client for this connection.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
         let options = KubeConfigOptions {
             context: Some(self.context.clone()),
@@ -102,12 +103,12 @@ impl Connection {
         client(read(&self.files)?, &options).await
     }
 
-    /// The ledger's entry for a namespace.
+    /// The ledger entry for a namespace.
     pub(super) fn namespace(&self, name: &str) -> ExistingResource {
         self.object("v1", NAMESPACE, name)
     }
 
-    /// The ledger's entry for an object outside our namespaces.
+    /// The ledger entry for a cluster-scoped object.
     pub(super) fn object(&self, api_version: &str, kind: &str, name: &str) -> ExistingResource {
         ExistingResource {
             kubeconfig: self.files.clone(),
@@ -160,7 +161,7 @@ fn default_files() -> Vec<PathBuf> {
     }
 }
 
-/// The size up to which a kubeconfig is read, in bytes.
+/// The maximum size of a kubeconfig file, in bytes.
 const MAX_FILE: u64 = 16 << 20;
 
 fn read(files: &[PathBuf]) -> Result<Kubeconfig, Failure> {
@@ -227,7 +228,7 @@ mod tests {
             read(&files).unwrap().current_context.unwrap()
         };
         assert_eq!(context_of(false), "two");
-        // The file doesn't have to be overridden.
+        // The kubeconfig's own current context isn't overridden.
         assert_eq!(context_of(true), "one");
     }
 

@@ -1,5 +1,5 @@
-//! Custom resource definitions, which cells share with other users of the cluster: existing ones are not changed, and
-//! those that a cell adds are deleted with it.
+//! Custom resource definitions, which cells share with other users of the cluster. A cell never changes other users'
+//! definitions, and deletes the definitions that it added.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt};
@@ -8,11 +8,12 @@ use super::labels::is_ours;
 use crate::event::{Failure, Symptom};
 use crate::manifest::Object;
 
-/// The kind of a definition.
+/// The kind of a custom resource definition.
 pub(super) const KIND: &str = "CustomResourceDefinition";
 
-/// The names of the definitions among `objects` that already exist and aren't ours. The cell has its turn in the
-/// cluster, so an existing one that is ours was left behind by a dead run.
+/// The names of the definitions among `objects` that already exist in the cluster without our label. Fails if one of
+/// them isn't compatible with its manifest. It is the cell's turn in the cluster, so an existing definition with our
+/// label was left behind by a dead run.
 pub(super) async fn foreign(
     client: &Client,
     objects: impl Iterator<Item = &Object>,
@@ -34,7 +35,8 @@ pub(super) async fn foreign(
     Ok(foreign)
 }
 
-/// Checks that agents for `wanted` work with the existing definition: it has the same names, and serves every version.
+/// Checks that agents that expect the definition `wanted` work with the `existing` one: group, scope and names are the
+/// same, and it serves every version that `wanted` serves, with the same schema.
 fn compatible(
     wanted: &CustomResourceDefinition,
     existing: &CustomResourceDefinition,

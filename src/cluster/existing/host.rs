@@ -1,8 +1,8 @@
-//! The files that a cell's agents keep on the nodes: one folder per cell and node. A pod with the mock's image wipes
-//! it.
+//! Wipes the files that a cell's agents keep on the nodes, in one folder per cell and node. On each node, a pod with
+//! the mock's image wipes the folder.
 //!
-//! The pod can access nothing on its node except the parent folder of all cells' folders. If the image doesn't support
-//! wiping, the folder stays, and a warning is reported.
+//! On its node, the pod can access only the parent folder of all cells' folders. If the image doesn't support wiping,
+//! the folder stays, and the cell gets a warning.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::Evidence;
 
-/// The time limit for starting the pod and wiping the folder. A user's image might never end.
+/// The time limit for starting the pod and wiping the folder. A pod with a user's image might never end.
 const WIPE_LIMIT: Duration = Duration::from_secs(20);
 
 /// The path at which [`FOLDER`] is mounted in the pod.
@@ -65,7 +65,7 @@ pub(super) async fn wipe(
     cleared
 }
 
-/// Runs the pod until it ends. Only its output proves that the folder was wiped.
+/// Runs the pod until it ends. Only the pod's output proves that the folder was wiped.
 async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
     let text = |error: kube::Error| chain(&error);
     let created = pods.create(&PostParams::default(), &pod).await;

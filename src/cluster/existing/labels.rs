@@ -13,7 +13,7 @@ pub(super) const OWNER: (&str, &str) = ("app.kubernetes.io/managed-by", "e2e-mat
 pub(super) const RUN: &str = "e2e-matrix/run";
 /// The label with the cell.
 const CELL: &str = "e2e-matrix/cell";
-/// The annotation of a namespace: the image that wipes its folders on nodes.
+/// The annotation of a namespace with the image that wipes the namespace's folders on the nodes.
 pub(super) const IMAGE: &str = "e2e-matrix/wipe-image";
 /// The folder on each node that contains the cells' folders, named after their namespaces.
 pub(super) const FOLDER: &str = "/var/lib/plexd-e2e";
@@ -21,7 +21,7 @@ pub(super) const FOLDER: &str = "/var/lib/plexd-e2e";
 /// The maximum length of a label's value.
 const LABEL_LENGTH: usize = 63;
 
-/// How the objects of `cell` in the run `run` are separated from others.
+/// The settings that separate the objects of `cell` in the run `run` from other objects in the cluster.
 pub(super) fn tenancy(cell: &Cell, run: &str, namespace: &str, image: &str) -> Tenancy {
     let labels = [
         (OWNER.0, OWNER.1.to_owned()),

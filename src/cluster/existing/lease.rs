@@ -1,7 +1,8 @@
-//! The Lease that allows only one cell at a time in a cluster, whichever machine the cell runs on. It has one holder,
-//! and expires if the holder dies.
+//! The Lease that allows only one cell at a time in a cluster, even if runs on several machines use the cluster. The
+//! Lease has one holder, and expires if the holder dies.
 //!
-//! The agent uses a port of its node, and definitions are cluster-scoped, so two cells at once would conflict.
+//! An agent uses a port of its node, and custom resource definitions are cluster-scoped, so two cells at once would
+//! conflict.
 
 use std::time::Duration;
 
@@ -19,14 +20,14 @@ use crate::machine::{StateFolder, is_dead};
 
 /// The namespace of the Lease.
 pub(super) const NAMESPACE: &str = "default";
-/// Its name.
+/// The name of the Lease.
 pub(super) const NAME: &str = "e2e-matrix";
 
 /// How long the Lease is valid without renewal.
 const LEASE_DURATION: Duration = Duration::from_secs(60);
-/// How often its holder renews it.
+/// How often the holder renews the Lease.
 const RENEW_INTERVAL: Duration = Duration::from_secs(15);
-/// How often a waiting cell checks it.
+/// How often a waiting cell checks the Lease.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The Lease, as used by one cell.
@@ -41,7 +42,7 @@ pub(super) struct CellLease {
 /// The last version of the Lease that a waiting cell has seen.
 struct Seen {
     version: Option<String>,
-    /// When it was first seen.
+    /// When this version was first seen.
     since: Instant,
 }
 
@@ -54,7 +55,7 @@ impl CellLease {
         }
     }
 
-    /// Acquires the Lease, as soon as its holder releases it or has died.
+    /// Acquires the Lease as soon as its holder has released it or died.
     pub(super) async fn take(
         &self,
         state: &StateFolder,
@@ -81,8 +82,9 @@ impl CellLease {
         }
     }
 
-    /// Whether the Lease is already ours, or its holder is dead or doesn't renew it. Other machines' clocks aren't
-    /// trusted, so the time since the last change that was seen counts.
+    /// Whether the cell can acquire the Lease: the cell already holds it, or its holder is dead or no longer renews it.
+    /// Other machines' clocks aren't trusted, so the Lease expires when this cell has seen no change for
+    /// [`LEASE_DURATION`].
     fn is_free(&self, lease: &Lease, state: &StateFolder, seen: &mut Seen) -> bool {
         if seen.version != lease.metadata.resource_version {
             seen.version.clone_from(&lease.metadata.resource_version);
@@ -93,8 +95,8 @@ impl CellLease {
         holder(lease) == self.holder || is_run_dead || seen.since.elapsed() > LEASE_DURATION
     }
 
-    /// Replaces the Lease that was read, or creates it. Its resource version ensures that no other process has changed
-    /// it. Returns `false` if another process did so first.
+    /// Replaces the Lease that was read, or creates it. Returns `false` if another process changed the Lease first,
+    /// which the API server detects by the resource version.
     async fn write(&self, mut lease: Lease) -> Result<bool, Failure> {
         let is_new = lease.metadata.resource_version.is_none();
         let labels = [(OWNER.0, OWNER.1), (RUN, &self.run)];
@@ -116,7 +118,7 @@ impl CellLease {
         })
     }
 
-    /// Renews the Lease until this is dropped. Returns only if the Lease is lost.
+    /// Renews the Lease until this future is dropped. Returns only if the Lease is lost or can't be renewed in time.
     pub(super) async fn hold(&self) -> Failure {
         let mut ticks = tokio::time::interval(RENEW_INTERVAL);
         let mut last = Instant::now();
@@ -136,7 +138,7 @@ impl CellLease {
         }
     }
 
-    /// Releases the Lease by `deadline` if it is still ours.
+    /// Releases the Lease if the cell still holds it. Fails when `deadline` passes.
     pub(super) async fn release(&self, deadline: &Deadline) -> Result<(), Failure> {
         let released = deadline.run(self.delete()).await;
         released.unwrap_or_else(|timed_out| {

@@ -1,9 +1,9 @@
-//! The provider `existing`: runs cells in an existing cluster that others may use, too. Each cell gets its own
+//! The provider `existing`: runs cells in an existing cluster that others may also use. Each cell gets its own
 //! namespace, and cells run one at a time.
 //!
-//! This room never changes a kubeconfig, and in the cluster it changes only objects with our label. Before a cell
-//! creates anything, it is recorded in the ledger with the connection to the cluster, so that the ledger is enough to
-//! delete it.
+//! This module never changes a kubeconfig. In the cluster, it changes only objects with our label. Before a cell
+//! creates its namespace or a cluster-scoped object, it records the object and the connection to the cluster in the
+//! ledger, so that the ledger is enough to delete the object.
 
 mod clear;
 mod cluster;

@@ -1,6 +1,7 @@
 //! Deletes the objects that dead runs left behind in shared clusters, using only their ledgers.
 //!
-//! Deletes only objects that still have the run's label: a live run that claims an object gives it its own label.
+//! Deletes an object only if it still has the dead run's label. A live run that takes over an object replaces that
+//! label with its own.
 
 use std::path::PathBuf;
 
@@ -18,17 +19,17 @@ use crate::event::Failure;
 use crate::machine::{LiveClaims, Payload};
 use crate::matrix::ProviderChoice;
 
-/// An entry of this provider: a namespace or a cluster-scoped object, with the connection to its cluster.
+/// A ledger entry of this provider: a namespace or another cluster-scoped object, with the connection to its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExistingResource {
     /// The files of the kubeconfig.
     pub(super) kubeconfig: Vec<PathBuf>,
-    /// Its context.
+    /// The context in the kubeconfig.
     pub(super) context: String,
-    /// Such as `rbac.authorization.k8s.io/v1`.
+    /// The object's API version, such as `rbac.authorization.k8s.io/v1`.
     pub(super) api_version: String,
-    /// Such as `ClusterRole`.
+    /// The object's kind, such as `ClusterRole`.
     pub(super) kind: String,
     /// The object's name.
     pub(super) name: String,
@@ -46,7 +47,7 @@ impl Payload for ExistingResource {
 }
 
 impl ExistingResource {
-    /// Whether it is a namespace.
+    /// Whether the object is a namespace.
     pub(super) fn is_namespace(&self) -> bool {
         self.kind == NAMESPACE
     }
@@ -87,7 +88,7 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
     }
     if resource.is_namespace() {
         let cleared = clear::namespace(&client, name, run, entry.deadline).await?;
-        // A cell of a killed run may still hold its turn in the cluster.
+        // A cell of a killed run may still hold the cluster's Lease.
         CellLease::new(&client, name, run)
             .release(entry.deadline)
             .await?;

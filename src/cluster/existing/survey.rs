@@ -1,5 +1,5 @@
-//! The check before the first cell: the cluster responds and grants the required permissions. Its version and number of
-//! nodes decide which cells can run.
+//! Checks, before the first cell starts, that the cluster responds and grants the required permissions. The cluster's
+//! version and its number of nodes determine which cells can run.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Cell, CellId, KubernetesVersion};
 
-/// The permissions that not every user has: verb, group, resource.
+/// The required permissions that not every user has, each with its verb, group and resource.
 const PERMISSIONS: [(&str, &str, &str); 6] = [
     ("create", "", "namespaces"),
     ("delete", "", "namespaces"),
@@ -49,7 +49,7 @@ pub(super) async fn survey(
     ];
     evidence.extend(permissions(client).await?);
     let skips = skips(cells, version, nodes.len());
-    // If an earlier call has set them, they are the same.
+    // An earlier call may have set the nodes already; those are kept.
     drop(shared.nodes.set(nodes));
     Ok(Survey {
         evidence,
@@ -58,7 +58,7 @@ pub(super) async fn survey(
     })
 }
 
-/// The minor version of a server with a version such as `v1.34.4` or `v1.34.1-gke.1`.
+/// The Kubernetes minor version in a server's version such as `v1.34.4` or `v1.34.1-gke.1`.
 fn version(server: &str) -> Result<KubernetesVersion, Failure> {
     let mut parts = server.trim_start_matches('v').split('.');
     let numbers = parts.next().zip(parts.next());
@@ -71,7 +71,7 @@ fn version(server: &str) -> Result<KubernetesVersion, Failure> {
     })
 }
 
-/// The names of all nodes, control plane first. The agent tolerates all taints, so it runs on each of them.
+/// The names of all nodes, control plane first. The agent tolerates all taints, so it runs on every node.
 pub(super) async fn nodes(client: &Client) -> Result<Vec<NodeName>, Failure> {
     let api: Api<Node> = Api::all(client.clone());
     let mut nodes = api.list(&ListParams::default()).await?.items;

@@ -18,7 +18,7 @@ use crate::machine::{Lock, replace_private};
 
 use super::inaccessible;
 
-/// An archive on disk. While this value exists, no process prunes the file.
+/// An archive on disk. While this value exists, no process deletes the file.
 #[derive(Clone, Debug)]
 pub struct Archive {
     /// The file.
@@ -33,7 +33,7 @@ pub struct Archive {
 pub struct ArchivedImage {
     /// Its name.
     pub name: String,
-    /// The digest of its configuration, `sha256:…`, which identifies the image everywhere.
+    /// The digest of its configuration, `sha256:…`. It identifies the image in the engine and on nodes.
     pub digest: String,
 }
 
@@ -136,7 +136,7 @@ fn images(manifest: &str) -> io::Result<Vec<ArchivedImage>> {
     Ok(images)
 }
 
-/// An image configuration. Its times are constant, so that the same content always has the same digest.
+/// An image configuration. Its timestamps are constant, so that the same content always has the same digest.
 fn config(role: Role, diff: &str) -> Value {
     json!({
         "architecture": architecture(),
@@ -163,7 +163,7 @@ const fn architecture() -> &'static str {
     }
 }
 
-/// Removes archives from `folder`, except for those that were used last and those that a run still uses.
+/// Removes archives from `folder`, except for the most recently used ones and those that a run still uses.
 pub(super) fn prune(folder: &Path) -> io::Result<()> {
     let mut archives: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {

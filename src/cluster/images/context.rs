@@ -19,7 +19,8 @@ pub(super) struct Context {
     pub(super) dockerfile: &'static str,
 }
 
-/// The Dockerfile gets a separate name in the archive, because it may be outside the context or ignored in it.
+/// The Dockerfile's name in the archive. The Dockerfile is added under this separate name, because it may be outside
+/// the context, or ignored there.
 const DOCKERFILE: &str = ".e2e-matrix.Dockerfile";
 
 impl Context {
@@ -86,7 +87,7 @@ fn collect(
         let path = below.join(entry.file_name());
         let is_folder = entry.file_type()?.is_dir();
         if ignored.matches(&path) {
-            // A later `!` rule may include a path below an ignored folder again.
+            // A later `!` rule may re-include a path below an ignored folder.
             if is_folder && ignored.has_exceptions() {
                 collect(folder, &path, ignored, files)?;
             }

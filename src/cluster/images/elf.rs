@@ -1,6 +1,7 @@
-//! The part of a program that is loaded when it runs, without the symbols and debug information after it.
+//! The part of a program that is loaded when it runs, without the symbols and debug information that follow it in the
+//! file.
 //!
-//! Symbols are almost half of a debug build, and every node gets its own copy.
+//! Symbols make up almost half of a debug build, and each node gets its own copy of the program.
 
 use std::fs;
 use std::io;

@@ -1,5 +1,5 @@
-//! Images in the container engine: a missing image is loaded, built or pulled, and then archived, once for all
-//! processes.
+//! Images in the container engine. A missing image is loaded, built or pulled, and then archived. If several processes
+//! need it, one of them does this for all.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -24,9 +24,9 @@ use crate::event::{Failure, Symptom};
 use crate::machine::{Lock, StateFolder, replace_private};
 use crate::matrix::{Build, ImageSource, Images};
 
-/// Ensures that both images in `images` are in the engine under their `names`, and in one or two archives. Paths are
-/// relative to `base`, and `runner` is the binary in reference images. If several processes call this at once, one of
-/// them does the work.
+/// Ensures that both images in `images` are in the engine under their `names`, and returns the one or two archives that
+/// contain them. Paths are relative to `base`, and `runner` is the binary that reference images contain. If several
+/// processes call this at once, one of them does the work.
 pub async fn ensure(
     docker: &Docker,
     state: &StateFolder,
@@ -180,7 +180,7 @@ fn build_failed(what: &str, error: &Error) -> Failure {
     )
 }
 
-/// Pulls the image `name`. If that fails, the failure has the symptom `symptom`.
+/// Pulls the image `name`. If the pull fails, the failure has the symptom `symptom`.
 pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), Failure> {
     let options = CreateImageOptionsBuilder::new().from_image(name).build();
     let pulled = docker
@@ -273,7 +273,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
         let mut chunks = Box::pin(docker.export_image(name));
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| build_failed(name, &error))?;
-            // This fails only if the writer has failed, which reports the reason itself.
+            // Sending fails only if the writer has failed, and the writer reports the reason.
             let _unwritten = send.send(Chunk::Bytes(chunk)).await.is_err();
         }
         let _unwritten = send.send(Chunk::End).await.is_err();
@@ -283,7 +283,7 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
     read.and(written)
 }
 
-/// A part of an archive. The end is explicit, to distinguish a complete stream from an interrupted one.
+/// A part of an archive. The explicit end distinguishes a complete stream from an interrupted one.
 enum Chunk {
     Bytes(bytes::Bytes),
     End,

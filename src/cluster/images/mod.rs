@@ -1,7 +1,7 @@
-//! The images of agent and mock: their names, their content, and the archives that are streamed into nodes.
+//! The images of the agent and the mock: their names, their content, and the archives that are streamed into nodes.
 //!
-//! A name identifies the content, so it is known before anything is created, and two checkouts never use the same name
-//! for different images. This room knows nothing of clusters.
+//! An image's name is derived from its content. Therefore, the name is known before anything is created, and two
+//! checkouts never use the same name for different images. This module knows nothing about clusters.
 
 mod archive;
 mod connect;
@@ -22,13 +22,13 @@ pub use name::{ImageNames, image_names};
 
 use crate::event::{Failure, Symptom};
 
-/// The label of every image that the runner creates. Its value is the image's role.
+/// The label on every image that the runner creates. Its value is the image's role.
 pub const LABEL: &str = "e2e-matrix.image";
 
 /// The name of the lock for creating images and archives.
 pub(crate) const LOCK: &str = "images";
 
-/// The two programs.
+/// The two programs that have images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Agent,
@@ -36,7 +36,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The name in image names and labels.
+    /// The program's name in image names and labels.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Agent => "agent",

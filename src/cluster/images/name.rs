@@ -1,4 +1,4 @@
-//! The names of images, as a function of their content: neither an engine nor a cluster is needed.
+//! The names of images. They are computed from the content, without an engine or a cluster.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use crate::event::Failure;
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, ImageSource, Images};
 
-/// How many characters of a hash distinguish images.
+/// How many characters of a hash an image's tag contains.
 const HASH_LENGTH: usize = 16;
 
 /// The names of the images in the engine, on nodes and in manifests. The local provider uses no images and puts a
 /// description here instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageNames {
-    /// The agent's.
+    /// The name of the agent's image.
     pub agent: String,
-    /// The mock's.
+    /// The name of the mock's image.
     pub mock: String,
-    /// When nodes pull them.
+    /// When nodes pull the images.
     pub pull: PullPolicy,
 }
 
-/// The names of the images in `images`, which are loaded onto every node. Its paths are relative to `base`; `runner` is
-/// the binary in reference images.
+/// The names of the images in `images`, which are loaded onto every node. Paths in `images` are relative to `base`;
+/// `runner` is the binary that reference images contain.
 pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageNames, Failure> {
     let is_reference = |source: &ImageSource| *source == ImageSource::Reference;
     let reference = if is_reference(&images.agent.image) || is_reference(&images.mock.image) {
@@ -44,7 +44,7 @@ pub fn image_names(images: &Images, base: &Path, runner: &Path) -> Result<ImageN
 }
 
 impl ImageNames {
-    /// The names for `cell`, whose values may specify another agent.
+    /// The names for `cell`, whose variant may specify another agent image.
     pub(crate) fn of(&self, cell: &Cell) -> Self {
         let program = cell.variant.program.as_ref();
         let image = program.and_then(|program| program.image.as_deref());
@@ -57,7 +57,7 @@ impl ImageNames {
 
 fn of_tag(role: Role, tag: &str) -> String {
     if tag.contains('@') {
-        // An archive doesn't preserve a digest, so the image gets a tag that contains it.
+        // An archive doesn't preserve a digest, so the image gets a tag with a hash of its full name.
         tagged(role, &hex::encode(Sha256::digest(tag)))
     } else {
         tag.to_owned()

@@ -14,14 +14,15 @@ use crate::event::{Failure, Symptom};
 /// The path of the binary in the image.
 pub(super) const PROGRAM: &str = "/e2e-matrix";
 
-/// The folder of the libraries in the image. It may differ from the host's, because the loader finds them with
-/// `LD_LIBRARY_PATH`.
+/// The folder of the libraries in the image. It may differ from their folder on the host, because the loader finds them
+/// with `LD_LIBRARY_PATH`.
 pub(super) const LIBRARIES: &str = "/lib/e2e-matrix";
 
-/// A part of every content hash. Has to be changed when images are constructed differently.
+/// Part of every content hash. Change this text whenever the construction of images changes.
 const LAYOUT: &str = "layout 2";
 
-/// The files of a reference image: path in the image and path on the host, in the order of the layer.
+/// The files of a reference image, in the order of the layer: for each file, its path in the image and its path on the
+/// host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rootfs(Vec<(String, PathBuf)>);
 
@@ -104,7 +105,7 @@ fn missing(runner: &Path, library: &str) -> Failure {
     )
 }
 
-/// Adds an entry that is the same whenever it is written.
+/// Adds an entry with a constant owner and timestamp, so that the archive is reproducible.
 pub(super) fn add(
     tar: &mut tar::Builder<impl io::Write>,
     kind: tar::EntryType,
@@ -122,7 +123,7 @@ pub(super) fn add(
     tar.append_data(&mut header, name, content)
 }
 
-/// The content of the file `host` in the image under `name`.
+/// The content of the image's file `name`, which comes from the file `host` on the host.
 fn content(name: &str, host: &Path) -> io::Result<Vec<u8>> {
     if name == PROGRAM {
         loaded_part(host)

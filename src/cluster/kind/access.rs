@@ -23,14 +23,14 @@ use crate::machine::replace_private;
 /// The port of the API server in a node.
 pub(super) const API_SERVER: &str = "6443/tcp";
 
-/// How often to check for the file, which exists seconds before the API server responds. Each check costs the engine a
-/// process, and several clusters share the processors.
+/// How often to check for the file, which exists seconds before the API server responds. More checks would cost too
+/// much, because each check costs the engine a process, and several clusters share the processors.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long to wait at most. Phases have shorter deadlines.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Gains access to the API server as soon as the control plane's container is running.
+/// Connects to the API server as soon as the control plane's container is running.
 pub(super) async fn when_running(work: Arc<Work>) {
     work.access.set(connect(&work).await);
 }

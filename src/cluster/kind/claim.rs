@@ -1,7 +1,7 @@
-//! The provider's ledger entries. They decide which containers, volumes and networks belong to a run: those whose ids
-//! are in the ledger, and those that have the run's seal and aren't older than the entry.
+//! The provider's ledger entries. They determine which containers, volumes and networks belong to a run: resources
+//! whose ids are in the ledger, and resources that have the run's seal and aren't older than the entry.
 //!
-//! A name proves nothing: it can be reused, and other programs can use it, too.
+//! A name proves nothing: it can be reused, and other programs can also use it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::cluster::NodeName;
 use crate::machine::{LedgerError, LiveClaims, Payload};
 use crate::matrix::{CellId, ProviderChoice};
 
-/// Where the seal is mounted in each node of a cluster, in a folder named after it.
+/// The folder for the seal in each node of a cluster. The seal is mounted at `/e2e-matrix/<seal>`.
 pub(super) const SEALS: &str = "/e2e-matrix";
 
-/// An entry of this provider.
+/// A ledger entry of this provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(super) enum KindResource {
@@ -52,7 +52,7 @@ pub(super) struct Claim {
     pub(super) mark: String,
     /// The seal, which only the containers of this cluster have.
     pub(super) seal: String,
-    /// When it was planned. An older container doesn't belong to it.
+    /// When the cluster was planned. An older container doesn't belong to it.
     pub(super) planned: Timestamp,
     /// The ids of its containers that are known so far.
     #[serde(default)]
@@ -80,15 +80,15 @@ pub(super) struct Kept {
     /// What that cell left behind.
     #[serde(rename = "tracks")]
     pub(super) leftovers: Leftovers,
-    /// The private folders of the cells that created and used it. The contents of the first one are mounted in its
-    /// nodes, so it has to exist as long as they do.
+    /// The private folders of the cells that created and used it. Contents of the first folder are mounted in the
+    /// nodes, so that folder has to exist as long as the nodes.
     pub(super) folders: Vec<PathBuf>,
-    /// How long it took to create it, in milliseconds.
+    /// How long creating the cluster took, in milliseconds.
     pub(super) creation_ms: u64,
 }
 
 impl Claim {
-    /// Whether `container` belongs to the cluster. The engine's times are in whole seconds.
+    /// Whether `container` belongs to the cluster. The engine reports times in whole seconds.
     pub(super) fn owns(&self, container: &ContainerSummary) -> bool {
         let id = container.id.as_ref();
         let is_known = id.is_some_and(|id| self.containers.contains(id));
@@ -104,7 +104,8 @@ impl Claim {
         self.owns(container) && !live.owns(container)
     }
 
-    /// Adds those of `found` that belong to the cluster, and their volumes. Returns whether any of them is new.
+    /// Adds the containers in `found` that belong to the cluster, and their volumes. Returns whether any of them is
+    /// new.
     pub(super) fn add(&mut self, found: &[ContainerSummary]) -> bool {
         let before = (self.containers.len(), self.volumes.len());
         let own: Vec<_> = found.iter().filter(|it| self.owns(it)).cloned().collect();
@@ -119,11 +120,11 @@ impl Claim {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NetworkClaim {
-    /// Its id; `None` until it is known.
+    /// The network's id; `None` until it is known.
     pub(super) id: Option<String>,
     /// The seal: the value of a label that only this run's network has.
     pub(super) seal: String,
-    /// When it was planned. An older network doesn't belong to the run.
+    /// When the network was planned. An older network doesn't belong to the run.
     pub(super) planned: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! The cluster of one cell, as the suite sees it: each phase waits for its part of the work that started in the
+//! The cluster of one cell, as the suite sees it. Each phase waits for its part of the work that is done in the
 //! background.
 
 use std::ffi::OsString;
@@ -42,7 +42,7 @@ struct Tenancy {
 }
 
 impl KindCluster {
-    /// The cluster for the cell of `plan`: the `parked` one of another cell, or else a new one.
+    /// The cluster for the cell of `plan`: the cluster `parked` by another cell, or else a new one.
     pub(super) fn new(
         shared: Arc<KindContext>,
         plan: Arc<CellPlan>,
@@ -140,7 +140,8 @@ impl Tenancy {
         Ok(evidence)
     }
 
-    /// Waits until the cluster, whose containers exist, is proven to be up and to be a clone of `template`.
+    /// Waits until checks have shown that the cluster is up and that it is a clone of `template`. The cluster's
+    /// containers must exist.
     async fn verified(
         &self,
         template: &Template,
@@ -156,7 +157,7 @@ impl Tenancy {
         let evidence = tenant.watch(deadline, check).await?;
         let verifying = deadline.run(prepared::verify(work, template, &kube));
         verifying.await.unwrap_or_else(|_| Err(late()))?;
-        // An image that can't be imported may be due to the template.
+        // If an image can't be imported, the template may be the cause.
         tenant.reach(&work.loaded, deadline, late()).await?;
         Ok(evidence)
     }
@@ -292,7 +293,7 @@ impl Cluster for KindCluster {
 
     async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let tenancy = self.tenancy();
-        // Leftovers of the previous cell might have influenced this one.
+        // If the previous cell's namespace can't be deleted, its leftovers might have influenced this cell.
         tenancy.work.wait_for_deletion(deadline).await?;
         tenancy.tenant.final_check(deadline).await
     }
@@ -319,7 +320,7 @@ impl Cluster for KindCluster {
         };
         let names = work.shared.names.of(&work.plan.cell);
         let nodes = work.nodes();
-        // A clone's nodes are named after the cluster that was frozen.
+        // A clone's nodes are named after the cluster that was frozen, so the prefix is taken from a node.
         let prefix = nodes
             .first()
             .and_then(|node| node.as_str().strip_suffix("control-plane"));

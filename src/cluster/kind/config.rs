@@ -1,5 +1,5 @@
 //! kind's configuration file for one cell: the cell's nodes, the settings that make a throw-away cluster usable sooner,
-//! and the variant's own table, which takes precedence. Pure.
+//! and the variant's own table, which takes precedence. All functions are pure.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use crate::matrix::Cell;
 
 /// The folder of kubeadm's patches in the cell's private folder.
 pub(super) const PATCHES_FOLDER: &str = "patches";
-/// The empty folder that is mounted as the seal, in the cell's private folder.
+/// The empty folder in the cell's private folder that is mounted as the seal.
 pub(super) const SEAL_FOLDER: &str = "seal";
 
-/// The content of the file for `cell`, whose private folder is `folder`. JSON is valid YAML, which kind reads. The seal
-/// is an empty folder, mounted in each node under a name that no other cluster uses. With `fast_setup`, the cluster is
-/// tuned.
+/// The content of the file for `cell`, whose private folder is `folder`. It is JSON, which is valid YAML, so kind can
+/// read it. The seal is an empty folder, mounted in each node under a name that no other cluster uses. With
+/// `fast_setup`, the cluster is tuned.
 pub(super) fn kind_file(cell: &Cell, fast_setup: bool, folder: &Path, seal: &str) -> Value {
     let variant = &cell.variant.kind;
     let mut content = Map::from_iter([
@@ -62,7 +62,7 @@ fn nodes(cell: &Cell, fast_setup: bool, folder: &Path, seal: &str) -> Value {
     std::iter::once(control_plane).chain(workers).collect()
 }
 
-/// Lets the API server listen only on loopback, unless the variant sets another address.
+/// Makes the API server listen only on loopback, unless the variant sets another address.
 fn bind_to_loopback(content: &mut Map<String, Value>) {
     let networking = content.entry("networking").or_insert_with(|| json!({}));
     if let Value::Object(networking) = networking {

@@ -1,4 +1,5 @@
-//! Creates clusters: deletes stale ones, then runs kind's CLI as a child process and keeps its output.
+//! Creates clusters: deletes stale clusters, then starts a clone, or runs kind's CLI as a child process and keeps its
+//! output.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -33,15 +34,15 @@ use crate::machine::process::{Group, ProcessError};
 /// after cleanup.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The cluster's kubeconfig in the cell's private folder, which exists after kind has succeeded.
+/// The cluster's kubeconfig in the cell's private folder. It exists when the cluster has been created.
 pub(super) const KUBECONFIG: &str = "kubeconfig";
 /// kind's output in the same folder.
 pub(super) const OUTPUT: &str = "kind.log";
 /// kind's configuration file in the same folder.
 const CONFIG: &str = "kind.yaml";
 
-/// Creates the cluster, as a clone if there is a template. Must not be dropped: when `stop` is cancelled, it ends its
-/// processes and returns.
+/// Creates the cluster, as a clone if there is a template. The future must not be dropped: cancelling `stop` makes it
+/// end its processes and return.
 pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
     let image = match stop.run_until_cancelled(prepare(&work)).await {
         Some(Ok(image)) => image,
@@ -54,7 +55,7 @@ pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
     }
     work.begun.set(Ok(Timestamp::now()));
     let created = if let Some(template) = template {
-        // Never dropped, because a container that the engine is creating can't be cancelled.
+        // Never dropped, because the engine can't cancel the creation of a container.
         let cloning = prepared::clone(&work, &template);
         work.steps.measure("clone", cloning).await
     } else {
@@ -76,13 +77,13 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     let docker = work.shared.docker().await?;
     work.lock_name()?;
     stale::delete(work, docker).await?;
-    // Recorded before the cluster, which uses it: entries are reclaimed last to first.
+    // Record the network before the cluster that uses it, because entries are reclaimed in reverse order.
     work.shared.network(&work.plan.ledger).await?;
     work.plan_resources()?;
     let image = node_image::ensure(work).await?;
     if work.may_be_reused() {
         let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell).await?;
-        // This runs once per cluster.
+        // The fingerprint isn't set yet, because this runs once per cluster.
         drop(work.fingerprint.set(fingerprint));
     }
     write_files(work).map_err(|error| filesystem_failed("write to", &work.plan.runtime, &error))?;
@@ -120,7 +121,7 @@ async fn kind_create(
         let output = fs::read_to_string(work.file(OUTPUT)).unwrap_or_default();
         return Err(explain(&output, &status.to_string()));
     }
-    // The creation of a container can't be cancelled, so it is awaited, and cleanup then deletes the container.
+    // The creation of a container can't be cancelled. So wait for it; cleanup then deletes the container.
     let grace = work.plan.clock.deadline(ABORT_TIMEOUT);
     let all_created = async {
         tokio::select! {
@@ -234,7 +235,7 @@ pub(super) async fn follow(work: Arc<Work>) {
         match event {
             Ok(event) => {
                 apply(&work, &event);
-                // Recorded at once, so that cleanup can find them by id.
+                // Record new containers at once, so that cleanup can find them by id.
                 if matches!(event.action.as_deref(), Some("create" | "start")) {
                     record_containers(&work, docker).await;
                 }

@@ -54,7 +54,7 @@ fn kind_output(work: &Work) -> String {
         .unwrap_or_else(|error| format!("{}: {}\n", path.display(), chain(&error)))
 }
 
-/// The containers of the nodes that aren't ready; all nodes if the API server doesn't report them.
+/// The containers of the nodes that aren't ready. A node that the API server doesn't report isn't ready.
 fn failed_nodes<'w>(work: &'w Work, snapshot: Option<&Snapshot>) -> Vec<&'w NodeName> {
     let is_ready = |node: &NodeName| {
         let seen = snapshot.iter().flat_map(|snapshot| &snapshot.nodes);

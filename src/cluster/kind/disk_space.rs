@@ -1,4 +1,4 @@
-//! Recognizes a full disk as the cause of a failure. The engine or the import that fails because of it is not to blame.
+//! Recognizes a full disk as the cause of a failure, so that the engine or the import that fails isn't blamed.
 
 use crate::event::{Failure, Symptom};
 

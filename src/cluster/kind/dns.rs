@@ -1,4 +1,5 @@
-//! Tunes CoreDNS in clusters whose kubeadm doesn't accept a patch for it, through the API as soon as it exists.
+//! Tunes CoreDNS in clusters whose kubeadm doesn't accept a patch for it: patches its Deployment through the API as
+//! soon as the Deployment exists.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use crate::error::chain;
 
 const NAME: &str = "coredns";
 
-/// Reduces CoreDNS to one replica with a readiness probe every second. If this fails, the cluster only comes up later.
+/// Reduces CoreDNS to one replica with a readiness probe every second. If this fails, the cluster still comes up, but
+/// later.
 pub(super) async fn tune(work: Arc<Work>) {
     if !work.shared.options.fast_setup || !patches_dns_late(work.plan.cell.kubernetes) {
         return;

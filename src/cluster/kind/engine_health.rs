@@ -1,5 +1,5 @@
-//! Monitors the engine. If the engine stops responding, the cell ends with a failure that says so. Without this, each
-//! phase would wait until its deadline without knowing why nothing happens.
+//! Monitors the engine. If the engine stops responding, the cell ends with a failure that says so. Without these
+//! checks, each phase would wait until its deadline, and couldn't say why nothing happened.
 
 use std::sync::Arc;
 use std::time::Duration;

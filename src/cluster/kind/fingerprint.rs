@@ -1,5 +1,5 @@
-//! The fingerprint of a cluster identifies everything that it was created from. A cluster is reused only if a fresh one
-//! would have the same fingerprint.
+//! The fingerprint of a cluster identifies everything that it was created from. A cluster is reused only if a fresh
+//! cluster would have the same fingerprint.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -10,9 +10,9 @@ use super::provider::KindContext;
 use crate::event::Failure;
 use crate::matrix::Cell;
 
-/// Must change whenever clusters are frozen differently.
+/// The version of the templates' format. Change it whenever clusters are frozen differently.
 const TEMPLATE_FORMAT: u32 = 2;
-/// How many bytes of the digest a template's id has.
+/// How many bytes of the digest a template's id contains.
 const TEMPLATE_ID_LENGTH: usize = 8;
 
 /// Everything that a cluster was created from, part by part.

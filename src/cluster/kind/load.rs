@@ -20,14 +20,14 @@ use crate::event::{Evidence, Failure, Symptom};
 /// How long a node's containerd may take to respond. Phases have shorter deadlines.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How often to check for containerd. Each check is a process in the node, and containerd responds seconds before it is
-/// needed.
+/// How often to check for containerd. Each check starts a process in the node. This interval delays nothing, because
+/// containerd responds seconds before it is needed.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long to retry a failing import: longer than containerd takes to restart.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The namespace of containerd that Kubernetes uses.
+/// The option that selects containerd's namespace for Kubernetes.
 const NAMESPACE: &str = "--namespace=k8s.io";
 
 /// Loads the images when the nodes' containers are running.
@@ -51,7 +51,7 @@ async fn load(work: &Work) -> Result<Vec<Evidence>, Failure> {
 
 async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure> {
     let docker = work.shared.docker().await?;
-    // Without the cluster's name, so that the same step of several cells is one row in reports.
+    // Omit the cluster's name, so that the same step of several cells is one row in reports.
     let short = work.plan.cluster.short(node);
     let step = format!("containerd up on {short}");
     let found = work.steps.measure(&step, containerd(docker, node)).await;
@@ -71,7 +71,7 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
         Ok::<_, String>(evidence)
     };
     let step = format!("image import on {short}");
-    // kind restarts containerd if its configuration is patched, which breaks an import.
+    // If containerd's configuration is patched, kind restarts containerd, which breaks an import.
     let attempts = every(INTERVAL, RETRY_TIMEOUT);
     let importing = async { import_all.retry(attempts).await };
     let imported = work.steps.measure(&step, importing).await;
@@ -100,7 +100,8 @@ async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> 
     snapshotter(&config)
 }
 
-/// The snapshotter in containerd's configuration for Kubernetes: archives have to be unpacked with the same one.
+/// The snapshotter in containerd's configuration for Kubernetes: archives have to be unpacked with the same
+/// snapshotter.
 fn snapshotter(config: &str) -> Result<String, String> {
     let config: toml::Table = config
         .parse()

@@ -2,8 +2,8 @@
 //! it, and deleted by the last run that uses it. A network that isn't in one of our ledgers isn't ours and is never
 //! touched.
 //!
-//! If two clusters found it missing at the same time, they would create two networks with one name, and neither would
-//! work.
+//! If kind created the network, two clusters that are created at the same time could create two networks with the same
+//! name, and neither cluster would work.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -38,9 +38,10 @@ const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 /// The label of a network that was created here. Its value is the seal in the ledger.
 pub(super) const LABEL: &str = "e2e-matrix.network";
 
-/// Held while a run starts or ends its use of the network, and while the network is created or deleted.
+/// The name of the lock that a run holds while it starts or ends its use of the network, and while it creates or
+/// deletes the network.
 const LOCK: &str = "network";
-/// How long the lock may be held: the engine gets two minutes for each of a few calls.
+/// How long to wait for the lock. Its holder makes a few calls to the engine, and each of them may take two minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long after the end of a run the engine may still create the network that the run requested.
@@ -89,8 +90,8 @@ fn is_claimed(network: &Network, state: &StateFolder) -> Result<bool, Failure> {
     Ok(live.owns_network(network) || dead.any(claims))
 }
 
-/// Ends the use of the network, and deletes it if this was the last use. A run that keeps a cluster keeps its claim to
-/// the network, too.
+/// Ends the run's use of the network, and deletes the network if nothing else uses it. A run that keeps a cluster also
+/// keeps its claim to the network.
 pub(super) async fn leave(
     docker: &Docker,
     state: &StateFolder,
@@ -108,7 +109,7 @@ pub(super) async fn leave(
     let resource = KindResource::Network(claim);
     let written = match deleted {
         Reclaimed::Used(_) if keeps => ledger.keep(&resource, Vec::new()),
-        // Other users take it over.
+        // If others still use the network, they are responsible for it now.
         Reclaimed::Used(_)
         | Reclaimed::Absent
         | Reclaimed::Present
@@ -154,7 +155,8 @@ async fn delete_unused(
     }
     let id = network.id.unwrap_or_default();
     let used = || Reclaimed::Used("containers use it".to_owned());
-    // The engine would refuse only because of running containers, but stopped ones could no longer be started.
+    // The engine refuses to delete a network only if running containers use it. Without the network, stopped containers
+    // could no longer be started.
     if has_containers(docker, &id).await? {
         return Ok(used());
     }
@@ -162,7 +164,7 @@ async fn delete_unused(
         return Ok(Reclaimed::Present);
     }
     match docker.remove_network(&id).await {
-        // Another process was faster.
+        // Another process has connected a container in the meantime.
         Err(Error::DockerResponseServerError {
             status_code: 403 | 409,
             ..

@@ -1,5 +1,5 @@
-//! The image of a cell's nodes: the one in the matrix file, otherwise the newest local one of the version, otherwise a
-//! published one.
+//! The image of a cell's nodes: the image in the matrix file, or else the newest local image of the Kubernetes version,
+//! or else a published image.
 
 use std::collections::HashMap;
 
@@ -15,8 +15,8 @@ use crate::matrix::{Cell, KubernetesVersion};
 
 const REPOSITORY: &str = "kindest/node";
 
-/// Images published for kind, used if there is no local one: from the release notes of kind v0.33.0 (1.34 and later),
-/// v0.30.0 (1.31 to 1.33) and v0.29.0 (1.30).
+/// Images published for kind, used if there is no local image. They are from the release notes of kind v0.33.0 (1.34
+/// and later), v0.30.0 (1.31 to 1.33) and v0.29.0 (1.30).
 const PUBLISHED: [&str; 8] = [
     "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
     "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",

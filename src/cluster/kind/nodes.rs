@@ -26,7 +26,7 @@ pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 /// The output of a command on a node.
 #[derive(Default)]
 struct Output {
-    /// `None` if the engine doesn't know it.
+    /// The command's exit code; `None` if the engine doesn't know it.
     exit_code: Option<i64>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,

@@ -1,5 +1,5 @@
-//! Assigns pod networks to nodes in versions whose controller manager does so only after ten seconds, during which no
-//! controller works.
+//! Assigns pod networks to nodes in Kubernetes versions whose controller manager does so only after ten seconds, and
+//! starts no controller before that.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::work::Work;
 use crate::cluster::kubernetes::watch::WatchErrors;
 use crate::cluster::kubernetes::{Kube, Tenant};
 
-/// Assigns each node its network as soon as it exists: a /24 of kind's default, 10.244.0.0/16.
+/// Assigns each node its network as soon as the node exists: a /24 subnet of kind's default, 10.244.0.0/16.
 pub(super) async fn assign(work: Arc<Work>, tenant: Arc<Tenant>) {
     let cell = &work.plan.cell;
     let fast_setup = work.shared.options.fast_setup;

@@ -14,19 +14,19 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::probe;
 use crate::matrix::{Cell, CellId, KubernetesVersion};
 
-/// The inotify instances that a node's programs use.
+/// How many inotify instances a node's programs use.
 pub(super) const INOTIFY_PER_NODE: u64 = 12;
 
 /// What to do if the inotify limits are too low.
 pub(super) const INOTIFY_REMEDY: &str = "raise the inotify limits: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`";
 
 const GIBIBYTE: u64 = 1 << 30;
-/// The memory of a control-plane node and of a worker, including agent and mock.
+/// The memory of a control-plane node and of a worker in bytes, including the agent and the mock.
 const MEMORY: (u64, u64) = (GIBIBYTE, GIBIBYTE / 2);
-/// The disk space of a node.
+/// The disk space of a node, in bytes.
 const DISK_PER_NODE: u64 = GIBIBYTE;
 
-/// The number of bridge networks in an engine's default address pools.
+/// How many bridge networks an engine's default address pools can provide.
 const NETWORKS: usize = 31;
 
 /// Checks all requirements.
@@ -146,7 +146,7 @@ fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
     capacity("available memory", need, has, "MiB", remedy).map(Some)
 }
 
-/// The free disk space of the engine's folder, if it is on this machine.
+/// Checks the free disk space of the engine's folder; `None` if the folder isn't on this machine.
 async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> {
     let folder = docker.info().await?.docker_root_dir.unwrap_or_default();
     let Ok(free) = probe::free_disk(Path::new(&folder)) else {
@@ -157,7 +157,7 @@ async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> 
     capacity(&subject, need >> 20, free >> 20, "MiB", disk_space::REMEDY).map(Some)
 }
 
-/// Checks that an address pool is free for the network that all clusters share, unless the network exists.
+/// Checks that the network that all clusters share exists, or that an address pool is free for it.
 async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
     let exists = network::find(docker).await?.is_some();
     let networks = docker.list_networks(None::<ListNetworksOptions>).await?;

@@ -1,6 +1,6 @@
 //! Finds and deletes resources that dead runs left in the container engine, using only their ledgers.
 //!
-//! Deletes only resources that a ledger claims and no live run does, and resources with our label.
+//! Deletes only resources that a dead run's ledger claims and no live run claims, and images with our label.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::machine::{LedgerContents, LiveClaims, Payload, StateFolder, folders};
 
 /// How long the engine may take to respond.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long after a run's last sign of life the engine may still be working for its clients.
+/// How long after a run's last sign of life the engine may still be working on the run's requests.
 const RECENT: Duration = Duration::from_secs(30);
 /// How long the engine may still be creating a container for a dead client.
 const QUIET_PERIOD: Duration = Duration::from_secs(3);
@@ -59,7 +59,8 @@ impl Reclaim for KindReclaimer {
 }
 
 impl KindReclaimer {
-    /// A reclaimer that connects to the engine when it first needs it, and stops at `deadline`.
+    /// A reclaimer that connects to the engine when it first needs the engine. It gives up connecting when `deadline`
+    /// passes.
     pub fn new(deadline: Deadline) -> Self {
         let docker = OnceCell::new();
         Self { docker, deadline }
@@ -155,7 +156,7 @@ pub(super) async fn cluster(
     absent(docker, claim, &read()?).await
 }
 
-/// The result if nothing is left of the cluster: something else may have its name.
+/// The result if nothing is left of the run's cluster. Another cluster may have the same name.
 async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
     let found = nodes::containers(docker, Some(&claim.name)).await?;
     let reason = "that run did not create it; delete it with `kind delete cluster`";
@@ -167,7 +168,8 @@ async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed
 }
 
 /// Deletes the containers of `claim` and their volumes. If `is_settling`, the engine may still be working for a dead
-/// client, so this is repeated until no more appear. Returns whether there were any.
+/// client, so this repeats the deletion until no more containers appear. Returns whether there were any containers, and
+/// evidence that they are gone.
 async fn delete_until_quiet(
     docker: &Docker,
     claim: &Claim,

@@ -12,7 +12,7 @@ use super::fingerprint::Fingerprint;
 use super::work::Work;
 use crate::matrix::{Cell, CellId};
 
-/// The key of the cells that can share a cluster: they agree in everything that a cluster is created from, including
+/// The key of the cells that can share a cluster. Everything that their cluster is created from is the same, including
 /// the agent's image.
 pub(super) fn group(cell: &Cell) -> String {
     let program = cell.variant.program.as_ref();
@@ -20,7 +20,7 @@ pub(super) fn group(cell: &Cell) -> String {
     format!("{}/{}", topology(cell), agent.unwrap_or("any"))
 }
 
-/// A cluster that was proven clean.
+/// A clean cluster that waits for its next cell.
 pub(super) struct Parked {
     pub(super) work: Arc<Work>,
     pub(super) fingerprint: Fingerprint,
@@ -45,7 +45,7 @@ fn topology(cell: &Cell) -> String {
     format!("{}/{}/{image}/{kind}", cell.kubernetes, cell.nodes)
 }
 
-/// The result of sharing.
+/// How many clusters were created and reused, and how much time that saved.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) created: usize,
@@ -56,19 +56,19 @@ pub(super) struct Tally {
     pub(super) wiping: Duration,
     /// How many clusters were clones of templates.
     pub(super) cloned: usize,
-    /// How much sooner they were up than the clusters that the templates were made from.
+    /// How much sooner clones were up than the clusters that the templates were made from, in total.
     pub(super) saved_by_clones: Duration,
     /// Why prepared or shared clusters were not used.
     pub(super) rejections: Vec<String>,
 }
 
 impl Pool {
-    /// The counts so far, to which callers add.
+    /// The tally so far, which callers update.
     pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock()
     }
 
-    /// Announces the cells of the run.
+    /// Announces cells that will run.
     pub(super) fn expect(&self, cells: &[Cell]) {
         let keys = |cell: &Cell| (cell.id.clone(), (group(cell), topology(cell)));
         self.to_come.lock().extend(cells.iter().map(keys));
@@ -86,7 +86,7 @@ impl Pool {
         self.to_come.lock().values().any(|(group, _)| *group == own)
     }
 
-    /// How many further cells have clusters that are created like that of `cell`.
+    /// How many cells that haven't started yet can use the same template as `cell`.
     pub(super) fn to_come(&self, cell: &Cell) -> usize {
         let own = topology(cell);
         let to_come = self.to_come.lock();
@@ -98,7 +98,7 @@ impl Pool {
         self.parked.lock().insert(group(cell), parked);
     }
 
-    /// Takes all clusters that still wait.
+    /// Takes all clusters that still wait for a cell.
     pub(super) fn drain(&self) -> Vec<Parked> {
         let parked = std::mem::take(&mut *self.parked.lock());
         parked.into_values().collect()

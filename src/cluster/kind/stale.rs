@@ -1,5 +1,5 @@
-//! Deletes clusters that earlier runs of the same cell left, if the ledger of a dead run claims them. A cluster in no
-//! ledger stays, whatever its name is.
+//! Deletes clusters that earlier runs of the same cell left behind, if the ledger of a dead run claims them. A cluster
+//! that isn't in any ledger stays, whatever its name.
 
 use bollard::Docker;
 

@@ -16,7 +16,7 @@ pub(super) async fn with_label(docker: &Docker, label: &str) -> Result<Vec<Image
     Ok(docker.list_images(Some(options)).await?)
 }
 
-/// The names of an image, by which it can be deleted even if a container uses it; its id if it has none.
+/// The names of an image, or its id if it has no name. An image can be deleted by name even if a container uses it.
 pub(super) fn names(mut image: ImageSummary) -> Vec<String> {
     // An engine may list an image without a name as `<none>:<none>`.
     image.repo_tags.retain(|name| !name.contains("<none>"));

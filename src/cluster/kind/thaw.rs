@@ -1,8 +1,8 @@
-//! Thaws frozen processes in a node, which would keep its container from ending.
+//! Thaws frozen processes in a node. Frozen processes keep the node's container from ending.
 //!
-//! On cgroup v1, runc briefly freezes a pod's cgroup whenever it changes it. If a node is killed at that moment, a
-//! process remains that can't be killed, and the engine stops waiting for the container's end. On cgroup v2, frozen
-//! processes can be killed.
+//! On cgroup v1, runc briefly freezes a pod's cgroup whenever it changes the cgroup. If a node is killed at that
+//! moment, a frozen process remains, which can't be killed, and the engine stops waiting for the container to end. On
+//! cgroup v2, frozen processes can be killed.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ const THAWED: &str = "THAWED";
 
 /// Thaws all frozen cgroups of the container `id`. Does nothing if the hierarchy doesn't exist or isn't writable.
 pub(super) fn thaw(id: &str) {
-    // One for each cgroup driver of an engine.
+    // The folder depends on the engine's cgroup driver.
     let folders = [
         format!("docker/{id}"),
         format!("system.slice/docker-{id}.scope"),

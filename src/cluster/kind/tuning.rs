@@ -1,6 +1,6 @@
-//! The kubeadm settings that make a throw-away cluster usable sooner. Pure.
+//! The kubeadm settings that make a throw-away cluster usable sooner. All functions are pure.
 //!
-//! Each one avoids a wait during startup. None changes the behavior of a cluster that is up.
+//! Each setting avoids a wait during startup. None of them changes the behavior of a cluster that is up.
 
 use serde_json::{Map, Value, json};
 
@@ -9,8 +9,8 @@ use crate::matrix::{Cell, KubernetesVersion};
 /// The folder of kubeadm's patches on the control-plane node.
 pub(super) const PATCHES: &str = "/kind/e2e-matrix-patches";
 
-/// The name by which kubeadm finds the patch of its DNS deployment, and the patch: one replica, with a readiness probe
-/// every second.
+/// The file name by which kubeadm finds the patch of its DNS deployment, and the content of that file: one replica,
+/// with a readiness probe every second.
 pub(super) const DNS_PATCH: (&str, &str) = (
     "corednsdeployment+strategic.yaml",
     "spec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n      - name: coredns\n        readinessProbe:\n          httpGet: {path: /ready, port: 8181, scheme: HTTP}\n          initialDelaySeconds: 0\n          periodSeconds: 1\n",
@@ -60,7 +60,7 @@ pub(super) fn assigns_pod_networks(cell: &Cell) -> bool {
     cell.kubernetes <= LATE_NODE_IPAM && !cell.variant.kind.contains_key("networking")
 }
 
-/// The kubeconfig that works without role bindings, as soon as the API server responds.
+/// The administrator's kubeconfig that needs no role bindings, so that it works as soon as the API server responds.
 pub(super) fn admin_kubeconfig(version: KubernetesVersion) -> &'static str {
     if version >= SUPER_ADMIN_SINCE {
         "/etc/kubernetes/super-admin.conf"
@@ -69,8 +69,8 @@ pub(super) fn admin_kubeconfig(version: KubernetesVersion) -> &'static str {
     }
 }
 
-/// Patches of kubeadm's configuration, to be merged in this order. kind applies each one only to objects with its
-/// `apiVersion`.
+/// Patches of kubeadm's configuration, to be merged in this order. kind applies each patch only to objects with the
+/// patch's `apiVersion`.
 pub(super) fn kubeadm_patches(cell: &Cell) -> Vec<Value> {
     let mut patches = Vec::new();
     for spelling in [Spelling::Map, Spelling::List] {
@@ -90,7 +90,8 @@ pub(super) fn kubeadm_patches(cell: &Cell) -> Vec<Value> {
     patches
 }
 
-/// How kubeadm's configuration spells extra arguments: kind writes a map before Kubernetes 1.36, and a list since.
+/// How kubeadm's configuration spells extra arguments: kind writes a map before Kubernetes 1.36, and a list from 1.36
+/// on.
 #[derive(Clone, Copy)]
 enum Spelling {
     Map,
@@ -105,7 +106,7 @@ impl Spelling {
         }
     }
 
-    /// Keys of an elliptic curve instead of RSA keys.
+    /// The setting that selects elliptic-curve keys instead of RSA keys.
     fn elliptic_keys(self) -> (&'static str, Value) {
         match self {
             Self::Map => ("featureGates", json!({"PublicKeysECDSA": true})),
@@ -113,8 +114,8 @@ impl Spelling {
         }
     }
 
-    /// The arguments `own`. A list also repeats `given`, the arguments that kind itself sets, because a merge patch
-    /// replaces a list as a whole.
+    /// The arguments `own` in this spelling. A list also repeats `given`, the arguments that kind itself sets, because
+    /// a merge patch replaces a list as a whole.
     fn arguments(self, own: &[(&str, String)], given: &[(&str, String)]) -> Value {
         match self {
             Self::Map => own
@@ -146,7 +147,8 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
             "*,bootstrap-signer-controller,token-cleaner-controller,-node-ipam-controller";
         manager.push(own("controllers", controllers));
     }
-    // Its own account has no permissions until the role bindings exist, and it retries only after several seconds.
+    // The scheduler's own account has no permissions until the role bindings exist, and the scheduler retries only
+    // after several seconds.
     let admin = admin_kubeconfig(cell.kubernetes);
     let mut scheduler = alone.to_vec();
     scheduler.push(own("kubeconfig", admin));
@@ -162,7 +164,7 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
     given_manager.extend(bind_address(variant, "::"));
     let mut given_scheduler = feature_gates(variant);
     given_scheduler.extend(bind_address(variant, "::1"));
-    // The only member is elected within ten to twenty heartbeats, and doesn't send any.
+    // etcd's only member is elected within ten to twenty heartbeat intervals, and sends no heartbeats.
     let etcd = [
         own("unsafe-no-fsync", "true"),
         own("heartbeat-interval", "10"),
@@ -182,7 +184,8 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
     })
 }
 
-/// The phases that kind itself skips, and those that only joining nodes need if there are none.
+/// The kubeadm phases to skip: the phases that kind itself skips, `kubelet-finalize`, and in a cluster with one node,
+/// the phases that only joining nodes need.
 fn skipped_phases(cell: &Cell) -> Vec<&'static str> {
     let mut phases = vec!["preflight", "kubelet-finalize"];
     if cell.nodes.get() == 1 {

@@ -15,7 +15,7 @@ use super::ready::state;
 use super::watch::Snapshot;
 use crate::cluster::{CellPlan, Diagnostic};
 
-/// Collects the state of pods, DaemonSet and nodes. The texts must be masked before they are stored.
+/// Collects the state of pods, DaemonSet and nodes. The caller must mask the texts before it stores them.
 pub(crate) fn collect(kube: &Kube) -> Vec<Diagnostic> {
     let snapshot = kube.view.snapshot();
     vec![
@@ -25,7 +25,7 @@ pub(crate) fn collect(kube: &Kube) -> Vec<Diagnostic> {
     ]
 }
 
-/// A diagnostics file; if `quoted`, reports show an excerpt.
+/// A diagnostics file. If it is `quoted`, reports show an excerpt.
 pub(crate) fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
     Diagnostic {
         file: name.to_owned(),
@@ -34,7 +34,7 @@ pub(crate) fn file(name: &str, text: String, quoted: bool) -> Diagnostic {
     }
 }
 
-/// Masks the cell's token and the tokens that nodes join with.
+/// Masks the run's secrets and the tokens with which nodes join a cluster.
 pub(crate) fn mask(plan: &CellPlan, text: &str) -> String {
     let text = plan.mask.apply(text);
     let is_separator = |c: char| c.is_whitespace() || "\"'=,".contains(c);
@@ -61,7 +61,7 @@ fn is_join_token(word: &str) -> bool {
     })
 }
 
-/// `kubectl get pods -o wide`, as a table.
+/// A table of the pods, like that of `kubectl get pods -o wide`.
 fn pods(snapshot: &Snapshot) -> String {
     let mut rows = vec![["NAME", "READY", "STATUS", "RESTARTS", "IP", "NODE"].map(str::to_owned)];
     let mut pods: Vec<_> = snapshot.pods.iter().chain(&snapshot.system_pods).collect();
@@ -100,7 +100,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// The agent's DaemonSet: counts, conditions, and the events of it and its pods.
+/// The counts and conditions of the agent's DaemonSet, and the events in the cell's namespace.
 fn daemon_set(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     if let Some(set) = snapshot.daemon_set() {

@@ -1,4 +1,4 @@
-//! The logs of agents and mock, read through the API server and masked.
+//! The logs of the agents and the mock, read through the API server, with secrets masked.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ async fn collect(stream: impl AsyncBufRead) -> Result<ProcessOutput, String> {
     }
 }
 
-/// Whether the kubelet responded with a message because the log of the previous process is gone.
+/// Whether the kubelet returned an error message instead of a log, because the log of the previous process is gone.
 fn is_gone(written: &ProcessOutput) -> bool {
     written.starts_with("unable to retrieve container logs")
 }

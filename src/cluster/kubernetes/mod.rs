@@ -1,7 +1,7 @@
-//! A cell's part of a Kubernetes cluster, regardless of how the cluster was created: applying, watching, waiting,
-//! restarting, forwarding, diagnosing.
+//! A cell's part of a Kubernetes cluster, regardless of how the cluster was created: applies, watches and deletes
+//! objects, waits for conditions, restarts agents, forwards the mock's port, and collects logs and diagnostics.
 //!
-//! This room knows a client, a namespace and the rendered objects. It doesn't know kind or Docker, or how clusters are
+//! This module knows a client, a namespace and the rendered objects. It doesn't know kind, Docker, or how clusters are
 //! created and deleted.
 
 mod access;

@@ -1,4 +1,5 @@
-//! Why a DaemonSet places no pod on a node. Its controller reports this neither in a condition nor in an event. Pure.
+//! Pure functions that find out why a DaemonSet places no pod on a node. The DaemonSet's controller reports the reason
+//! neither in a condition nor in an event.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub(crate) const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// How long the labels and taints of a new cluster may be incomplete.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The problem that `set` will never place a pod on some ready nodes among those `without` one, with the reasons.
+/// The problem that `set` will never place a pod on some nodes, with the reasons. Examines only the ready nodes in
+/// `without`, which contains the nodes that have no pod yet.
 pub(super) fn of<'n>(
     snapshot: &Snapshot,
     set: &DaemonSet,
@@ -44,7 +46,8 @@ pub(super) fn of<'n>(
     Some(Suspicion::new("placement", PATIENCE, failure))
 }
 
-/// Why a pod with `spec` doesn't match `node`. Called only if the DaemonSet's controller has placed none there.
+/// Why a pod with `spec` doesn't match `node`. Call this only if the DaemonSet's controller has placed no pod on
+/// `node`.
 fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
     let name = node.name_any();
     let taints = node
@@ -74,7 +77,8 @@ fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
     Some(format!("{name} does not match the node affinity {terms}"))
 }
 
-/// Whether the taint repels a DaemonSet's pod with `tolerations`. Such pods always tolerate the taints of Kubernetes.
+/// Whether the taint repels a DaemonSet's pod with `tolerations`. A DaemonSet's pods always tolerate Kubernetes' own
+/// taints.
 pub(crate) fn repels(taint: &Taint, tolerations: &[Toleration]) -> bool {
     let is_hard = matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
     let is_built_in = taint.key.starts_with("node.kubernetes.io/");

@@ -1,4 +1,5 @@
-//! The owners of pods, according to the selectors of the cell's workloads. Users choose the labels in their manifests.
+//! The owners of pods. The selectors of the cell's workloads determine the owner, because users choose the labels in
+//! their manifests.
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;

@@ -1,4 +1,4 @@
-//! Which liveness probes have succeeded, according to the kubelets' metrics.
+//! Waits for liveness probes to succeed, according to the kubelets' metrics.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Waits until the liveness probe of each of `agents` has succeeded once. Never returns if a kubelet's metrics can't be
 /// read, for example without permission for `nodes/proxy`.
 ///
-/// Failures don't count, because the event that reports a failure may be stored later than it is counted.
+/// A failure doesn't end the wait: its event, which the caller reads afterwards, may be stored later than the metric.
 pub(super) async fn all_succeeded(client: &Client, agents: &[Unprobed]) {
     join_all(agents.iter().map(|agent| succeeded(client, agent))).await;
 }

@@ -240,8 +240,8 @@ pub(super) fn unmet_nodes(evidence: &[Evidence]) -> Vec<&str> {
     unmet.filter_map(|row| row.node.as_deref()).collect()
 }
 
-/// The warning that explains best why a pod isn't ready: the newest one about its readiness probe, or else the newest
-/// one. A slow node can also fail a liveness probe now and then, which does not affect whether the pod is ready.
+/// The warning that best explains why a pod isn't ready: the newest warning about its readiness probe, or else the
+/// newest warning. On a slow node, a liveness probe may also fail now and then, but that doesn't make the pod unready.
 fn warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     let uid = pod.uid();
     let warnings = snapshot.events.iter().filter(|event| {

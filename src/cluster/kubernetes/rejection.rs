@@ -1,6 +1,6 @@
-//! Whether an error response of the API server is due to the object or to the server. Pure.
+//! A pure function that decides whether an error response of the API server is due to the object or to the server.
 
-/// Messages about an object that the API server can never accept. Their status may be 500.
+/// Messages about an object that the API server can never accept. The HTTP status of such a response may be 500.
 const OBJECT_MESSAGES: [&str; 12] = [
     "cannot unmarshal",
     "conflicting names",
@@ -16,7 +16,7 @@ const OBJECT_MESSAGES: [&str; 12] = [
     "unknown field",
 ];
 
-/// Messages about a failure of the API server or of one of its dependencies. They may also quote the object.
+/// Messages about a failure of the API server or of one of its dependencies. Such a message may also quote the object.
 const SERVER_MESSAGES: [&str; 7] = [
     "conversion webhook",
     "connection refused",

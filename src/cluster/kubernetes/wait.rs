@@ -1,4 +1,5 @@
-//! Waiting for a cluster: a condition is a pure function of its state, evaluated after every change until a deadline.
+//! Waits for conditions on a cluster. A condition is a pure function of the cluster's state. It is evaluated after each
+//! change, until a deadline.
 //!
 //! A problem that may be temporary is only a suspicion. It becomes a failure if it lasts.
 
@@ -42,12 +43,13 @@ impl Suspicion {
 pub(crate) enum Progress {
     /// The condition holds.
     Done(Vec<Evidence>),
-    /// The condition doesn't hold yet; with the failure if the deadline passes now, and the suspected problems.
+    /// The condition doesn't hold yet. Contains the failure to return if the deadline passes now, and the suspected
+    /// problems.
     Pending(Failure, Vec<Suspicion>),
 }
 
 impl Progress {
-    /// Done if all evidence holds. Otherwise pending; `failure` is used if the deadline passes.
+    /// Done if all evidence holds. Otherwise pending, with `failure` to return if the deadline passes.
     pub(crate) fn of(
         evidence: Vec<Evidence>,
         failure: Failure,
@@ -84,7 +86,7 @@ pub(crate) async fn until(
         let next = suspects.update(suspicions, Instant::now())?;
         tokio::select! {
             changed = changes.changed() => {
-                // The sender lives as long as the view, which is borrowed here.
+                // This can't happen: `view` owns the sender.
                 if changed.is_err() { return Err(pending); }
             }
             Some(()) = OptionFuture::from(next.map(sleep_until)) => {}

@@ -27,7 +27,7 @@ pub(crate) struct View {
     deployments: Store<Deployment>,
     events: Store<Event>,
     workloads: Workloads,
-    /// The current errors. A task that waits for a change of any object subscribes to them.
+    /// The current errors. A task that waits for a change to any object also subscribes to this channel.
     errors: watch::Sender<WatchErrors>,
 }
 
@@ -72,7 +72,7 @@ impl WatchErrors {
     /// Updates the errors after the watch on `what` has received `change`. Returns whether anything may have changed.
     fn update<K>(&mut self, what: &str, change: &watcher::Result<watcher::Event<K>>) -> bool {
         match change {
-            // This only announces a list request, which may fail again.
+            // This event only announces a list request, which may fail again.
             Ok(watcher::Event::Init) => return false,
             Ok(_) => {
                 self.failed_watches.remove(what);
@@ -83,8 +83,9 @@ impl WatchErrors {
         true
     }
 
-    /// Records that the watch on `what` failed. A rejection or a failed list lasts until this watch receives something.
-    /// Any other error lasts until any watch receives something, because a broken stream may resume silently.
+    /// Records that the watch on `what` failed. A rejection or a failed list is recorded until this watch receives
+    /// something. Any other error is recorded until any watch receives something, because a broken stream may resume
+    /// silently.
     fn record(&mut self, what: &str, error: &watcher::Error) {
         use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
         if matches!(
@@ -93,7 +94,8 @@ impl WatchErrors {
                 kube::Error::ReadEvents(_) | kube::Error::Service(_) | kube::Error::HyperError(_)
             )
         ) {
-            // The stream ended or was idle for too long. It is opened again, and only a failure to do so is a problem.
+            // The stream ended or was idle for too long. The watcher opens it again, and only a failure to do so is a
+            // problem.
             return;
         }
         let status = match error {

@@ -1,5 +1,5 @@
-//! The loopback addresses of a cell. Pods share the host's network, so each node and the mock's Service have separate
-//! addresses.
+//! The loopback addresses of a cell. Pods share the host's network, so each node has its own address, and so does the
+//! mock's Service.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,12 +11,12 @@ use crate::event::{Failure, Symptom};
 use crate::machine::{Loopback, LoopbackError};
 use crate::manifest::Rendered;
 
-/// The Service's port that the runner uses.
+/// The Service's port for the test interface, which the runner uses.
 const TEST_PORT: u16 = 8080;
 /// The index of the mock's address in the block; the nodes' addresses follow.
 const MOCK: u16 = 0;
 
-/// The addresses of one cell, reserved until this is dropped.
+/// The addresses of one cell, reserved until this value is dropped.
 pub(super) struct Addresses {
     block: Loopback,
     service: String,
@@ -78,7 +78,7 @@ impl Addresses {
         self.block.address(MOCK + offset.unwrap_or_default()).into()
     }
 
-    /// `/etc/hosts` of a pod on `node`: its own name and the Service's names.
+    /// The content of `/etc/hosts` in a pod on `node`: the node's name and the Service's names.
     pub(super) fn hosts(&self, node: &NodeName, namespace: &str) -> String {
         let (own, mock, service) = (self.of(node), self.mock(), &self.service);
         format!(

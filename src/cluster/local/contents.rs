@@ -14,7 +14,7 @@ use crate::manifest::{Object, Rendered};
 pub(super) const SECRET: &str = "Secret";
 pub(super) const CONFIG_MAP: &str = "ConfigMap";
 
-/// An object's data by key. Values may be tokens.
+/// An object's data by key. Values may be secrets.
 pub(super) type Data = BTreeMap<String, Vec<u8>>;
 
 /// The data of the Secret or ConfigMap `name`. Fails if it doesn't exist and isn't optional.
@@ -27,7 +27,8 @@ pub(super) fn data(
     required(rendered.object(kind, name).map(decoded), optional, name)
 }
 
-/// The value of a key of the Secret or ConfigMap `name`. Fails if either doesn't exist and isn't optional.
+/// The value of a key of the Secret or ConfigMap `name`. Fails if the object or the key doesn't exist and isn't
+/// optional.
 pub(super) fn value(
     rendered: &Rendered,
     kind: &str,

@@ -1,7 +1,7 @@
-//! The work of a cluster's controllers and kubelets for one cell: accepting objects, running their pods, replacing
-//! deleted ones.
+//! Does the work of a cluster's controllers and kubelets for one cell: accepts objects, runs their pods, and replaces
+//! deleted pods.
 //!
-//! It doesn't depend on the phases' futures, which may be dropped at any point: each pod runs in a task.
+//! Each pod runs in a task, because the phases' futures may be dropped at any point.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -62,8 +62,8 @@ impl Controller {
         }
     }
 
-    /// Accepts the objects, if each pod has a node and a valid specification. Then starts the mock, and an agent on
-    /// each node as soon as the mock is ready.
+    /// Accepts the objects if each pod can be scheduled and has a valid specification. Then starts the mock, and when
+    /// the mock is ready, an agent on each node.
     pub(super) fn apply(self: &Arc<Self>) -> Result<(), Failure> {
         self.check_scheduling()?;
         let addresses = Addresses::take(&self.plan.rendered, &self.nodes)?;
@@ -86,8 +86,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Deletes an agent's pod, and starts a new one when the old pod's process has ended. A spawned task does both,
-    /// even if no caller waits for the new pod.
+    /// Deletes an agent's pod, and starts a new one when the old pod's process has ended. Both happen in a task, even
+    /// if no caller waits for the new pod.
     pub(super) fn replace(self: &Arc<Self>, agent: PodStatus) {
         let controller = Arc::clone(self);
         self.spawn(async move {
@@ -101,8 +101,8 @@ impl Controller {
         });
     }
 
-    /// Waits, as the step `name`, until `condition` is met or can't be met. If `deadline` passes before that, fails
-    /// with `late`.
+    /// Waits, as the step `name`, until `condition` is met or can no longer be met. If `deadline` passes first, fails
+    /// with the failure that `late` returns.
     pub(super) async fn wait_for(
         &self,
         name: &str,
@@ -126,7 +126,8 @@ impl Controller {
         Ok(Log::new(status.log_source(), processes))
     }
 
-    /// Terminates all pods, and returns when their processes have ended. Nothing can be started afterwards.
+    /// Terminates all pods, and waits until their processes have ended or `deadline` passes. No pod can start
+    /// afterwards.
     pub(super) async fn shut_down(&self, deadline: &Deadline) {
         // Agents still report to the mock while they terminate.
         for (role, workers) in [(Role::Agent, &self.agents), (Role::Mock, &self.mock)] {
@@ -156,13 +157,13 @@ impl Controller {
         };
         match PodConfig::new(self, addresses, Role::Agent, node) {
             Ok(agent) => self.start(agent),
-            // The dry run in `apply` succeeded with the same template. If this fails anyway, the suite notices the
-            // missing agent.
+            // The dry run in `apply` succeeded with the same template. If this call fails anyway, the suite notices
+            // that the agent is missing.
             Err(failure) => tracing::error!(%node, %failure, "failed to configure an agent's pod"),
         }
     }
 
-    /// Starts a pod. It runs until it is deleted, even if nothing waits for it.
+    /// Starts a pod. The pod runs until it is deleted, even if nothing waits for it.
     fn start(self: &Arc<Self>, pod: PodConfig) {
         let workers = match pod.role {
             Role::Agent => &self.agents,
@@ -179,14 +180,14 @@ impl Controller {
         workers.tasks.spawn(running.in_current_span());
     }
 
-    /// Runs `work` as one of the agents' tasks, until all of them are stopped.
+    /// Runs `work` as one of the agents' tasks. Shutting down the agents also stops it.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.agents.stop.clone();
         let work = stop.run_until_cancelled_owned(work);
         self.agents.tasks.spawn(work.in_current_span());
     }
 
-    /// Removes the pod's own folder, so that the next pod's empty volumes are empty.
+    /// Removes the pod's own folder.
     async fn remove_folder(&self, pod: &PodConfig) {
         let folder = self.layout.pod(&pod.node, &pod.name);
         match tokio::fs::remove_dir_all(folder).await {

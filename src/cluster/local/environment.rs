@@ -1,5 +1,5 @@
-//! A container's environment, resolved like the kubelet does: sources in order, references looked up, `$(NAME)`
-//! expanded.
+//! Resolves a container's environment like the kubelet does: applies the sources in order, looks up references, and
+//! expands `$(NAME)`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ use crate::manifest::Rendered;
 pub(super) struct PodFields(BTreeMap<String, String>);
 
 impl PodFields {
-    /// The labels and annotations in `metadata`, and the `others`.
+    /// The fields for the labels and annotations in `metadata`, and the fields `others`.
     pub(super) fn new(metadata: Option<&ObjectMeta>, others: &[(&str, &str)]) -> Self {
         let metadata = metadata.cloned().unwrap_or_default();
         let keyed = |table, values: Option<BTreeMap<String, String>>| {
@@ -32,7 +32,7 @@ impl PodFields {
         Self(others.chain(labels).chain(annotations).collect())
     }
 
-    /// The value of a field. A label or annotation that doesn't exist is empty.
+    /// The value of a field. If a label or annotation doesn't exist, its value is empty.
     pub(super) fn value(&self, field: &ObjectFieldSelector) -> Result<String, Failure> {
         let path = field.field_path.as_str();
         let is_keyed = path.ends_with("']")
@@ -49,7 +49,7 @@ impl PodFields {
     }
 }
 
-/// Variables by name. Values may be tokens.
+/// Variables by name. Values may be secrets.
 pub(super) type Environment = BTreeMap<String, String>;
 
 /// Resolves the environment of `container`.

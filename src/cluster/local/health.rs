@@ -1,5 +1,5 @@
-//! Whether the pods are healthy: pods that failed permanently, agents that ended without the suite's doing, and
-//! liveness probes that fail. Pure.
+//! Pure functions that find unhealthy pods: pods that have failed permanently, agents that ended although the suite
+//! didn't end them, and agents whose liveness probes fail.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,8 @@ pub(super) struct RestartBaseline {
 }
 
 impl RestartBaseline {
-    /// The baseline when the agents in `pods` are ready; `allowed` more ends per agent don't fail the cell.
+    /// The baseline at the moment when the agents in `pods` are ready. `allowed` further exits per agent don't fail the
+    /// cell.
     pub(super) fn new(pods: &Pods, allowed: u32) -> Self {
         Self {
             restarts: agents(pods)
@@ -64,7 +65,7 @@ impl RestartBaseline {
         }
     }
 
-    /// The ends before readiness, one sentence per agent.
+    /// The exits before readiness, in one sentence per agent.
     pub(super) fn early_ends(&self) -> Vec<String> {
         self.early_ends.clone()
     }
@@ -121,7 +122,7 @@ pub(super) fn unprobed(pods: &Pods) -> Vec<String> {
         .collect()
 }
 
-/// How often in a row each failing liveness probe has failed, by the pod's UID.
+/// The number of consecutive failures of each failing liveness probe, by the pod's UID.
 pub(super) type LivenessFailures = BTreeMap<String, u32>;
 
 /// The agents whose liveness probe currently fails.

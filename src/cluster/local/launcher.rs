@@ -1,4 +1,4 @@
-//! Starts pods, each isolated from the host in its own sandbox if this machine permits namespaces.
+//! Starts pods. If this machine permits namespaces, each pod is isolated from the host in its own sandbox.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,15 +18,15 @@ use crate::machine::probe;
 use crate::machine::process::Group;
 use crate::machine::sandbox::Sandbox;
 
-/// The time limit for starting a sandbox as a test.
+/// The time limit for starting a test sandbox.
 const TEST_LIMIT: Duration = Duration::from_secs(20);
-/// The environment variable with the folder below which the reference agent uses all paths.
+/// The environment variable with the folder that the reference agent uses as the root of all its paths.
 const ROOT: &str = "PLEXD_ROOT";
 
 /// How pods are started on this machine.
 pub(super) struct Launcher {
     runner: PathBuf,
-    /// Limits how many processes of all cells start at once, because a starting process keeps a processor busy.
+    /// Limits how many processes of all cells start at once, because each starting process keeps a processor busy.
     pub(super) starts: Semaphore,
     /// Why pods can't be isolated.
     refusal: Option<String>,
@@ -56,7 +56,8 @@ impl Launcher {
         ))
     }
 
-    /// The command that starts a pod's process, with its output in `log`, and with `mark` to find its processes.
+    /// The command that starts a pod's process. Its output goes to `log`, and `mark` in its environment identifies its
+    /// processes.
     pub(super) fn command(&self, pod: &PodConfig, log: File, mark: &str) -> io::Result<Command> {
         let sandbox = &pod.sandbox;
         let mut command = if self.refusal.is_none() {
@@ -96,8 +97,8 @@ fn sandboxed(runner: &Path) -> Command {
     command
 }
 
-/// Sends the description of the sandbox to `child`, if it is the parent process of one. Returns when the program runs,
-/// or why it can't run.
+/// If `child` is the parent process of a sandbox, sends it the description of the sandbox. Returns when the program is
+/// running, or with the reason why it can't run.
 pub(super) async fn enter(child: &mut Child, sandbox: &Sandbox) -> Result<(), String> {
     let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Ok(());

@@ -1,4 +1,5 @@
-//! The containers' logs: private to the user, written by the processes themselves, and read process by process.
+//! The containers' logs. They are private to the user, and processes write to them directly. Reading a log separates
+//! the output of each process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};

@@ -10,14 +10,14 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::{open_files, probe};
 use crate::matrix::Cell;
 
-/// How many open files the runner and the mock need per agent: its log, its pipes, its connections.
+/// How many open files the runner and the mock need per agent: for its log, its pipes and its connections.
 const FILES_PER_NODE: u64 = 12;
-/// How many open files they need in addition to those.
+/// How many open files they need in addition, regardless of the number of agents.
 const FILES: u64 = 256;
 /// The approximate memory of an agent's process, in bytes.
 pub(super) const MEMORY_PER_NODE: u64 = 12 * 1024 * 1024;
 
-/// Checks all requirements. `refusal` is why pods can't be isolated, and how to change that.
+/// Checks all requirements. `refusal` says why pods can't be isolated, and how to change that.
 pub(super) fn examine(
     programs: &Programs,
     refusal: Option<String>,
@@ -44,7 +44,7 @@ pub(super) fn examine(
     })
 }
 
-/// Only the programs of this repository may run without isolation: others could write to the host.
+/// Fails if a program other than the runner's own would run without isolation, because it could write to the host.
 fn isolated(programs: &Programs, refusal: Option<&str>) -> Result<Evidence, Failure> {
     let agent = programs.agent.as_ref().map(|path| ("agent", path));
     let mock = programs.mock.as_ref().map(|path| ("mock", path));
@@ -63,7 +63,7 @@ fn isolated(programs: &Programs, refusal: Option<&str>) -> Result<Evidence, Fail
     Ok(Evidence::new("isolation of pods", "namespaces", seen, true))
 }
 
-/// Checks that both programs of `cell` can be executed. Returns one row each.
+/// Checks that both programs of `cell` can be executed. Returns one row of evidence per program.
 pub(super) fn executables(programs: &Programs, cell: &Cell) -> Result<Vec<Evidence>, Failure> {
     let mut rows = Vec::new();
     for role in [Role::Agent, Role::Mock] {

@@ -1,4 +1,4 @@
-//! Runs probes by the kubelet's rules: delays, periods, thresholds, and no other probe before the startup probe
+//! Runs probes by the kubelet's rules for delays, periods and thresholds. No other probe runs before the startup probe
 //! succeeds.
 
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use super::pod_worker::End;
 use super::status::{Liveness, PodStatus, StatusManager};
 use crate::error::chain;
 
-/// The delay between two checks whether a new process listens.
+/// The shortest delay between two checks of whether a new process listens.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -60,19 +60,19 @@ impl Kind {
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// A plain HTTP request. `headers` are the additional ones, as they are sent.
+    /// A plain HTTP request. `headers` contains the additional headers as they are sent.
     Http {
         address: Option<SocketAddr>,
         path: String,
         headers: String,
     },
-    /// A connection; also for HTTPS, because the kubelet doesn't verify certificates either.
+    /// A TCP connection. Also used for HTTPS probes, which only check whether the container accepts a connection.
     Tcp { address: Option<SocketAddr> },
     /// A probe that needs a container runtime. Always succeeds.
     Unsupported,
 }
 
-/// The number of a container's port, which `port` may specify by name.
+/// The number of the container's port that `port` specifies by number or by name.
 pub(super) fn number(port: &IntOrString, container: &Container) -> Option<i32> {
     match port {
         IntOrString::Int(number) => Some(*number),
@@ -202,11 +202,11 @@ impl Action {
     }
 }
 
-/// Why an attempt of a probe didn't succeed.
+/// Why a probe's attempt didn't succeed.
 enum ProbeError {
     /// The container didn't respond as it should.
     Failed(String),
-    /// The machine has run out of something that every attempt needs, which says nothing about the container.
+    /// The machine has run out of a resource that every attempt needs. This says nothing about the container.
     Exhausted(String),
 }
 
@@ -216,7 +216,7 @@ impl<T: Into<String>> From<T> for ProbeError {
     }
 }
 
-/// Whether the machine has run out of something that every connection needs.
+/// Whether the machine has run out of a resource that every connection needs.
 fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
@@ -225,8 +225,8 @@ fn is_exhaustion(error: &io::Error) -> bool {
 /// The maximum length of a status line.
 const STATUS_LIMIT: u64 = 256;
 
-/// Requests `path` and returns the status; the rest of the response isn't read. Two hundred nodes are probed twice per
-/// second, so this does only what the protocol requires.
+/// Requests `path` and returns the status code. Doesn't read the rest of the response. A cell may have two hundred
+/// nodes, each probed twice per second, so this function does only what the protocol requires.
 async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16> {
     let host = stream.peer_addr()?;
     let request = format!(
@@ -248,7 +248,7 @@ async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16
 pub(super) struct Prober<'a> {
     statuses: &'a StatusManager,
     pod: &'a PodConfig,
-    /// When the process was started, from which initial delays count.
+    /// When the process was started. Initial delays begin here.
     started: Instant,
 }
 
@@ -262,7 +262,8 @@ impl<'a> Prober<'a> {
         }
     }
 
-    /// Waits until the container listens, for one period at most: a process needs a moment, which isn't a failed probe.
+    /// Waits until the container listens, for at most one period. A process needs a moment to start, and that must not
+    /// count as a failed probe.
     pub(super) async fn until_listening(&self) {
         let probes = &self.pod.probes;
         let first = probes.startup.as_ref().or(probes.readiness.as_ref());
@@ -274,7 +275,7 @@ impl<'a> Prober<'a> {
         while let Err(ProbeError::Failed(_)) = probe.action.connect().await
             && Instant::now() < earliest + probe.period
         {
-            // If hundreds of processes start at once, checking must not slow them down.
+            // When hundreds of processes start at once, these checks must not slow them down.
             sleep((earliest.elapsed() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
         }
     }
@@ -354,7 +355,7 @@ impl<'a> Prober<'a> {
         self.statuses.update(&self.pod.name, change);
     }
 
-    /// Ticks every period, starting now or after the initial delay.
+    /// Ticks once per period, starting when the initial delay has passed.
     fn ticks(&self, probe: &Probe) -> Interval {
         let first = Instant::now().max(self.started + probe.initial_delay);
         let mut interval = interval_at(first, probe.period);

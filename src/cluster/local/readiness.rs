@@ -5,10 +5,11 @@ use super::status::{PodStatus, Pods, agents, mock};
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// What the current statuses mean for a condition; `None` if it isn't met yet.
+/// The result of checking a condition: evidence if it is met, a failure if it can no longer be met; `None` if it isn't
+/// met yet.
 pub(super) type Readiness = Option<Result<Vec<Evidence>, Failure>>;
 
-/// Whether the mock is ready, or failed permanently.
+/// Whether the mock is ready, or has failed permanently.
 pub(super) fn mock_available(pods: &Pods) -> Readiness {
     let mock = mock(pods)?;
     if mock.has_failed() {
@@ -26,7 +27,7 @@ pub(super) fn mock_late(pods: &Pods) -> Failure {
     }
 }
 
-/// Whether an agent is ready on each of `nodes`, or a pod failed permanently.
+/// Whether an agent is ready on each of `nodes`, or a pod has failed permanently.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
     if let Some(failure) = failed(pods) {
         return Some(Err(failure));
@@ -41,7 +42,7 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
     Some(Ok(rows.into()))
 }
 
-/// Whether each agent in `before` was replaced by a ready one.
+/// Whether each agent in `before` was replaced by a new agent that is ready.
 pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
     let rows = before.iter().map(|before| {
         let mut agents = agents(pods);
@@ -53,7 +54,7 @@ pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
     rows.collect::<Option<_>>().map(Ok)
 }
 
-/// Evidence that a new agent runs on the node.
+/// Evidence that the agent `now` is a new one.
 fn replacement(before: &PodStatus, now: &PodStatus) -> Evidence {
     let short = |status: &PodStatus| -> String { status.pod.uid.chars().take(8).collect() };
     let pid = now.pid.unwrap_or_default();

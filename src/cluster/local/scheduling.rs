@@ -1,4 +1,5 @@
-//! Whether a DaemonSet's pods can be scheduled on each node, with the taints and labels that real nodes have.
+//! Whether a DaemonSet's pods can be scheduled on each node, given the taints and labels that nodes of a real cluster
+//! have.
 
 use k8s_openapi::api::core::v1::{PodSpec, Taint};
 

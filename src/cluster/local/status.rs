@@ -1,4 +1,4 @@
-//! The statuses of a cell's pods, and notifications when they change.
+//! The statuses of a cell's pods, with notifications about changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// The name of its container in reports.
+    /// The name of the role's container in reports.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Mock => "mock-api",
@@ -29,15 +29,15 @@ impl Role {
 /// The state of a pod's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It hasn't started yet.
+    /// The process hasn't started yet.
     Pending,
-    /// It is running.
+    /// The process is running.
     Running,
-    /// It ended and will be restarted.
+    /// The process ended and will be restarted.
     BackOff,
-    /// It ended too often and won't be restarted.
+    /// The process ended too often and won't be restarted.
     CrashLoop,
-    /// This machine can't start or probe it, and it won't be restarted.
+    /// This machine can't start or probe the process, and it won't be restarted.
     RunError,
     /// The pod was deleted, and the process has ended.
     Terminated,
@@ -61,9 +61,9 @@ impl State {
 #[derive(Clone)]
 pub(super) struct PodStatus {
     pub(super) pod: Arc<PodConfig>,
-    /// Cancelled to delete the pod.
+    /// Cancelling this token deletes the pod.
     pub(super) deletion: CancellationToken,
-    /// The length of the log when each of its processes started.
+    /// The length of the log at the start of each of the pod's processes.
     pub(super) log_offsets: Vec<u64>,
     pub(super) created: Timestamp,
     pub(super) state: State,
@@ -84,7 +84,7 @@ pub(super) struct PodStatus {
 pub(super) struct Termination {
     pub(super) at: Timestamp,
     pub(super) reason: String,
-    /// Whether it was killed because of a failed probe.
+    /// Whether the process was killed because of a failed probe.
     pub(super) by_probe: bool,
 }
 
@@ -133,17 +133,17 @@ impl PodStatus {
         status
     }
 
-    /// Whether it failed permanently.
+    /// Whether the pod has failed permanently.
     pub(super) fn has_failed(&self) -> bool {
         matches!(self.state, State::CrashLoop | State::RunError)
     }
 
-    /// The source of its log in reports.
+    /// The source of the pod's log, as named in reports.
     pub(super) fn log_source(&self) -> String {
         format!("{} on {}", self.pod.role.name(), self.pod.node)
     }
 
-    /// Whether it has not been deleted.
+    /// Whether the pod still exists: it hasn't been deleted, or its process hasn't ended yet.
     pub(super) fn is_current(&self) -> bool {
         self.state != State::Terminated
     }
@@ -155,7 +155,7 @@ impl PodStatus {
         self.record("Ready", "can receive traffic");
     }
 
-    /// Changes its state to `state`, in which no process runs.
+    /// Changes the state to `state`, in which no process runs.
     pub(super) fn stop(&mut self, state: State) {
         self.state = state;
         self.ready = false;
@@ -225,7 +225,7 @@ impl StatusManager {
             if let Some(value) = condition(&changes.borrow_and_update()) {
                 return value;
             }
-            // Fails only if the sender was dropped, but `self` has it.
+            // This fails only if the sender was dropped, but `self` owns the sender.
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }

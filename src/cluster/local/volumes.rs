@@ -26,7 +26,7 @@ pub(super) struct Folder {
     read_only: bool,
 }
 
-/// The folders of a pod's volumes by name. `host` is the node's root, `pod` is the pod's own folder.
+/// The folders of a pod's volumes by name. `host` is the node's root folder, and `pod` is the pod's own folder.
 pub(super) fn plan(
     spec: &PodSpec,
     fields: &PodFields,
@@ -51,7 +51,7 @@ pub(super) fn plan(
     planned.collect()
 }
 
-/// The mounts of `container`. The source of each is its volume's folder or a path below it.
+/// The mounts of `container`. The source of each mount is the volume's folder or a path below it.
 pub(super) fn mounts(container: &Container, folders: &mut BTreeMap<String, Folder>) -> Vec<Mount> {
     let mounts = container.volume_mounts.iter().flatten();
     let mounts = mounts.filter_map(|mount| {
@@ -87,7 +87,7 @@ pub(super) fn write(folders: &[Folder]) -> io::Result<()> {
     Ok(())
 }
 
-/// The files of a volume. A volume with a single source is like a projected volume with only that one.
+/// The files of a volume. A volume with a single source works like a projected volume with only that source.
 fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<Files, Failure> {
     let keys = |kind, name: &str, optional, items: &Option<Vec<KeyToPath>>| {
         let data = contents::data(rendered, kind, name, optional)?;
@@ -158,7 +158,7 @@ fn selected(data: Data, items: Option<&[KeyToPath]>) -> Files {
     }
 }
 
-/// The path without any parts that could lead out of the folder that it is joined to.
+/// The path without the parts, such as `..`, that could lead out of the folder to which it is appended.
 fn below_root(path: &str) -> PathBuf {
     let parts = Path::new(path).components();
     parts

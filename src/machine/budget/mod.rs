@@ -1,12 +1,14 @@
 //! The machine's budget: how many cells run at once, across all processes of the user.
 //!
-//! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. Cells take turns
-//! to collect slots, so they are admitted in order of arrival, a heavy cell is never passed over indefinitely, and no
-//! two cells that hold half of their slots wait for each other. A few slots are reserved for light cells; if one is
-//! free, a light cell doesn't wait for its turn. Before a cell is admitted, the machine's load and memory are checked,
-//! and a shortage delays the cell. One cell may always run.
+//! The budget is a pool of slots. Each slot is a lock that the kernel releases when its holder ends. Only one cell at a
+//! time collects slots, so cells are admitted in order of arrival, a heavy cell is never passed over indefinitely, and
+//! two cells can't block each other while each holds only some of its slots. A few slots are reserved for light cells;
+//! if one of these is free, a light cell doesn't wait for its turn. Before a cell is admitted, the machine's load and
+//! memory are checked, and a shortage delays the cell. If no other cell is running, a cell is admitted despite a
+//! shortage.
 //!
-//! Starting a cluster takes much more than running it, so a cell returns part of its slots when its agents are ready.
+//! Starting a cluster takes far more resources than running it, so a cell returns some of its slots when its agents are
+//! ready.
 
 mod shortage;
 
@@ -23,21 +25,22 @@ use super::{Lock, LockError, StateFolder, probe};
 pub use shortage::{Need, Shortage, Vitals};
 use shortage::{measure, shortage};
 
-/// Slots per processor. A cell of plain processes waits more than it works and takes one slot.
+/// Slots per processor. A cell of plain processes takes one slot, because it mostly waits.
 const SLOTS_PER_CPU: usize = 8;
-/// The slots of a real cluster's control plane; a worker takes half as many. Two control planes per processor keep it
-/// busy without starving each other.
+/// The slots of a real cluster's control plane; a worker takes half as many. Two control planes per processor keep the
+/// processor busy without starving each other.
 pub const SLOTS_OF_CONTROL_PLANE: usize = 4;
-/// The slots beyond the budget that only cells with one slot use, so that they don't wait for clusters.
+/// Extra slots for cells that need only one slot, so that these cells don't wait for clusters.
 pub const RESERVED: usize = 2;
-/// The memory of a control plane while it starts, in bytes. Measured: 400 MB; rounded up.
+/// The memory that a control plane takes while it starts, in bytes: 400 MB as measured, plus a margin.
 pub const MEMORY_OF_CONTROL_PLANE: u64 = 768 << 20;
 
-/// How long a cell takes to allocate the memory that it was admitted for.
+/// How long a cell may take to allocate the memory that it was admitted for.
 const RAMP: Duration = Duration::from_secs(30);
-/// How often to check for free slots: another process doesn't announce that it releases one.
+/// How often to check for free slots. Other processes don't announce that they release a slot.
 const POLL_SLOTS: Duration = Duration::from_millis(200);
-/// How often to check whether a shortage of the machine is over. This check costs more, and shortages end more slowly.
+/// How often to check whether a shortage of memory, processors or inotify instances is over. This check costs more than
+/// the one for slots, and such a shortage lasts longer.
 const POLL_MACHINE: Duration = Duration::from_secs(1);
 
 /// Measures the machine for a cell with the given need.
@@ -55,9 +58,9 @@ pub struct Budget {
 /// A share of the budget, held until it is dropped.
 #[derive(Debug)]
 pub struct Share {
-    /// By their numbers.
+    /// The locks of the slots, by slot number.
     slots: BTreeMap<usize, Lock>,
-    /// How many slots it keeps when it shrinks.
+    /// How many slots the share keeps when it shrinks.
     when_ready: usize,
     alive: Arc<()>,
     returned: Arc<Notify>,
@@ -139,8 +142,8 @@ impl Budget {
         }
     }
 
-    /// Collects what the cell needs from the slots `numbers`, until the machine can run it in addition to `running`
-    /// cells with other slots.
+    /// Collects the cell's slots from those with the given `numbers`, and waits until the machine can run the cell.
+    /// `running` is the number of cells that are assumed to hold slots outside of `numbers`.
     async fn collect_all(
         &self,
         numbers: Range<usize>,
@@ -163,7 +166,7 @@ impl Budget {
                 return Ok(share);
             };
             on_shortage(&short);
-            // The process that collects may wait for a long time; the end of the run drops this future.
+            // This wait may take long. It has no deadline, because the end of the run drops this future.
             tokio::select! {
                 () = returned => {}
                 () = tokio::time::sleep(pause(&short)) => {}
@@ -171,7 +174,7 @@ impl Budget {
         }
     }
 
-    /// Waits for the turn to collect. A short wait isn't reported.
+    /// Waits for this cell's turn to collect slots. A short wait isn't reported.
     async fn turn(&self, on_shortage: impl Fn(&Shortage)) -> Result<Lock, LockError> {
         let path = self.state.lock("budget-turn");
         let mut turn = std::pin::pin!(Lock::take(&path));
@@ -184,7 +187,7 @@ impl Budget {
         turn.await
     }
 
-    /// Takes free slots until `share` has all that it needs. Returns how many slots other cells hold.
+    /// Takes free slots until `share` has all slots that the cell needs. Returns how many slots other cells hold.
     fn collect(
         &self,
         numbers: Range<usize>,
@@ -214,7 +217,7 @@ impl Budget {
     }
 
     /// The resource that a cell with `collected` slots lacks while other cells hold `taken` slots. The machine is
-    /// measured only if the cell has all its slots and something else runs already.
+    /// measured only if the cell has all its slots and another cell is running.
     async fn short_of(&self, need: &Need, taken: usize, collected: usize) -> Option<Shortage> {
         if collected < self.slots_of(need) {
             return Some(Shortage::Slots {
@@ -241,7 +244,7 @@ impl Budget {
         });
     }
 
-    /// The memory that was reserved for running cells and that they may not have allocated yet.
+    /// The memory, in bytes, that was reserved for running cells and that they may not have allocated yet.
     fn reserved(&self) -> u64 {
         let mut reservations = self.reservations.lock();
         reservations.retain(|reservation| {
@@ -262,8 +265,8 @@ fn pause(short: &Shortage) -> Duration {
     }
 }
 
-/// The slots of a machine: in proportion to its processors, but no more than its memory allows, and at least those of
-/// one control plane.
+/// The number of slots of a machine: proportional to its processors, limited by its memory, and at least enough for one
+/// control plane.
 fn slots(cpus: usize, memory: Option<u64>) -> usize {
     let by_memory = memory.map_or(usize::MAX, |memory| {
         let clusters = usize::try_from(memory / MEMORY_OF_CONTROL_PLANE).unwrap_or(usize::MAX);

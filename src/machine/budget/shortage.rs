@@ -1,4 +1,4 @@
-//! The resources that a machine can be short of. Pure, except for the measurement itself.
+//! The resources that a machine can be short of. All functions are pure, except for the measurement itself.
 
 use std::fmt;
 
@@ -8,10 +8,9 @@ use crate::machine::probe;
 
 /// How much load a taken slot accounts for, in hundredths of a runnable process.
 const LOAD_OF_SLOT: u64 = 100;
-/// The number of other programs' runnable processes per processor above which the machine can be overloaded, in
-/// hundredths.
+/// The machine can be overloaded if other programs have more runnable processes per processor than this, in hundredths.
 const OVERLOAD_PER_CPU: u64 = 300;
-/// The CPU pressure from which a machine with that many runnable processes is overloaded, in percent.
+/// Such a machine is overloaded if its CPU pressure is at least this, in percent.
 const OVERLOAD_PRESSURE: u64 = 50;
 
 /// The resources that a cell needs on the machine.
@@ -23,7 +22,7 @@ pub struct Need {
     pub slots_when_ready: usize,
     /// Memory, in bytes.
     pub memory: u64,
-    /// inotify instances of root.
+    /// inotify instances of the user root.
     pub inotify: u64,
 }
 
@@ -41,7 +40,7 @@ pub struct Vitals {
 /// A resource that the machine lacks for a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// The turn to collect: a cell of another run was first.
+    /// The turn to collect slots: a cell of another run was first.
     Turn,
     /// Slots: other cells hold them.
     Slots {
@@ -147,8 +146,8 @@ pub(super) fn shortage(
     })
 }
 
-/// Whether other programs keep the processors so busy that a cell with this need would starve. The load average and the
-/// current load both have to show it.
+/// Whether other programs keep the processors so busy that a cell with this need would starve. Both the load average
+/// and the current load have to show this.
 fn is_overloaded(need: &Need, taken: usize, load: &Load, cpus: usize) -> bool {
     let ours = taken as u64 * LOAD_OF_SLOT;
     let now = load.runnable * 100;

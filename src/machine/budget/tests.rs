@@ -169,7 +169,7 @@ async fn a_cell_that_waits_for_an_earlier_run_reports_it_and_is_admitted_next() 
     let (sender, mut shortages) = tokio::sync::mpsc::unbounded_channel();
     let on_shortage = |short: &Shortage| sender.send(*short).unwrap();
     let second = async {
-        // Not before the other run has the turn.
+        // Starts only when the other run has the turn.
         while Lock::try_take(&one.state.lock("budget-turn"))
             .unwrap()
             .is_some()

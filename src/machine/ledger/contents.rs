@@ -1,4 +1,4 @@
-//! The content of a ledger, whatever state its file is in.
+//! The content of a ledger, even if its file is incomplete or damaged.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::machine::if_exists;
 pub struct LedgerContents {
     /// The run that the ledger belongs to; `None` if the first line is missing.
     pub owner: Option<Owner>,
-    /// The resources that were planned and not proven gone, in the order in which they were planned.
+    /// The planned resources that haven't been proven gone, in the order in which they were planned.
     pub left: Vec<Left>,
     /// How many lines this version can't read. Another version wrote them, so there may be more resources than are
     /// listed here.
@@ -28,7 +28,8 @@ pub struct Left {
 }
 
 impl Left {
-    /// Whether the resource has to be deleted. A port is free as soon as its process has ended.
+    /// Whether the resource has to be deleted. A kept resource must stay, and a port is free as soon as its process has
+    /// ended.
     pub fn is_unwanted(&self) -> bool {
         let is_port = matches!(self.resource.read(), Some(Ok(HostResource::Port { .. })));
         self.kept.is_none() && !is_port
@@ -67,7 +68,7 @@ impl LedgerContents {
         }
     }
 
-    /// A resource that was planned before keeps its position.
+    /// Adds `resource`. If it was planned before, replaces the earlier entry in the same position.
     fn update(&mut self, resource: Resource) -> &mut Left {
         let known = self.left.iter().position(|it| it.resource.is(&resource));
         let place = known.unwrap_or_else(|| {
@@ -103,7 +104,7 @@ impl LedgerContents {
     }
 }
 
-/// The resources in the ledger in `folder` that were planned and not proven gone, in the order in which they were
+/// The planned resources in the ledger in `folder` that haven't been proven gone, in the order in which they were
 /// planned.
 pub fn outstanding(folder: &Path) -> Result<Vec<Resource>, LedgerError> {
     let left = LedgerContents::read(folder)?.left.into_iter();

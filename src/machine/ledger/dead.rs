@@ -21,7 +21,7 @@ pub struct DeadRun {
     pub contents: LedgerContents,
     /// When it last wrote to its ledger, or when its folder was created.
     pub last_seen: SystemTime,
-    /// How long ago that was when the ledger was read.
+    /// The time from `last_seen` until the ledger was read.
     pub age: Duration,
     _lock: Lock,
 }
@@ -36,7 +36,8 @@ impl DeadRun {
             return Ok(None);
         };
         let contents = LedgerContents::read(&folder)?;
-        // The ledger begins with the run's token, or the folder is unfinished and contains nothing else.
+        // The folder is ours if its ledger begins with the run's token, or if the folder is unfinished and contains
+        // nothing else.
         let is_ours = match &contents.owner {
             Some(owner) => owner.run == token(&folder),
             None => is_unfinished(&folder).map_err(LedgerError::at(&folder))?,
@@ -63,15 +64,15 @@ impl DeadRun {
         let write = || {
             let entry = serde_json::to_string(&LedgerEntry::Gone { resource })?;
             let mut file = OpenOptions::new().append(true).open(&path)?;
-            // The last line may have been cut off; an empty line that may result is ignored.
+            // The entry starts on a new line, because the last line may have been cut off. Readers ignore empty lines.
             file.write_all(format!("\n{entry}\n").as_bytes())?;
-            // The run itself didn't write this line.
+            // The file keeps the time at which the run itself last wrote to it.
             file.set_modified(self.last_seen)
         };
         write().map_err(LedgerError::at(&path))
     }
 
-    /// Removes the run's folder, and its ledger last: if this process dies halfway, the ledger still lists what may
+    /// Deletes the run's folder, with the ledger last: if this process dies halfway, the ledger still lists what may
     /// exist.
     pub fn forget(self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
@@ -92,7 +93,7 @@ impl DeadRun {
     }
 }
 
-/// Whether the run with the token `run` has a ledger here and is dead.
+/// Whether the run with the token `run` has a ledger in `state` and is dead.
 pub fn is_dead(state: &StateFolder, run: &str) -> Result<bool, LedgerError> {
     let lock = state.run(run).join(LOCK);
     Ok(Lock::try_share_existing(&lock)?.is_some())
@@ -110,7 +111,8 @@ pub fn read_dead(state: &StateFolder) -> Result<Vec<DeadRun>, LedgerError> {
     Ok(folders(state)?.into_iter().filter_map(read).collect())
 }
 
-/// The resources that live runs claim, read again for each query, because a live run's claim always wins.
+/// The resources that live runs claim. They are read again for each query, because a live run may claim more at any
+/// time, and its claim always wins.
 #[derive(Clone, Debug)]
 pub struct LiveClaims {
     state: StateFolder,
@@ -145,7 +147,7 @@ impl LiveClaims {
         for folder in folders(&self.state)? {
             let is_other = self.except.as_deref() != Some(token(&folder));
             if is_other && is_alive(&folder) {
-                // A run that has just ended has no ledger.
+                // The ledger of a run that has just ended is missing, and counts as empty.
                 let contents = LedgerContents::read(&folder)?;
                 claims.extend(contents.payloads().map(|(_, payload)| payload));
             }
@@ -177,7 +179,8 @@ pub fn folders(state: &StateFolder) -> Result<Vec<PathBuf>, LedgerError> {
     Ok(folders)
 }
 
-/// Whether a folder is named after a run's token and contains its lock. If the folder can't be read, it may be one.
+/// Whether a folder is named after a run's token and contains the run's lock. If the lock can't be checked, it counts
+/// as present.
 fn is_run(folder: &Path) -> bool {
     let token = token(folder);
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

@@ -1,4 +1,4 @@
-//! The ledger of a run: one line before each resource is created, and one when it is gone.
+//! The ledger of a run. It gets one line before each resource is created, and another line when the resource is gone.
 //!
 //! The ledger of a dead run lists everything that the run can have left behind.
 
@@ -30,7 +30,8 @@ pub enum LedgerError {
         /// The cause.
         source: io::Error,
     },
-    /// The ledger doesn't begin with the run that its folder is named after, so another version probably wrote it.
+    /// The first line doesn't name the run that the folder is named after, so another version probably wrote the
+    /// ledger.
     #[error(
         "the ledger does not have the format of this version: {}",
         manual_cleanup(folder)
@@ -86,7 +87,7 @@ impl Ledger {
     /// Opens the ledger of a new run and takes the lock that marks the run as alive.
     pub fn open(state: &StateFolder, owner: Owner) -> Result<Self, LedgerError> {
         let folder = state.run(&owner.run);
-        // The folder gets its name only after the lock is held and the first line is written.
+        // The folder gets its final name only after the lock is held and the first line is written.
         let unfinished = state.runs().join(format!(".{}", owner.run));
         let path = folder.join(FILE);
         let error = LedgerError::at(&path);
@@ -157,7 +158,7 @@ impl Ledger {
             return Ok(contents.left);
         }
         fs::remove_dir_all(&self.folder).map_err(LedgerError::at(&self.folder))?;
-        // Fails if the folder contains other runs.
+        // This fails if the folder contains other runs, and then the folder stays.
         if let Some(runs) = self.folder.parent() {
             drop(fs::remove_dir(runs));
         }
@@ -166,7 +167,7 @@ impl Ledger {
 }
 
 impl Page {
-    /// If a line can't be written completely, the next one must still be readable.
+    /// Appends `line`. If the previous line is incomplete, starts a new line first, so that `line` is readable.
     fn write(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         if self.is_torn {
             line.insert(0, b'\n');

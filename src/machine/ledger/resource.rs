@@ -44,7 +44,7 @@ impl Resource {
         })
     }
 
-    /// The resource of `payload`, identified but without the payload itself.
+    /// The resource of `payload`: its provider and name, without the payload itself.
     pub(super) fn named<P: Payload>(payload: &P) -> Self {
         Self {
             provider: P::PROVIDER.to_owned(),
@@ -53,7 +53,7 @@ impl Resource {
         }
     }
 
-    /// Whether `other` is the same resource, no matter what is known about it.
+    /// Whether `other` is the same resource, even if the payloads differ.
     pub fn is(&self, other: &Self) -> bool {
         self.provider == other.provider && self.name == other.name
     }
@@ -77,7 +77,7 @@ impl fmt::Display for Resource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum HostResource {
-    /// A folder below the run's own.
+    /// A folder below the run's private folder.
     Folder {
         /// Its path.
         path: PathBuf,
@@ -116,7 +116,7 @@ pub struct Owner {
     /// The folders that additional copies of the reports are written to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<PathBuf>,
-    /// The prefix that only this process gives to its temporary files.
+    /// The value that identifies this process in the names of its temporary files.
     pub process: String,
     /// When the run started.
     pub started: Timestamp,
@@ -147,7 +147,7 @@ pub enum LedgerEntry {
         /// The run.
         owner: Owner,
     },
-    /// The resource is about to be created; or, if it was planned before, more is known about it.
+    /// The resource is about to be created. If it was planned before, this line adds what has become known about it.
     Planned {
         /// The resource.
         resource: Resource,

@@ -25,7 +25,8 @@ pub fn inside() -> ExitCode {
 
 fn run() -> Result<std::convert::Infallible, SetupError> {
     let sandbox: Sandbox = serde_json::from_reader(io::stdin()).context("read the description")?;
-    // The program must not receive signals to the parent's group a second time, or use the user's terminal.
+    // Without its own session, the program would receive signals to the parent's group a second time, and could use the
+    // user's terminal.
     setsid().context("start a session")?;
     rustix::system::sethostname(sandbox.host_name.as_bytes()).context("set the host name")?;
     tree::enter(&sandbox)?;
@@ -42,11 +43,11 @@ fn run() -> Result<std::convert::Infallible, SetupError> {
     Err(error).context(format_args!("start {}", sandbox.program.display()))
 }
 
-/// Drops all privileges of this process and its children, and makes it end with its parent.
+/// Drops all privileges of this process and its children, and makes this process end when its parent ends.
 fn drop_all_privileges() -> rustix::io::Result<()> {
     for capability in CapabilitySet::all() {
         match remove_capability_from_bounding_set(capability) {
-            // A kernel doesn't know capabilities that were added later.
+            // An older kernel doesn't know capabilities that were added later.
             Ok(()) | Err(Errno::INVAL) => {}
             Err(error) => return Err(error),
         }
@@ -61,6 +62,6 @@ fn drop_all_privileges() -> rustix::io::Result<()> {
             inheritable: none,
         },
     )?;
-    // Last, because a change of credentials resets it.
+    // This comes last, because a change of credentials resets it.
     set_parent_process_death_signal(Some(Signal::KILL))
 }

@@ -1,9 +1,9 @@
 //! Runs a program in its own mount, UTS and process-id namespaces, without any capability, and with the host's file
 //! system read-only.
 //!
-//! The runner's own binary sets up the sandbox: it is started again as [`outside()`], which starts it again as
-//! [`inside()`]. This is because only a process with a single thread can change namespaces, and a new process-id
-//! namespace starts with a child process.
+//! The runner's own binary sets up the sandbox in two steps: the runner starts it as [`outside()`], which starts it
+//! again as [`inside()`]. Only a process with a single thread can change its namespaces, and only a child process can
+//! be the first process in a new process-id namespace.
 
 mod inside;
 mod outside;
@@ -21,12 +21,12 @@ use serde::{Deserialize, Serialize};
 pub use inside::inside;
 pub use outside::outside;
 
-/// The environment of a program. It is read from the standard input of [`outside()`].
+/// The description of a program and its sandbox. It is passed as JSON on standard input.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sandbox {
     /// The host name.
     pub host_name: String,
-    /// Files that replace the host's, by path.
+    /// The texts of files that replace the host's files, by path.
     pub files: BTreeMap<PathBuf, String>,
     /// Files and folders of the host that are visible at other paths.
     pub mounts: Vec<Mount>,
@@ -83,7 +83,7 @@ struct SetupError {
     source: io::Error,
 }
 
-/// Adds to an error what failed.
+/// Adds the action that failed to an error.
 trait Context<T> {
     fn context(self, action: impl fmt::Display) -> Result<T, SetupError>;
 }

@@ -12,7 +12,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{Context, SetupError};
 
-/// The signals that are forwarded.
+/// The signals that are forwarded to the child.
 const FORWARDED: [Signal; 5] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -21,8 +21,8 @@ const FORWARDED: [Signal; 5] = [
     Signal::SIGUSR1,
 ];
 
-/// Creates the namespaces and starts this binary in them, with the argument `inside` in place of the last one. Ends in
-/// the same way as that process.
+/// Creates the namespaces and starts this binary in them, with the arguments `inside`. Ends with the same exit code or
+/// signal as that process.
 ///
 /// If the program can't be started, the reason is written to standard output. If it starts, standard output is closed
 /// without any text.
@@ -67,7 +67,7 @@ fn start(inside: &[&str]) -> Result<Child, SetupError> {
 
 /// Forwards signals until the child has ended.
 fn forward_signals(mut child: Child) -> io::Result<ExitStatus> {
-    // Otherwise the reader would wait until the child ends.
+    // Closes the original standard output, whose reader would otherwise wait until the child ends.
     rustix::stdio::dup2_stdout(io::stderr())?;
     loop {
         let signal = handled_signals().wait()?;
@@ -91,7 +91,7 @@ fn handled_signals() -> SigSet {
     signals.collect()
 }
 
-/// Ends with the same exit code or signal.
+/// Ends this process with the same exit code or signal as `status`.
 fn exit_like(status: ExitStatus) -> ExitCode {
     let code = |code: i32| ExitCode::from(u8::try_from(code).unwrap_or(1));
     let Some(signal) = status.signal() else {
@@ -101,7 +101,7 @@ fn exit_like(status: ExitStatus) -> ExitCode {
         current: Some(0),
         maximum: Some(0),
     };
-    // The other process has written a core dump already, if any.
+    // If there is a core dump, the other process has already written it.
     setrlimit(Resource::Core, none).unwrap_or_default();
     handled_signals().thread_unblock().unwrap_or_default();
     if let Ok(signal) = Signal::try_from(signal) {

@@ -1,4 +1,5 @@
-//! The file system of a sandbox: the host's, read-only, with private parts.
+//! The file system of a sandbox: the host's file system, read-only, except for some paths that are different in the
+//! sandbox.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsString};
@@ -24,7 +25,7 @@ const PRIVATE: [&str; 5] = ["/tmp", "/run", "/var/lib", "/var/run", "/var/log"];
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 /// The parts of `/proc` that belong to the host and are writable by its root.
 const PROC_READ_ONLY: [&str; 7] = ["acpi", "bus", "fs", "irq", "scsi", "sys", "sysrq-trigger"];
-/// Limits the size, so that programs can't fill the memory.
+/// The options of a `tmpfs`. Its size is limited, so that programs can't fill the memory.
 const OPTIONS: &CStr = c"mode=0755,size=64m";
 const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
@@ -35,7 +36,7 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(), SetupError> {
     mount_change("/", propagation).context("make mounts private")?;
     protect_host()?;
     tmpfs(root)?;
-    // Prevents copies of it within itself.
+    // Keeps recursive bind mounts from copying this mount into itself.
     mount_change(root, MountPropagationFlags::UNBINDABLE)
         .context(format_args!("change the mount {}", root.display()))?;
     plan(sandbox)?.create(Some(Path::new("/")), root)?;
@@ -51,7 +52,7 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(), SetupError> {
     switch().context("change the root")
 }
 
-/// The content of each path that isn't simply the host's.
+/// The content of each path that differs from the host's.
 fn plan(sandbox: &Sandbox) -> Result<Node, SetupError> {
     let mut tree = Node::default();
     for path in PRIVATE {
@@ -62,7 +63,7 @@ fn plan(sandbox: &Sandbox) -> Result<Node, SetupError> {
     for (path, text) in &sandbox.files {
         tree.insert(path, Content::Text(text.clone()))?;
     }
-    // The runner, too: a program may be a script that starts it.
+    // The runner has to be visible, too, because the program may be a script that starts the runner.
     let runner = std::env::current_exe().context("find the runner")?;
     let mut mounts = Vec::new();
     for program in [&sandbox.program, &runner] {
@@ -81,10 +82,10 @@ fn plan(sandbox: &Sandbox) -> Result<Node, SetupError> {
     Ok(tree)
 }
 
-/// A path that isn't simply the host's.
+/// A path whose content differs from the host's, or a parent of such a path.
 #[derive(Default)]
 struct Node {
-    /// `None`: the host's folder, except for `below`.
+    /// If `None`, the host's folder, except for the entries in `below`.
     content: Option<Content>,
     below: BTreeMap<OsString, Node>,
 }
@@ -111,7 +112,7 @@ impl Node {
         Ok(())
     }
 
-    /// Creates it at `place`; `host` is the same path on the host.
+    /// Creates this node at `place`. `host` is the same path on the host; `None` below a folder that isn't the host's.
     fn create(&self, host: Option<&Path>, place: &Path) -> Result<(), SetupError> {
         let action = format!("create {}", place.display());
         match &self.content {
@@ -144,7 +145,7 @@ impl Node {
 
     /// Bind-mounts the content of the host's folder `host`, except for what is in `below`.
     fn bind_others(&self, host: &Path, place: &Path) -> Result<(), SetupError> {
-        // A folder that can't be read or doesn't exist has no content.
+        // A folder that can't be read or doesn't exist counts as empty.
         for entry in fs::read_dir(host).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if !self.below.contains_key(&name) {
@@ -213,7 +214,7 @@ fn devices(place: &Path) -> Result<(), SetupError> {
     tmpfs(&shared)
 }
 
-/// The processes of the sandbox; the host's part is read-only.
+/// Mounts the processes of the sandbox. The parts of `/proc` that belong to the host are read-only.
 fn processes(place: &Path) -> Result<(), SetupError> {
     let action = format!("mount {}", place.display());
     folder(place, 0o755).context(&action)?;
@@ -235,7 +236,7 @@ fn tmpfs(place: &Path) -> Result<(), SetupError> {
     ))
 }
 
-/// Makes all mounts of the host read-only here, except for those that aren't visible.
+/// Makes all mounts of the host read-only in this namespace, except for mounts that the sandbox can't see.
 fn protect_host() -> Result<(), SetupError> {
     const TABLE: &str = "/proc/self/mountinfo";
     const POINT: usize = 4;
@@ -260,7 +261,7 @@ fn protect_host() -> Result<(), SetupError> {
     Ok(())
 }
 
-/// The path in the kernel's notation: `\040` for a space.
+/// The path that `point` stands for in the kernel's notation, in which `\040` is a space.
 fn unescaped(point: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(point.len());
     let mut rest = point;
@@ -287,7 +288,7 @@ fn restrict(place: &Path, read_only: bool) -> Result<(), SetupError> {
         .context(format_args!("change the mount {}", place.display()))
 }
 
-/// The flags of an existing mount. Flags that restrict it can't be removed.
+/// The flags for remounting an existing mount. Flags that restrict the mount are kept, because they can't be removed.
 fn flags(place: &Path, read_only: bool) -> rustix::io::Result<MountFlags> {
     let mut flags = MountFlags::BIND | FLAGS;
     flags.set(MountFlags::RDONLY, read_only);

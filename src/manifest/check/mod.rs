@@ -32,12 +32,12 @@ pub(super) struct Deployed<'a> {
     pub(super) agent_config: &'a Value,
     /// The location of the agent's configuration, if the agent's pods use it.
     pub(super) config_place: Option<&'a ConfigPlace>,
-    /// Whether every text could be read. If not, a missing object may be in a text that couldn't.
+    /// Whether all manifests could be read. If not, a missing object may be in a manifest that couldn't be read.
     pub(super) is_complete: bool,
 }
 
 impl Deployed<'_> {
-    /// Whether an object exists, or may exist in a text that couldn't be read.
+    /// Whether an object exists, or may exist in a manifest that couldn't be read.
     fn has(&self, kind: &str, name: &str) -> bool {
         !self.is_complete || self.object(kind, name).is_some()
     }
@@ -71,7 +71,8 @@ impl Findings<'_> {
             .push(ManifestProblem::new(place, message, remedy));
     }
 
-    /// Checks that the ServiceAccount `name`, to which `field` refers, exists. Every namespace has a default one.
+    /// Checks that the ServiceAccount `name`, to which `field` refers, exists. Every namespace has the ServiceAccount
+    /// `default`.
     fn service_account(&mut self, field: &str, name: &str) {
         if name != "default" && !self.deployed.has("ServiceAccount", name) {
             self.add(
@@ -82,18 +83,19 @@ impl Findings<'_> {
         }
     }
 
-    /// Whether the object is in a namespace other than the cell's. That namespace may have more objects than the
-    /// manifests.
+    /// Whether the object is in a namespace other than the cell's. That namespace may contain objects that the
+    /// manifests don't define.
     fn is_elsewhere(&self) -> bool {
         !self.object.is_in(self.deployed.namespace)
     }
 
-    /// The object as its Kubernetes type. A value of the wrong type is a problem.
+    /// The object as its Kubernetes type. Reports a value of the wrong type.
     fn decode<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
         self.ok_or_report(Object::decode)
     }
 
-    /// The result of `read`, or `None` after reporting the problem, unless it has been reported already.
+    /// The result of `read`. If `read` fails, returns `None` and reports the problem, unless this problem is already
+    /// reported.
     fn ok_or_report<T>(
         &mut self,
         read: impl Fn(&Object) -> Result<T, ManifestProblem>,

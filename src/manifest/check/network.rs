@@ -1,4 +1,4 @@
-//! The path from a URL in the agent's configuration through a Service to a port of a container.
+//! Checks the path from a URL in the agent's configuration through a Service to a port of a container.
 
 use std::collections::BTreeSet;
 
@@ -72,8 +72,8 @@ fn service_ports(findings: &mut Findings<'_>, ports: &[ServicePort]) {
     }
 }
 
-/// Whether the pod has the target port of a Service. Declaring ports is optional: if the pod declares none, any number
-/// may be right.
+/// Whether the pod has the target port of a Service. Declaring ports is optional, so any port number is accepted for a
+/// pod that declares none.
 fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     let mut ports = containers
@@ -122,8 +122,8 @@ fn visit(field: &str, value: &Value, findings: &mut Findings<'_>) {
     }
 }
 
-/// Checks a URL whose host looks like a Service's, unless the host may be something else because it contains neither
-/// the name of a Service nor that of the namespace.
+/// Checks a URL whose host looks like that of a Service. If there is no such Service, and the host doesn't name the
+/// cell's namespace, the host may be something else and isn't checked.
 fn check_url(field: &str, url: &str, address: &ServiceAddress, findings: &mut Findings<'_>) {
     let deployed = findings.deployed;
     if !deployed.is_complete {

@@ -1,4 +1,4 @@
-//! A pod's specification: images, volumes and mounts, probes and ports, and all references.
+//! Checks a pod's specification: images, volumes and mounts, probes and ports, and all references.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::reference::{self, containers};
 use super::{Findings, quantity};
 
-/// The path of a workload's pod template.
+/// The path of the pod's specification in a workload.
 const POD: &str = "spec.template.spec";
 
 pub(super) fn check(findings: &mut Findings<'_>, spec: &PodSpec) {
@@ -32,7 +32,7 @@ pub(super) fn check(findings: &mut Findings<'_>, spec: &PodSpec) {
     reference::of_pod(findings, POD, spec);
 }
 
-/// Containers and init containers share a namespace for their names.
+/// No two containers of a pod may have the same name, even if one is an init container.
 fn names(findings: &mut Findings<'_>, spec: &PodSpec) {
     let mut seen = BTreeSet::new();
     for (field, container) in containers(POD, spec) {

@@ -1,5 +1,5 @@
-//! Roles and bindings: each binding must have its role and its `ServiceAccounts`, and the agent's ServiceAccount must get
-//! its roles.
+//! Checks roles and bindings: the role and the `ServiceAccounts` of each binding must exist, and the agent's
+//! ServiceAccount must get its roles.
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
@@ -23,7 +23,7 @@ pub(super) fn binding(findings: &mut Findings<'_>) {
     }
 }
 
-/// A role without a binding is a problem, unless it is a cluster role for others; see [`Deployed::offered_roles`].
+/// Reports a role without a binding, unless the manifests offer the role to others: see [`Deployed::offered_roles`].
 pub(super) fn role(findings: &mut Findings<'_>) {
     let (object, deployed) = (findings.object, findings.deployed);
     if !findings.is_elsewhere()
@@ -46,7 +46,7 @@ pub(super) fn account(findings: &mut Findings<'_>) {
     let Some(account) = deployed.agent_account() else {
         return;
     };
-    // A role without any binding is reported at the role.
+    // A role without any binding is reported separately, at the role.
     if deployed.is_complete
         && deployed.is_agent(findings.object)
         && objects.any(|object| deployed.is_bound(object))
@@ -83,7 +83,7 @@ impl Binding {
         self.role.kind == role.kind && self.role.name == role.name
     }
 
-    /// Whether it grants its role to the ServiceAccount, by name or through a group.
+    /// Whether the binding grants its role to the ServiceAccount, by name or through a group.
     fn reaches(&self, account: &str, namespace: &str) -> bool {
         let mut subjects = self.subjects.iter();
         subjects.any(|subject| match subject.kind.as_str() {

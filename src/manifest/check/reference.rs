@@ -1,4 +1,4 @@
-//! A pod's references by name: Secrets and `ConfigMaps` with their keys, and its ServiceAccount.
+//! Checks a pod's references by name: to Secrets and `ConfigMaps` with their keys, and to its ServiceAccount.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub(super) fn containers<'a>(
 /// All references of the pod at the path `pod`.
 pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
     let mut references = Vec::new();
-    // A reference in `key` of `field`. The key determines the kind.
+    // Adds the reference in `field`, whose key `key` determines the kind of the object.
     let mut add = |field: &str, key: &str, name: &'a str, optional, keys| {
         let is_secret = key.starts_with("secret");
         references.push(Reference {
@@ -97,8 +97,8 @@ fn keys_of(items: Option<&[KeyToPath]>) -> Vec<&str> {
     items.map(|item| item.key.as_str()).collect()
 }
 
-/// Checks that each `subPath` into a Secret or ConfigMap names one of its files. The kubelet would create an empty
-/// folder instead.
+/// Checks that each `subPath` into a Secret or ConfigMap names one of its files or folders. For any other `subPath`,
+/// the kubelet would create an empty folder.
 pub(super) fn of_mounts(
     findings: &mut Findings<'_>,
     field: &str,
@@ -125,7 +125,7 @@ pub(super) fn of_mounts(
     }
 }
 
-/// The files of a volume with a Secret or ConfigMap; `None` if they can't be known.
+/// The files of a volume with a Secret or ConfigMap; `None` if they aren't known.
 fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
     let (kind, name, items) = match (&volume.secret, &volume.config_map) {
         (Some(secret), _) => ("Secret", secret.secret_name.as_deref()?, &secret.items),

@@ -1,4 +1,4 @@
-//! Workloads and their templates: a selector must match the labels of its own template, and of no other.
+//! Checks workloads: a selector must match the labels of its own template, and those of no other template.
 
 use std::collections::BTreeMap;
 

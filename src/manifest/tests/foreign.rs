@@ -1,4 +1,5 @@
-//! The unchanged manifests of another agent: other file names, lists, multiple documents, other names and namespaces.
+//! The unchanged manifests of another agent: with other file names, lists, several documents per file, and other names
+//! and namespaces.
 
 use std::collections::BTreeMap;
 
@@ -207,7 +208,7 @@ fn the_token_and_the_configuration_replace_those_of_the_manifests() {
     assert!(text.contains("mock-api.plexd-e2e") && !text.contains("production"));
 }
 
-/// The agent or the problems of this folder with `text` in `extra.yaml` and `daemonset = "<wanted>"`.
+/// Renders this folder with `text` in `extra.yaml` and `daemonset = "<wanted>"`. Returns the agent, or the problems.
 fn outcome_with(text: &str, wanted: Option<&str>) -> String {
     let mut files = foreign();
     files.insert("extra.yaml".to_owned(), text.to_owned());

@@ -1,4 +1,5 @@
-//! Manifests with arbitrary damage: each results in problems or a deployment, but never in a panic or a hang.
+//! Manifests with arbitrary damage: each of them results in problems or in a deployment, but never in a panic or a
+//! hang.
 
 use std::collections::BTreeMap;
 
@@ -131,7 +132,7 @@ fn apply(document: &mut Value, at: prop::sample::Index, damage: Damage) {
     }
 }
 
-/// Renders the shipped deployment with other texts, in its own cluster and in a shared one, and uses each result.
+/// Renders the shipped deployment with other files, in its own cluster and in a shared one, and uses each result.
 fn render_any(texts: BTreeMap<&str, String>) {
     let mut case = Case::new(sources(texts));
     for shared in [None, Some(super::shared::tenancy())] {

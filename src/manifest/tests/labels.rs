@@ -1,4 +1,4 @@
-//! Pods may have any labels, as long as these distinguish the pods of a deployment.
+//! Pods may have any labels, as long as each selector matches only the pods of its own workload.
 
 use super::patches::with_file;
 use super::{Case, messages, problems};

@@ -81,7 +81,7 @@ impl Case {
     }
 }
 
-/// The built-in texts with other manifests for the agent.
+/// The built-in sources with other manifests for the agent.
 fn with_manifests(label: &str, files: BTreeMap<String, String>) -> Sources {
     Sources {
         manifests: Folder::new(label, files),
@@ -89,7 +89,7 @@ fn with_manifests(label: &str, files: BTreeMap<String, String>) -> Sources {
     }
 }
 
-/// The built-in texts with other manifests for the mock.
+/// The built-in sources with other manifests for the mock.
 fn with_mock(label: &str, files: BTreeMap<String, String>) -> Sources {
     Sources {
         mock: Folder::new(label, files),

@@ -138,7 +138,7 @@ fn roles_of_other_namespaces_are_not_checked() {
     );
 }
 
-/// The binding may be in a text that can't be read.
+/// The binding may be in a manifest that can't be read.
 #[test]
 fn unbound_roles_are_not_reported_if_a_text_cannot_be_read() {
     let unbound =

@@ -18,13 +18,13 @@ pub(super) enum Expression {
     Any(Vec<Self>),
 }
 
-/// A term or comparison.
+/// A term or a comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) test: Test,
-    /// Where the name is in the text.
+    /// The place of the term, or of the value in a comparison.
     pub(super) span: SourceSpan,
-    /// Where the first word is in the text.
+    /// The place of the first word.
     pub(super) start: SourceSpan,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Test {
     Nodes(Operator, u32),
     Config(Equality, Pattern),
     Tag(Equality, Pattern),
-    /// A further axis: its name, and a pattern for the value.
+    /// A comparison with a further axis: the name of the axis, and a pattern for the value.
     Axis(String, Equality, Pattern),
 }
 
@@ -96,7 +96,8 @@ impl Test {
         }
     }
 
-    /// Whether the cell proves that the name in the test exists. A comparison of ordered values contains no name.
+    /// Whether `cell` has the name in the test, which proves that the name exists in the matrix. An ordered comparison,
+    /// such as `nodes > 1`, contains no name, so the result is `true`.
     pub(super) fn is_known_by(&self, cell: &Cell) -> bool {
         match self {
             Self::Name(pattern) => {

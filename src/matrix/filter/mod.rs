@@ -44,10 +44,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Parses a filter. Whether the names in it exist is known only with a matrix: see [`select`].
+    /// Parses a filter. Doesn't check whether the names in it exist, because that needs a matrix: see [`select`].
     ///
     /// # Errors
-    /// The first violation of the grammar, with its place.
+    /// Returns the first violation of the grammar, with its place in the text.
     pub fn parse(text: &str) -> Result<Self, FilterProblem> {
         let source = Arc::from(text);
         match parser::parse(text) {
@@ -65,8 +65,7 @@ impl Filter {
 /// The cells of `matrix`, in its order, that at least one of `filters` matches; all cells if there are no filters.
 ///
 /// # Errors
-/// All names in the filters that don't exist in the matrix. A matrix without cells has no names, so names aren't checked
-/// against it.
+/// Returns all names in the filters that don't exist in the matrix. If the matrix has no cells, names aren't checked.
 pub fn select<'m>(matrix: &'m Matrix, filters: &[Filter]) -> Result<Vec<&'m Cell>, FilterProblems> {
     let cells = &matrix.cells;
     FilterProblems::err_if_any(

@@ -1,4 +1,4 @@
-//! Reports names in a filter that the matrix doesn't have, with suggestions.
+//! Reports names in a filter that don't exist in the matrix, and suggests similar ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::matrix::Cell;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 
-/// The fields of comparisons, in addition to further axes.
+/// The fields of comparisons. Each further axis is also a field.
 const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
 
-/// The problems of one filter; none if there are no cells.
+/// The problems of one filter. There are none if the matrix has no cells.
 pub(super) fn unknown(
     source: &Arc<str>,
     expression: &Expression,
@@ -68,7 +68,7 @@ fn problem(leaf: &Leaf, cells: &[Cell]) -> Problem {
     Problem::at(leaf.span, message, help)
 }
 
-/// A suggestion if a known name is similar, followed by the list of known names.
+/// A suggestion if a known name is similar to `word`, followed by the list of known names.
 fn near(word: &str, known: &[String], what: &str) -> String {
     let list = listed(what, "", known);
     match nearest(word, known.iter().map(String::as_str)) {
@@ -77,7 +77,7 @@ fn near(word: &str, known: &[String], what: &str) -> String {
     }
 }
 
-/// The list of known names, each with `prefix`.
+/// The list of known names, each preceded by `prefix`.
 fn listed(what: &str, prefix: &str, known: &[String]) -> String {
     if known.is_empty() {
         return format!("there are no {what}");
@@ -96,7 +96,7 @@ struct KnownNames<'m> {
     axes: BTreeMap<&'m str, Vec<String>>,
 }
 
-/// Each of the names once, sorted.
+/// The names, sorted and without duplicates.
 fn sorted<T: Ord + ToString>(names: impl Iterator<Item = T>) -> Vec<String> {
     let names: BTreeSet<T> = names.collect();
     names.iter().map(ToString::to_string).collect()
@@ -131,7 +131,7 @@ impl<'m> KnownNames<'m> {
         lines.join("\n")
     }
 
-    /// A hint about what was probably meant by an unknown term.
+    /// A suggestion of what an unknown term probably means.
     fn suggestion(&self, pattern: &Pattern, cells: &[Cell]) -> Option<String> {
         let word = pattern.as_str();
         let is_in = |names: &[String]| names.iter().any(|name| name == word);

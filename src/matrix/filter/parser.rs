@@ -14,7 +14,8 @@ use crate::matrix::KubernetesVersion;
 use crate::matrix::nearest::nearest;
 use crate::matrix::problem::Problem;
 
-/// The maximum depth of nested parentheses and `not`, because the parser and the functions of the tree recurse.
+/// The maximum nesting depth of parentheses and `not`. The limit exists because the parser and the functions of the
+/// tree are recursive.
 const MAX_DEPTH: usize = 64;
 
 /// The fields with ordered values.
@@ -45,7 +46,7 @@ fn conjunction(input: &mut Input<'_>) -> Parsed<Expression> {
     Ok(joined(parts, Expression::All))
 }
 
-/// The only part, or all parts joined with `join`.
+/// The only part if there is just one; otherwise all parts, combined with `join`.
 fn joined(parts: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -> Expression {
     match <[Expression; 1]>::try_from(parts) {
         Ok([only]) => only,
@@ -78,7 +79,7 @@ fn primary(input: &mut Input<'_>) -> Parsed<Expression> {
     Err(ErrMode::Cut(problem))
 }
 
-/// Runs `parser` one level deeper, unless that is too deep.
+/// Runs `parser` one level deeper, or fails if that exceeds [`MAX_DEPTH`].
 fn nested<'t, T>(
     input: &mut Input<'t>,
     mut parser: impl Parser<Input<'t>, T, ErrMode<Problem>>,
@@ -117,7 +118,7 @@ fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
             let help = format!("did you mean `{near}`?");
             return word.failure(format!("`{typo}` is not a field"), help);
         }
-        // Whether the axis exists is known only with a matrix.
+        // Whether the axis exists isn't known until the filter is applied to a matrix.
         axis => Test::Axis(axis.to_owned(), equality()?, Pattern::new(value.text)),
     };
     Ok(Leaf {

@@ -1,4 +1,5 @@
-//! A text with the wildcards `*` (any text, including none) and `?` (one character), matched as a whole.
+//! Patterns with the wildcards `*` (any text, including none) and `?` (one character). A pattern must match the whole
+//! text.
 
 use wildmatch::WildMatch;
 
@@ -21,7 +22,7 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it contains wildcards.
+    /// Whether the pattern contains wildcards.
     pub(super) fn is_wild(&self) -> bool {
         self.text.contains(['*', '?'])
     }

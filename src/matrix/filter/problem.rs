@@ -25,7 +25,7 @@ impl FilterProblem {
     }
 }
 
-/// All names in the filters of a run that the matrix doesn't have; at least one.
+/// Names in the filters of a run that don't exist in the matrix; at least one.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 #[error("{}", summary(.0.len()))]
 pub struct FilterProblems(#[related] Vec<FilterProblem>);
@@ -38,7 +38,7 @@ fn summary(count: usize) -> String {
 }
 
 impl FilterProblems {
-    /// Fails with `problems`, unless there are none.
+    /// Fails with `problems` if there are any.
     pub(super) fn err_if_any(problems: Vec<FilterProblem>) -> Result<(), Self> {
         if problems.is_empty() {
             Ok(())

@@ -10,7 +10,7 @@ use winnow::token::{take_till, take_while};
 
 use crate::matrix::problem::Problem;
 
-/// The operators that are words. They can't be bare terms.
+/// The operators that are words. They can be terms only in quotes.
 const KEYWORDS: [&str; 3] = ["not", "and", "or"];
 
 /// Whether a bare word may contain `character`.
@@ -66,7 +66,7 @@ impl Word<'_> {
     }
 }
 
-/// A bare word that isn't a keyword, or a quoted text, followed by optional whitespace.
+/// A bare word that isn't a keyword, or quoted text, followed by optional whitespace.
 pub(super) fn word<'t>(input: &mut Input<'t>) -> Parsed<Word<'t>> {
     let bare = bare.verify(|text: &str| !KEYWORDS.contains(&text));
     let (text, span) = alt((bare, in_quotes)).with_span().parse_next(input)?;
@@ -111,8 +111,8 @@ pub(super) fn symbol<'t>(
     terminated(symbol, space)
 }
 
-/// The range of the next word or symbol in the text, and its name for a message. Not a parser: parsers call it for
-/// their errors.
+/// The range of the next word or symbol in the text, and how a message names it. This function is not a parser itself;
+/// parsers call it to build their error messages.
 pub(super) fn upcoming(input: &Input<'_>) -> (Range<usize>, String) {
     let start = input.current_token_start();
     let rest = input.peek_finish();

@@ -51,7 +51,7 @@ impl AxisValue {
         }
     }
 
-    /// The values of `axis`.
+    /// The shape of the values on `axis`.
     fn shape(axis: &str) -> Shape<Self> {
         let (pattern, help) = match axis {
             "kubernetes" => return version(),
@@ -94,16 +94,16 @@ fn nodes() -> Shape<AxisValue> {
 /// The axes of every matrix.
 pub(super) const FIXED: [&str; 3] = ["kubernetes", "nodes", "config"];
 
-/// The values of an axis. By default, nothing is known about them.
+/// The values of an axis. By default, the list is empty and incomplete.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     pub(super) list: Vec<Located<AxisValue>>,
-    /// Whether every value could be read. If so, no other value is on the axis.
+    /// Whether every value could be read. If so, the axis has no other values.
     pub(super) complete: bool,
 }
 
 impl Values {
-    /// The default of an axis that the file doesn't have: one value. Its place is the table.
+    /// The values of an axis that the file doesn't set: only its default, whose place is the place of the table.
     fn only(value: AxisValue, table: &Table<'_>) -> Self {
         let span = table.span;
         Self {
@@ -158,7 +158,7 @@ impl Values {
 #[derive(Clone, Debug)]
 pub(super) struct Combination {
     pub(super) span: SourceSpan,
-    /// The values by the index of their axis. An include has one for each axis.
+    /// The values, by the index of the axis. An include has a value for each axis.
     pub(super) values: BTreeMap<usize, Located<AxisValue>>,
     /// The settings that an include adds to its cell.
     pub(super) settings: CellSettings,
@@ -206,7 +206,7 @@ impl Combination {
         })
     }
 
-    /// The schema, which can't know the further axes.
+    /// The schema. It can't list further axes by name, because each file has its own.
     fn schema(is_include: bool) -> Value {
         let items = schema(|keys| {
             Self::read(keys, &FIXED.map(str::to_owned), is_include);
@@ -225,29 +225,29 @@ impl Combination {
         tables(path, move |keys| Self::read(keys, &axes, is_include))
     }
 
-    /// Whether an exclude matches `point`, or an include has the same values.
+    /// Whether `point` has all values of the combination.
     pub(super) fn matches(&self, point: &Point<'_>) -> bool {
         let mut values = self.values.iter();
         values.all(|(index, own)| own.value == *point[*index])
     }
 
-    /// The point of an include.
+    /// The point that an include refers to.
     pub(super) fn point(&self) -> Point<'_> {
         self.values.values().map(|value| &value.value).collect()
     }
 }
 
-/// The `[matrix]` table. By default, nothing is known about it.
+/// The `[matrix]` table. By default, it is empty and incomplete.
 #[derive(Clone, Debug)]
 pub(super) struct MatrixTable {
     pub(super) span: SourceSpan,
-    /// All axes with valid names: those of every matrix, followed by the further axes in the order of the file.
+    /// All axes with valid names: the fixed axes, followed by the further axes in the order of the file.
     pub(super) axes: Vec<(String, Values)>,
     /// The names of the further axes, including invalid ones.
     pub(super) further_names: Vec<String>,
     pub(super) excludes: Vec<Combination>,
     pub(super) includes: Vec<Combination>,
-    /// Whether every include could be read. If so, no other cell is included.
+    /// Whether every include could be read. If so, the file has no other includes.
     pub(super) includes_complete: bool,
 }
 
@@ -308,7 +308,8 @@ impl MatrixTable {
 
     fn read_axis(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
         let known = keys.names();
-        // The values of a further axis have tables. Without any, a key that is similar to a known one is a typo.
+        // A further axis has tables for its values. If the file has no such table, a key that is similar to a known key
+        // is assumed to be a typo.
         if !entry.report.has(entry.key) && nearest(entry.key, known.iter().copied()).is_some() {
             keys.table.report_unknown(entry, &known);
             return;

@@ -1,4 +1,4 @@
-//! `[[checks]]`: conditions on request bodies, in addition to those for every agent.
+//! `[[checks]]`: conditions on request bodies, in addition to the suite's own.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) fn checks() -> Shape<Vec<BodyCheck>> {
         .then(|checks, entry| Some(unique(checks, "check", |check| &check.name, entry.report)))
 }
 
-/// One of `[[checks]]`.
+/// An entry of `[[checks]]`.
 pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
     let (mut given_name, mut endpoint, mut pointer, mut condition) = (None, None, None, None);
     let endpoints = Counter::ALL
@@ -77,7 +77,7 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
     })
 }
 
-/// Reports values with the same name. `what` is their kind.
+/// Reports values that have the same name. `what` says what the values are, such as `check`.
 pub(super) fn unique<V>(
     values: Vec<Located<V>>,
     what: &str,

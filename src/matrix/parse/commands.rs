@@ -26,7 +26,7 @@ pub(super) fn commands() -> Shape<Vec<HostCommand>> {
     })
 }
 
-/// One of `[[commands]]`.
+/// An entry of `[[commands]]`.
 pub(super) fn command(keys: &mut Keys<'_>) -> Option<Located<HostCommand>> {
     let (mut name, mut after, mut program) = (None, None, None);
     let mut timeout = Duration::from_secs(60);

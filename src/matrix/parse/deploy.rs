@@ -1,4 +1,4 @@
-//! `[images]` and `[deploy]`, and the manifests, which the table of a value can set as well.
+//! `[images]` and `[deploy]`. Also the keys for manifests, which the tables of axis values can have as well.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
     system
 }
 
-/// Reports a table without exactly one source of its image.
+/// Reports a table that has neither `image` nor `build`, or both.
 fn check_image_source(table: &Table<'_>) {
     match (table.get("image"), table.get("build")) {
         (Some(image), Some(build)) => {

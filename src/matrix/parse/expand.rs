@@ -1,4 +1,4 @@
-//! Expands axes, excludes and includes to cells, in order. The tables must have been checked.
+//! Expands axes, excludes and includes into cells, in order. The tables must already have been checked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::matrix::{
 pub(super) type Point<'m> = Vec<&'m AxisValue>;
 
 impl MatrixTable {
-    /// The product of the axes, in their order.
+    /// All points: the product of the axes, in the order of the axes.
     pub(super) fn points(&self) -> Vec<Point<'_>> {
         let axes = self.axes.iter();
         axes.fold(vec![Vec::new()], |points, (_, values)| {
@@ -39,7 +39,7 @@ impl MatrixTable {
     }
 }
 
-/// The values of a point, each with its type.
+/// The values of a point, with their types.
 fn typed<'p>(
     point: &[&'p AxisValue],
 ) -> (
@@ -91,14 +91,14 @@ pub(super) fn cells(draft: &Draft) -> Vec<Cell> {
     cells
 }
 
-/// The tables that apply to a cell's values.
+/// The tables of axis values.
 struct Tables<'m> {
     tables: BTreeMap<&'m AxisValue, &'m ValueTable>,
-    /// The merged tables, which many cells share.
+    /// The merged tables, by the values of `config` and the further axes. Many cells share them.
     merged: BTreeMap<Point<'m>, Merged>,
 }
 
-/// What the tables of a cell's values set, separately and merged.
+/// The settings from the tables of a cell's values: separately, and merged.
 type Merged = (Arc<[Layer]>, Arc<Variant>);
 
 impl<'m> Tables<'m> {

@@ -17,7 +17,7 @@ const RESTARTS: &str = "restarts";
 #[derive(Clone, Default)]
 pub(super) struct Expected {
     pub(super) counters: Expectations,
-    /// The counters that aren't among the suite's own, so that only the mock may know them.
+    /// The counters that aren't the suite's own. Only the mock can tell whether they exist.
     pub(super) further: Vec<Located<String>>,
 }
 

@@ -16,7 +16,7 @@ pub(super) fn is_reference(entry: Entry<'_>) -> bool {
     table.is_some_and(|table| table.contains_key(KEY))
 }
 
-/// A text, or a reference in place of it.
+/// The shape of `text`, with a reference as an alternative.
 pub(super) fn or(text: Shape<String>) -> Shape<TextSource> {
     let reference = reference();
     let schema = json!({ "anyOf": [text.schema, reference.schema] });

@@ -1,5 +1,5 @@
-//! The keys of a table, described once. The function that describes them also reads them, so the reader, the JSON
-//! Schema and the documentation follow from one description.
+//! The keys of a table. One function both describes and reads them, so that the reader, the JSON Schema and the
+//! documentation can't contradict each other.
 
 use std::any::Any;
 use std::cell::LazyCell;
@@ -11,8 +11,8 @@ use super::report::Report;
 use super::shape::{Shape, list};
 use super::syntax::Document;
 
-/// Describes and reads keys: the documentation, name, [`Shape`] and destination of each, and an example if it is
-/// required.
+/// Describes and reads keys. Each key has its documentation, name, [`Shape`] and destination, and an example if the key
+/// is required.
 macro_rules! keys {
     ($keys:expr; $($(#[doc = $doc:literal])+ $name:literal: $shape:expr => $place:expr $(, required $example:literal)?;)+) => {
         $($keys.key($name, concat!($($doc),+), || $shape, &mut $place);
@@ -21,7 +21,7 @@ macro_rules! keys {
 }
 pub(super) use keys;
 
-/// A table whose keys are described one after another, and read at the same time.
+/// A table whose keys are described and read one after another.
 pub(super) struct Keys<'d> {
     /// The table. It is empty if its keys are only described.
     pub(super) table: Table<'d>,
@@ -34,7 +34,7 @@ pub(super) struct Keys<'d> {
 
 /// The description of a key.
 pub(super) struct Key {
-    /// `None` for all keys that aren't described separately.
+    /// The key's name; `None` if the description applies to all keys that aren't described separately.
     pub(super) name: Option<String>,
     pub(super) schema: Value,
     pub(super) is_required: bool,
@@ -72,8 +72,8 @@ impl<'d> Keys<'d> {
         value
     }
 
-    /// Describes and reads a key: its name, its description in Markdown, its shape, and the place for its value (or an
-    /// [`Option`] of it), which contains the default.
+    /// Describes and reads the key `name`. `doc` is its description in Markdown. `place` contains the default, which
+    /// the value (or `Some` of it) replaces.
     pub(super) fn key<V: 'static, P: From<V> + 'static>(
         &mut self,
         name: &str,
@@ -96,7 +96,7 @@ impl<'d> Keys<'d> {
         }
     }
 
-    /// Describes a key. Returns it for the caller to read, if the table has it.
+    /// Describes a key. If the table has the key, returns its entry, which the caller has to read.
     pub(super) fn entry(
         &mut self,
         name: &str,
@@ -108,7 +108,8 @@ impl<'d> Keys<'d> {
         self.table.get(name)
     }
 
-    /// All keys that haven't been described so far, in the order of the file. The caller reports unknown ones.
+    /// Describes all other keys, and returns their entries in the order of the file. The caller has to report unknown
+    /// keys.
     pub(super) fn others(&mut self, doc: &str, schema: impl FnOnce() -> Value) -> Vec<Entry<'d>> {
         self.is_open = true;
         self.describe(None, doc, schema);
@@ -131,7 +132,7 @@ impl<'d> Keys<'d> {
         }
     }
 
-    /// Makes the last key, `name`, a required one. `example` is a value for the error message.
+    /// Marks `name`, the key that was described last, as required. `example` is a value for the error message.
     pub(super) fn require(&mut self, name: &str, example: &str) {
         if let Some(key) = self.described.iter_mut().flatten().next_back() {
             key.is_required = true;
@@ -147,7 +148,7 @@ impl<'d> Keys<'d> {
     }
 }
 
-/// The table whose keys `read` describes, as JSON Schema.
+/// The JSON Schema of the table whose keys `read` describes.
 pub(super) fn schema<V>(read: impl FnOnce(&mut Keys<'_>) -> V) -> Value {
     let (mut properties, mut required, mut others) = (Map::new(), Vec::new(), json!(false));
     for key in described(read) {
@@ -165,7 +166,7 @@ pub(super) fn schema<V>(read: impl FnOnce(&mut Keys<'_>) -> V) -> Value {
     schema
 }
 
-/// A table, which is called `name` in messages.
+/// A table. Messages call it `name`.
 pub(super) fn table<V: 'static>(
     name: &'static str,
     read: impl Fn(&mut Keys<'_>) -> V + 'static,
@@ -175,7 +176,7 @@ pub(super) fn table<V: 'static>(
     })
 }
 
-/// An array of tables, which are called `path` in messages. Tables with problems are left out.
+/// An array of tables. Messages call it `path`. Tables with problems are left out.
 pub(super) fn tables<V: 'static>(
     path: &'static str,
     read: impl Fn(&mut Keys<'_>) -> Option<V> + 'static,

@@ -1,6 +1,6 @@
-//! Relations between tables: names that don't exist, and cells that would exist twice.
+//! Checks the relations between tables. For example, names must exist, and no cell may exist twice.
 //!
-//! References to something that couldn't be read aren't reported, because its own problem is reported already.
+//! A reference to something that couldn't be read isn't reported, because the original problem is reported already.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{CellId, ImageSource};
 
-/// The maximum number of cells of a matrix: more than anyone runs, and few enough for memory.
+/// The maximum number of cells of a matrix. Nobody runs this many, and they still fit into memory.
 const MAX_CELLS: usize = 100_000;
 
 pub(super) fn check(draft: &Draft, report: &Report<'_>) {
@@ -39,8 +39,8 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     ids_fit(matrix, &cells, report);
 }
 
-/// Counters in `expect` must exist in the reference mock. Any other mock may report other counters, so they are checked
-/// only when it runs.
+/// With the reference mock, the counters in `expect` must be among those that it reports. Another mock may report other
+/// counters, so in that case they are checked only during the run.
 fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
     if draft.others.images.mock.image == ImageSource::Reference {
         for (_, table) in draft.all_tables() {
@@ -49,14 +49,14 @@ fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// The values of the axis with this index, including those that only includes have.
+/// The values of the axis with this index, including values that occur only in includes.
 fn values(matrix: &MatrixTable, index: usize) -> impl Iterator<Item = &Located<AxisValue>> {
     let includes = matrix.includes.iter();
     let included = includes.map(move |include| &include.values[&index]);
     matrix.axes[index].1.list.iter().chain(included)
 }
 
-/// Every value needs its table, except for the config `default`.
+/// Every value needs a table, except for the config `default`.
 fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     // Values of `kubernetes` and `nodes` need no table.
     for (index, (axis, _)) in draft.matrix.axes.iter().enumerate().skip(2) {
@@ -83,7 +83,8 @@ fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// In an id, `-<axis>-` marks where an axis's part begins, so no `-`-separated part of a value may be an axis's name.
+/// In an id, the part of a further axis begins with `-<axis>-`. To keep ids unambiguous, a value must not contain the
+/// name of a further axis between dashes.
 fn ids_are_unambiguous(matrix: &MatrixTable, report: &Report<'_>) {
     let further = matrix.axes.iter().skip(FIXED.len());
     let further: Vec<&str> = further.map(|(axis, _)| axis.as_str()).collect();
@@ -122,7 +123,7 @@ fn ids_fit(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_
     }
 }
 
-/// Each `[kubernetes."x"]`, `[config.x]` and `[<axis>.x]` must apply to a possible cell.
+/// The value of each `[kubernetes."x"]`, `[config.x]` and `[<axis>.x]` must be on its axis or in an include.
 fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     let matrix = &draft.matrix;
     if !matrix.includes_complete {
@@ -137,7 +138,7 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
     }
 }
 
-/// Whether a value is on its axis. If not, reports it.
+/// Whether a value is on its axis. Reports a value that isn't, unless the axis could be read only in part.
 fn is_on_axis(
     value: &Located<AxisValue>,
     (axis, values): &(String, Values),
@@ -159,7 +160,7 @@ fn is_on_axis(
     false
 }
 
-/// Reports excludes that exclude nothing. Returns the remaining cells.
+/// Reports excludes that exclude nothing. Returns the points that aren't excluded.
 fn excludes_match<'m>(matrix: &'m MatrixTable, report: &Report<'_>) -> BTreeSet<Point<'m>> {
     let mut remaining: Vec<Point<'m>> = matrix.points();
     for exclude in &matrix.excludes {
@@ -185,7 +186,7 @@ fn has_known_values(exclude: &Combination, matrix: &MatrixTable, report: &Report
     known.filter(|is_known| !is_known).count() == 0
 }
 
-/// Reports includes of an existing cell that don't change it, and several includes of the same cell.
+/// Reports an include of an existing cell that doesn't change the cell, and several includes of the same cell.
 fn includes_add(matrix: &MatrixTable, cells: &BTreeSet<Point<'_>>, report: &Report<'_>) {
     let mut seen: BTreeMap<Point<'_>, SourceSpan> = BTreeMap::new();
     for include in &matrix.includes {

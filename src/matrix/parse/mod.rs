@@ -1,7 +1,7 @@
-//! From the text of a matrix file to a [`Matrix`], or to all of its problems.
+//! Parses the text of a matrix file into a [`Matrix`], or reports all of its problems.
 //!
-//! In three steps: reading each table, checking the relations between tables, and expanding the file if it has no
-//! problems. The first two continue after a problem.
+//! There are three steps: reading each table, checking the relations between tables, and expanding the file if it has
+//! no problems. The first two steps continue after a problem.
 
 mod axes;
 mod checks;
@@ -41,8 +41,8 @@ impl Matrix {
     /// `name` is the file's name for messages; `text` is its content. A matrix without cells isn't an error here.
     ///
     /// # Errors
-    /// All problems of the text, with their places. In a text that isn't valid TOML, other problems are reported only
-    /// before the first syntax error, because the rest may be misread.
+    /// Returns all problems of the text, with their places. If the text isn't valid TOML, problems after the first
+    /// syntax error aren't reported, because the rest of the text may have been misread.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let document = Document::parse(text);
         let report = Report::new(text, &document);

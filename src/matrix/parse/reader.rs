@@ -1,4 +1,4 @@
-//! A typed view of the parsed document that reports every problem at its place and continues.
+//! A typed view of the parsed document. It reports each problem at its place and continues.
 //!
 //! Each method returns `None` if it has reported a problem. This module knows TOML, but not the matrix.
 
@@ -9,7 +9,7 @@ use super::report::Report;
 use crate::matrix::nearest::suggestion;
 use crate::matrix::problem::Problem;
 
-/// Renamed keys: the old name and the current one, which the error about the old name states.
+/// Renamed keys: the old name and the current one. The error about an old name states the current one.
 const RENAMED: [(&str, &str); 4] = [
     ("tag", "image"),
     ("tuned", "fast-setup"),
@@ -36,7 +36,7 @@ impl<T> Located<T> {
 #[derive(Clone, Debug)]
 pub(super) struct Table<'d> {
     pub(super) name: String,
-    /// Its header, or the whole table if it is an inline table.
+    /// The table's header, or the whole table if it is an inline table.
     pub(super) span: SourceSpan,
     entries: &'d DeTable<'d>,
     pub(super) report: &'d Report<'d>,
@@ -143,7 +143,7 @@ impl<'d> Entry<'d> {
         Some(array.iter().map(element).collect())
     }
 
-    /// The value as a table, which is called `name` in messages.
+    /// The value as a table. Messages call it `name`.
     pub(super) fn table(&self, name: String) -> Option<Table<'d>> {
         let Some(entries) = self.value.as_table() else {
             return self.wrong_type(TABLE);
@@ -170,7 +170,7 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// Reports that the value isn't `expected`, and how to write it if that is known.
+    /// Reports that the value isn't `expected`, and how to write it, if that is known.
     pub(super) fn wrong_type<T>(&self, expected: &'static str) -> Option<T> {
         let source = self.source();
         let is_scalar = !self.value.is_array() && !self.value.is_table();
@@ -195,7 +195,7 @@ impl<'d> Entry<'d> {
     }
 }
 
-/// What a value must be, in the words of the message.
+/// How messages describe what a value must be.
 pub(super) const TEXT: &str = "a string";
 pub(super) const INTEGER: &str = "an integer";
 pub(super) const BOOLEAN: &str = "`true` or `false`";

@@ -1,4 +1,4 @@
-//! The descriptions of keys as a JSON Schema for editors, and as the tables of `docs/matrix.md`.
+//! Turns the descriptions of keys into a JSON Schema for editors, and into the tables of `docs/matrix.md`.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::matrix::{Phase, PhaseSettings};
 /// It can't check relations between keys or the names of further axes.
 pub fn schema() -> Value {
     let mut schema = schema_of(Draft::read);
-    // Most editors support draft 7. Taplo supports only draft 4, but no newer keyword is used.
+    // Most editors support draft 7. Taplo supports only draft 4, but the schema uses no newer keyword.
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("The matrix file of e2e-matrix");
     schema["definitions"] = json!({
@@ -25,7 +25,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// The tables of `docs/matrix.md`: the name of each, and its Markdown.
+/// The tables of `docs/matrix.md`: each with its name and its Markdown.
 pub fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("matrix", table(described(MatrixTable::read))),
@@ -50,7 +50,7 @@ fn table(keys: Vec<Key>) -> String {
     rows.fold(head, |table, row| table + &row)
 }
 
-/// The row of a key, or the rows of the keys of its table if they have descriptions.
+/// The row of a key. If the key is a table whose keys all have descriptions, the rows of these keys instead.
 fn rows(name: &str, schema: &Value, is_required: bool) -> Vec<String> {
     let inner = schema["properties"].as_object();
     if let Some(inner) =
@@ -92,12 +92,12 @@ fn words(schema: &Value) -> String {
     }
 }
 
-/// The type in the plural. Values that can also come from the environment are described as plain values.
+/// The plural of the type. A value that can also come from the environment is described as a plain value.
 fn plural(schema: &Value) -> String {
     words(schema.pointer("/anyOf/0").unwrap_or(schema)) + "s"
 }
 
-/// The phases with their timeouts, and the keys that only one of them has.
+/// The phases with their timeouts, and the keys that only one phase has.
 fn phase_table() -> String {
     let head = "| Phase | `timeout` | Its own keys |\n|---|---|---|\n".to_owned();
     Phase::ALL.into_iter().fold(head, |table, phase| {

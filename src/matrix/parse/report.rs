@@ -28,7 +28,8 @@ impl<'d> Report<'d> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Adds a problem about something that is missing, unless that may be in a part that couldn't be read.
+    /// Adds a problem about something that is missing, but only if the text has no syntax errors. Otherwise, the
+    /// missing part may be in the text that couldn't be read.
     pub(super) fn add_missing(&self, problem: Problem) {
         if !self.document.is_damaged() {
             self.add(problem);

@@ -148,12 +148,12 @@ fn secret() -> Shape<String> {
     long_enough.with("minLength", 1)
 }
 
-/// Reports if there are fewer ports than jobs: each cell that runs at the same time needs its own.
+/// Reports a range with fewer ports than jobs: each cell that runs at the same time needs its own port.
 fn enough_ports(run: &RunSettings, table: &Table<'_>) {
     let given = table.get("jobs").zip(table.get("ports"));
     if let (Some((jobs, ports)), Jobs::Exactly(count)) = (given, run.jobs)
         && let Some(room) = run.ports.len().filter(|room| *room < count.get())
-        // Otherwise, the range couldn't be read, and that problem is reported already.
+        // If they differ, the range couldn't be read, which is already reported.
         && ports.value.as_str() == Some(&*run.ports.to_string())
     {
         let message = format!("{room} ports are too few for {count} jobs");

@@ -38,18 +38,18 @@ impl<V: 'static> Shape<V> {
         (self.read)(entry)
     }
 
-    /// A default as it would be written in the file; `null` if it can't be written.
+    /// A default as it is written in the file; `null` if it can't be written.
     pub(super) fn write(&self, value: &V) -> Value {
         (self.write)(value)
     }
 
-    /// The same shape, with defaults documented in the form that `write` returns.
+    /// The same shape. Its defaults are documented in the form that `write` returns.
     pub(super) fn written(mut self, write: impl Fn(&V) -> Value + 'static) -> Self {
         self.write = Box::new(write);
         self
     }
 
-    /// Passes the value on to `next`.
+    /// Passes the value to `next`, which may convert or reject it.
     pub(super) fn then<W: 'static>(
         self,
         next: impl Fn(V, Entry<'_>) -> Option<W> + 'static,
@@ -58,7 +58,7 @@ impl<V: 'static> Shape<V> {
         Shape::new(self.schema, move |entry| next(read(entry)?, entry))
     }
 
-    /// Accepts only values that pass `check`, which reports a problem and returns `None` for all others.
+    /// Checks the value after it has been read. `check` reports a problem and returns `None` if the value is invalid.
     pub(super) fn checked(self, check: impl Fn(&V, Entry<'_>) -> Option<()> + 'static) -> Self {
         let read = self.read;
         let read = move |entry: Entry<'_>| {
@@ -71,7 +71,7 @@ impl<V: 'static> Shape<V> {
         }
     }
 
-    /// Reads only values that pass `check`, which reports a problem and returns `None` for all others.
+    /// Checks the entry before it is read. `check` reports a problem and returns `None` if the entry must not be read.
     pub(super) fn guarded(self, check: impl Fn(Entry<'_>) -> Option<()> + 'static) -> Self {
         let read = self.read;
         Self {
@@ -113,7 +113,7 @@ pub(super) fn text() -> Shape<String> {
     })
 }
 
-/// A text that can be a name: not empty, and without control characters.
+/// Text that can be a name: not empty, and without control characters.
 pub(super) fn name() -> Shape<String> {
     let named = text().checked(|text, entry| {
         let problem = if text.trim().is_empty() {
@@ -130,7 +130,7 @@ pub(super) fn name() -> Shape<String> {
 }
 
 impl Shape<String> {
-    /// Accepts only texts that match `pattern`. The message for others is the text followed by `problem`.
+    /// Accepts only text that matches `pattern`. For any other text, the message is the text followed by `problem`.
     pub(super) fn matching(
         self,
         pattern: &'static str,
@@ -164,7 +164,7 @@ pub(super) fn integer<N: TryFrom<u64> + 'static>(
         let Some(integer) = entry.value.as_integer() else {
             return entry.wrong_type(INTEGER);
         };
-        // It may be negative, or have more than 64 bits.
+        // The integer may be negative, or have more than 64 bits.
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let number = number.filter(|number| range.contains(number));
         if let Some(number) = number.and_then(|number| N::try_from(number).ok()) {
@@ -196,7 +196,7 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(
     })
 }
 
-/// A text that `parse` accepts. Its error is the message.
+/// Text that `parse` accepts. An error of `parse` becomes the message.
 pub(super) fn parsed<T: 'static, E: Display>(
     parse: impl Fn(&str) -> Result<T, E> + 'static,
     help: &'static str,

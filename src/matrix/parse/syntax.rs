@@ -6,10 +6,11 @@ use toml::de::{DeTable, DeValue};
 
 use crate::matrix::problem::Problem;
 
-/// The maximum depth of nested tables and arrays. The format needs only a few levels, and dropping a document recurses.
+/// The maximum depth of nested tables and arrays. The file format needs only a few levels, and dropping a document
+/// recurses once per level.
 const MAX_DEPTH: usize = 100;
 
-/// A parsed text: the readable part and the errors.
+/// A parsed document: the part that could be read, and the syntax errors.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
     pub(super) root: DeTable<'t>,
@@ -22,7 +23,7 @@ impl<'t> Document<'t> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let root = root.into_inner();
         if is_too_deep(&root) {
-            // Dropping it would recurse once per level, so a hostile text could overflow the stack.
+            // Dropping the document would recurse once per level, so a malicious file could overflow the stack.
             std::mem::forget(root);
             return Self {
                 root: DeTable::new(),
@@ -64,7 +65,7 @@ fn too_deep() -> Problem {
     Problem::new(message, "write a flatter document")
 }
 
-/// The place of an error, within the text and at character boundaries.
+/// The range of an error, limited to the text and moved to character boundaries.
 fn span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
     let span = error.span().unwrap_or(text.len()..text.len());
     let start = boundary(text, span.start);
@@ -84,7 +85,7 @@ fn line_of(text: &str, offset: usize) -> usize {
         .count()
 }
 
-/// Searches level by level, without recursion.
+/// Searches level by level instead of recursively.
 fn is_too_deep(root: &DeTable<'_>) -> bool {
     let mut level: Vec<&DeValue<'_>> = root.values().map(toml::Spanned::get_ref).collect();
     for _ in 0..MAX_DEPTH {
@@ -114,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_deeply_nested_document_is_rejected_without_recursion() {
-        // The TOML parser limits the parts of a key and the nesting of values, but not both together.
+        // The TOML parser limits the number of parts of a key, and the nesting of values, but not the depth that
+        // results from both together.
         let table = format!("{{{}a=", "a.".repeat(70));
         for text in [
             format!("{}a = 1", "a.".repeat(100_000)),

@@ -1,6 +1,6 @@
 //! Converts TOML values that the runner doesn't interpret (the agent's configuration, kind's file) to JSON.
 //!
-//! Values that can't be written as JSON are problems: dates, infinities and integers of more than 64 bits.
+//! Reports values that can't be written as JSON: dates, infinities, and integers of more than 64 bits.
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeInteger, DeValue};
@@ -19,7 +19,7 @@ pub(super) fn object(table: &Table<'_>) -> (Map<String, Value>, References) {
     (object_at("", table, &mut references), references)
 }
 
-/// The value as JSON. References in it are problems.
+/// The value as JSON. Reports any references to the environment in the value.
 pub(super) fn plain(entry: Entry<'_>) -> Option<Value> {
     let mut references = Vec::new();
     let value = value_at(String::new(), entry, &mut references);

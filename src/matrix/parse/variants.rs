@@ -1,4 +1,4 @@
-//! `[kubernetes."x.y"]`, `[config.<name>]` and `[<axis>.<value>]`: the tables for single values of the axes.
+//! `[kubernetes."x.y"]`, `[config.<name>]` and `[<axis>.<value>]`: the tables of axis values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::matrix::{AgentProgram, Layer, Variant};
 #[derive(Clone, Debug, Default)]
 pub(super) struct ValueTables {
     pub(super) tables: Vec<(Located<AxisValue>, ValueTable)>,
-    /// Whether a table couldn't be read. If not, no other value has a table.
+    /// Whether a table couldn't be read. If `false`, no other value has a table.
     pub(super) incomplete: bool,
 }
 
-/// The settings of each cell with a value, or of an included cell.
+/// The settings that apply to each cell with a value, or to an included cell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CellSettings {
     pub(super) tags: Vec<String>,
@@ -45,7 +45,7 @@ impl CellSettings {
         settings
     }
 
-    /// Whether they change a cell that exists without them.
+    /// Whether the settings change a cell that would exist without them.
     pub(super) fn change_the_cell(&self) -> bool {
         !self.tags.is_empty() || self.allow_failure.is_some()
     }
@@ -59,7 +59,8 @@ fn tag() -> Shape<String> {
     )
 }
 
-/// The `30` of `[kubernetes.1.30]` and the `4` of `[agent.1.4]`, which TOML reads as a table within a table.
+/// The `30` of `[kubernetes.1.30]`, or the `4` of `[agent.1.4]`. Without quotes, TOML reads such a header as a table
+/// within a table.
 fn minor_table(entry: Entry<'_>) -> Option<&str> {
     let DeValue::Table(inner) = entry.value else {
         return None;
@@ -72,11 +73,11 @@ fn minor_table(entry: Entry<'_>) -> Option<&str> {
 /// The table of a value: `[kubernetes."x.y"]`, `[config.<name>]` or `[<axis>.<value>]`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ValueTable {
-    /// The node image of a Kubernetes version.
+    /// The node image, in the table of a Kubernetes version.
     pub(super) node_image: Option<String>,
-    /// The settings of any other value.
+    /// The settings, in the table of any other value.
     pub(super) layer: Option<Layer>,
-    /// The counters in `expect` that aren't the suite's own, so that only the mock may know them.
+    /// The counters in `expect` that aren't the suite's own. Only the mock can tell whether they exist.
     pub(super) further: Vec<Located<String>>,
     pub(super) settings: CellSettings,
 }
@@ -127,7 +128,7 @@ pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
         }
     }
     let table = keys.table.name.trim_matches('`').to_owned();
-    // A value that sets either of the two selects another agent.
+    // A value that sets an image or a binary selects another agent.
     let program = (tag.is_some() || binary.is_some()).then(|| AgentProgram {
         table: table.clone(),
         image: tag,
@@ -150,7 +151,7 @@ pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
     }
 }
 
-/// The tables of the values of an axis: each `[<axis>.<value>]`.
+/// The tables of all values of an axis: each `[<axis>.<value>]`.
 pub(super) fn tables(axis: &str) -> Shape<ValueTables> {
     let schema = match axis {
         "kubernetes" => schema(version),
@@ -171,7 +172,8 @@ fn value(entry: Entry<'_>, axis: &str) -> Option<(Located<AxisValue>, ValueTable
     let value = value_key(entry, axis);
     let table = entry.table(format!("`{}`", header(axis, entry.key)))?;
     if axis == "kubernetes" {
-        // After a wrong header such as `[kubernetes.1.30]`, the keys would be reported as unknown as well.
+        // `value?` comes first: after an invalid header such as `[kubernetes.1.30]`, the keys would also be reported as
+        // unknown.
         return Some((value?, Keys::read(table, version)));
     }
     if let Some(minor) = minor_table(entry)
@@ -263,7 +265,7 @@ fn kind() -> Shape<Map<String, Value>> {
     })
 }
 
-/// What to do instead of setting a key of kind's file that the runner sets itself.
+/// What to do instead, if `key` is a key of kind's file that the runner sets itself.
 fn set_by_the_cell(key: &str) -> Option<&'static str> {
     match key {
         "nodes" => Some("the axis `nodes` sets the number of nodes"),

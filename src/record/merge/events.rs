@@ -1,4 +1,5 @@
-//! The events of a merged run: the events of its parts that count, sorted by time. Holds one event per part in memory.
+//! The events of a merged run: those events of its parts that the merged run reports, sorted by time. Holds one event
+//! per part in memory.
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;
@@ -55,7 +56,7 @@ impl<'p> MergedEvents<'p> {
         }
     }
 
-    /// The next event of all parts; if several have the same time, the first part's.
+    /// The earliest of the parts' next events; if several have the same time, the first part's event.
     fn earliest(&mut self) -> Option<Result<TimedEvent, RecordError>> {
         let times = self
             .parts
@@ -91,7 +92,7 @@ impl Iterator for MergedEvents<'_> {
     }
 }
 
-/// The events of one part that count, plus an end for every cell without one.
+/// The events of one part that the merged run reports, plus an end for each cell whose end isn't in the record.
 struct PartEvents<'p> {
     part: &'p Part,
     records: RecordReader,
@@ -108,7 +109,7 @@ impl<'p> PartEvents<'p> {
         })
     }
 
-    /// `event` as it appears in the merged run; `None` if it doesn't.
+    /// `event` as it appears in the merged run; `None` if it doesn't appear there.
     fn reported(&mut self, event: Event) -> Option<Event> {
         let reported = &self.part.reported;
         if event.cell().is_some_and(|cell| !reported.contains(cell)) {
@@ -123,7 +124,7 @@ impl<'p> PartEvents<'p> {
                 self.open.remove(cell);
                 Some(event)
             }
-            // A cell that has run again since wasn't cut off by the signal.
+            // If all cells that the signal cut off have run again since, the signal no longer counts.
             Event::Interrupted { .. } => self.part.is_cut_off().then_some(event),
             // The merged run has its own start and end, and the sessions of its parts are not reported.
             Event::RunStarted { .. } | Event::RunResumed { .. } | Event::RunFinished { .. } => None,
@@ -143,8 +144,8 @@ impl<'p> PartEvents<'p> {
         }
     }
 
-    /// The end that the part's model gives to a cell without one. Later events of other parts don't belong to that
-    /// cell.
+    /// The end of a cell whose end isn't in the record, according to the part's model. It has the time of the part's
+    /// last event, because later events belong to other parts.
     fn missing_end(&mut self) -> Option<TimedEvent> {
         let id = self.open.pop_first()?;
         let cell = self.part.cells().find(|cell| cell.summary.id == id)?;

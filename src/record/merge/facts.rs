@@ -1,4 +1,4 @@
-//! The facts of a merged run: the values that its parts share, and the sums of the others.
+//! The facts of a merged run, combined from the facts of its parts.
 
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
@@ -33,13 +33,13 @@ pub(super) fn merged(parts: &[Part], origins: Vec<PartFacts>) -> RunFacts {
         selection_digest: None,
         shard: None,
         parts: origins,
-        // Those of all parts, which may come from different versions of the matrix file.
+        // The commands of all parts, which may come from different versions of the matrix file.
         commands: unique(facts().flat_map(|facts| &facts.commands)),
         cells,
     }
 }
 
-/// The position in the matrix: its axes, then repetitions.
+/// A key that sorts cells as in the matrix: by axes, then by repetition.
 fn position(cell: &CellSummary) -> impl Ord + use<> {
     let version: Option<KubernetesVersion> = cell.kubernetes.parse().ok();
     let cell = cell.clone();
@@ -68,7 +68,7 @@ fn id(parts: &[Part]) -> String {
     format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
 }
 
-/// The machine on which the parts ran. If they ran on several machines, all of them combined.
+/// The machine on which the parts ran. If they ran on several machines, these machines are combined.
 fn host(parts: &[Part]) -> HostFacts {
     let mut hosts: Vec<&HostFacts> = Vec::new();
     for part in parts {

@@ -1,8 +1,8 @@
 //! Merges the records of several runs into one: the shards of a selection, the tests of one run of a test runner, or a
 //! run and its rerun.
 //!
-//! The same parts give the same record in any order. This module doesn't know verdicts: its caller supplies the last
-//! event.
+//! The same parts give the same record in any order. This module doesn't determine the run's verdict: its caller
+//! supplies the last event.
 
 mod events;
 mod facts;

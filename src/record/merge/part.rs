@@ -25,7 +25,7 @@ pub struct Part {
     pub started: Timestamp,
     /// The time of its last event.
     pub ended: Timestamp,
-    /// The cells that the merged run reports from it; empty before the merge is planned.
+    /// The cells that the merged run reports from this part; empty before the merge is planned.
     pub(super) reported: BTreeSet<CellId>,
 }
 
@@ -66,18 +66,18 @@ impl Part {
         (self.started, &self.facts.run, cells.collect())
     }
 
-    /// The cells that are reported from it.
+    /// The cells that are reported from this part.
     pub(super) fn cells(&self) -> impl Iterator<Item = &CellModel> {
         let cells = self.run.cells.iter();
         cells.filter(|cell| self.reported.contains(&cell.summary.id))
     }
 
-    /// Whether it was cut off before a cell that no other part reports got its verdict.
+    /// Whether the part was cut off before all cells that are reported from it had a verdict.
     pub(super) fn is_cut_off(&self) -> bool {
         self.cells().any(|cell| !cell.verdict.is_settled())
     }
 
-    /// The part itself, or the parts that it was merged from, with only the cells that are reported from it.
+    /// The part itself, or the parts that it was merged from, with only the cells that are reported from this part.
     pub(super) fn origins(&self) -> Vec<PartFacts> {
         let mut origins = self.facts.parts.clone();
         if origins.is_empty() {

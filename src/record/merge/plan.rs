@@ -116,8 +116,8 @@ fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
     })
 }
 
-/// Chooses the part that reports each cell: the first one that contains it, or the last of its reruns. Returns notices
-/// about that choice.
+/// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. Returns notices about
+/// reruns that replace results.
 fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeError> {
     let mut owners: HashMap<CellId, usize> = HashMap::new();
     let mut reruns: BTreeMap<(&str, &str), usize> = BTreeMap::new();

@@ -1,16 +1,17 @@
 //! The details of cells. A model keeps a limited amount of them, so that it fits in memory however long the record is.
 //!
-//! Details are evidence, warnings, logs, diagnostics, and the counters of each node: verdicts and tables don't need them.
-//! If a cell's details no longer fit when it ends, only the outcome of each phase and its reason are kept. The record
-//! still has everything.
+//! Details are evidence, warnings, logs, diagnostics, and the counters of each node. Verdicts and tables don't need
+//! them. If a cell's details no longer fit when the cell ends, only the outcome of each phase and its reason are kept.
+//! The record still has everything.
 
 use super::{CellModel, Notice, PhaseModel, PhaseOutcome};
 use crate::event::{CellVerdict, CounterTable, Evidence, Failure, LogExcerpt, Severity};
 
-/// How many bytes of details are kept of the cells that passed, and as many again of all others.
+/// How many bytes of details are kept for cells that passed or were skipped. As many bytes again are kept for all other
+/// cells.
 const BUDGET: usize = 24 << 20;
 
-/// How many rows of evidence a failure without details keeps.
+/// How many rows of evidence a failure keeps if its details are dropped.
 const EVIDENCE_KEPT: usize = 20;
 
 /// The memory that is still free for details, in bytes.
@@ -145,7 +146,7 @@ fn texts(texts: &[String]) -> usize {
     sizes.sum()
 }
 
-/// The memory of the characters of a text, with what the allocator adds.
+/// The memory that a text takes, including the allocator's overhead, in bytes.
 fn text(text: &str) -> usize {
     const ADDED: usize = 16;
     text.len() + ADDED

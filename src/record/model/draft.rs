@@ -1,4 +1,4 @@
-//! A cell and its attempts while events are folded. Whatever is still open at the end is closed.
+//! A cell and its attempts while events are folded. When there are no more events, whatever is still running is ended.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::matrix::{CellId, Phase};
 /// A cell, according to the events so far.
 #[derive(Clone)]
 pub(super) struct CellDraft {
-    /// The current attempt, with the phases that have ended, in the order of their end.
+    /// The current attempt, with the phases that have ended, in the order in which they ended.
     pub(super) model: CellModel,
     /// The phases that are running.
     open: BTreeMap<Stage, OpenPhase>,
@@ -94,7 +94,7 @@ impl CellDraft {
         }
     }
 
-    /// Moves the attempt, which has ended, to the earlier ones.
+    /// Adds the attempt, which has ended, to the earlier attempts, and prepares the next one.
     pub(super) fn retry(&mut self, at: Timestamp, stages: &[(Phase, Option<&str>)]) {
         let next = Self::of(self.model.summary.clone());
         let mut attempt = std::mem::replace(self, next).finish(at, stages);
@@ -128,7 +128,8 @@ impl CellDraft {
         self.model.phases.shrink_to_fit();
     }
 
-    /// Marks that the session ended at `last`. If the cell isn't started again, it ended at that time, too.
+    /// Records that the session ended at `last`. Unless the cell has ended already or is started again, it ended at
+    /// that time, too.
     pub(super) fn cut_off(&mut self, last: Timestamp) {
         self.ended.get_or_insert(last);
     }
@@ -246,8 +247,8 @@ fn without_result((phase, command): Stage, outcome: PhaseOutcome) -> PhaseModel 
     }
 }
 
-/// Marks the phase in which an interrupted cell stopped: the one that was cut off, or else the first one that wasn't
-/// reached. A phase that the matrix file turns off would not have been reached anyway.
+/// Marks the phase in which an interrupted cell stopped: the phase that was cut off, or else the first phase that
+/// wasn't reached. Phases that the matrix file turns off are ignored, because they would not have run anyway.
 fn mark_interruption(phases: &mut [PhaseModel]) {
     if phases.iter().any(PhaseModel::is_failure) {
         return;

@@ -26,7 +26,7 @@ impl CellModel {
 }
 
 impl<'a> Fault<'a> {
-    /// The failure, if the fault is one.
+    /// The failure; `None` if the phase was interrupted, or if no phase failed.
     pub fn failure(&self) -> Option<&'a Failure> {
         self.phase.and_then(PhaseModel::failure)
     }

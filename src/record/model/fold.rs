@@ -26,7 +26,7 @@ pub struct ModelBuilder {
     pub(super) budget: Budget,
 }
 
-/// The duration of the current process of the run, and of those before it.
+/// The durations of the run's current session and of all earlier sessions.
 #[derive(Clone, Default)]
 struct Session {
     before_ms: u64,
@@ -179,8 +179,8 @@ impl ModelBuilder {
         self.run.resumed.push(ResumedModel { at, facts });
     }
 
-    /// Adds a notice. A notice after the end of the run is about its reports and is dropped, and so is one that an
-    /// earlier session has added already.
+    /// Adds a notice. A notice after the end of the run is dropped, because it is about the reports. So is a notice
+    /// that was already added, for example by an earlier session.
     fn notice(&mut self, notice: Notice) {
         if self.run.verdict.is_none() && !self.run.notices.contains(&notice) {
             self.run.notices.push(notice);
@@ -204,7 +204,7 @@ impl ModelBuilder {
         }
     }
 
-    /// The value that all counters named `name` share.
+    /// The string that all counters named `name` share.
     fn counter_name(&mut self, name: String) -> Arc<str> {
         if let Some(known) = self.counter_names.get(&*name) {
             return Arc::clone(known);
@@ -219,7 +219,8 @@ impl ModelBuilder {
         &mut self.cells[index]
     }
 
-    /// The index of the draft of `id`. It is created if it doesn't exist: the run's facts may not list the cell.
+    /// The index of the draft of `id`. The draft is created if it doesn't exist, because the run's facts may not list
+    /// the cell.
     fn index_of(&mut self, id: &CellId) -> usize {
         if let Some(index) = self.indices.get(id) {
             return *index;

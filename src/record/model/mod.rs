@@ -25,18 +25,18 @@ pub use fold::ModelBuilder;
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunModel {
-    /// The facts that were known before the first cell, without its list of cells, which are in `cells`; `None` if the
-    /// record ends earlier.
+    /// The facts that were known before the first cell started. Their list of cells is empty, because the cells are in
+    /// `cells`. `None` if the record ends before these facts.
     pub facts: Option<RunFacts>,
     /// When the run started; `None` for an empty record.
     pub started: Option<Timestamp>,
-    /// How long the run took in milliseconds, all sessions together; up to the last event if the run was killed.
+    /// How long the run took, in milliseconds: all sessions together, up to the last event if the run was killed.
     pub duration_ms: u64,
     /// The later sessions, if the run was resumed.
     pub resumed: Vec<ResumedModel>,
     /// How the run ended; `None` if it was killed.
     pub verdict: Option<RunVerdict>,
-    /// The signal that ended the run.
+    /// The signal or the run timeout that ended the run early.
     pub signal: Option<Termination>,
     /// Notices about the run.
     pub notices: Vec<Notice>,
@@ -73,7 +73,7 @@ pub struct CellModel {
     pub attempt: u32,
     /// The earlier attempts, in order, each in the form of a cell.
     pub earlier: Vec<Self>,
-    /// The name of the machine that it ran on, if it was started.
+    /// The name of the machine that the cell ran on, if it was started.
     pub host: Option<String>,
     /// The name of its cluster, if it was started.
     pub cluster: Option<String>,
@@ -106,9 +106,9 @@ pub struct CellModel {
 /// The last counters of a cell's mock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CounterModel {
-    /// The sums over all nodes, sorted by the counter's name. All cells share the names.
+    /// The sums over all nodes, sorted by the counter's name. All cells share the strings of the names.
     pub total: Vec<(Arc<str>, u64)>,
-    /// The counters of each node, by the name under which it registered.
+    /// The counters of each node, by the name under which the node registered.
     pub nodes: BTreeMap<String, CounterTable>,
 }
 
@@ -117,7 +117,7 @@ pub struct CounterModel {
 pub struct PhaseModel {
     /// The phase.
     pub phase: Phase,
-    /// The command after the phase, if it is not the phase itself.
+    /// The name of the command after the phase; `None` for the phase itself.
     pub command: Option<String>,
     /// Whether the phase really ran or was simulated by the provider.
     pub execution: Execution,
@@ -127,7 +127,8 @@ pub struct PhaseModel {
     pub start_ms: Option<u64>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// What reports show in addition to the outcome; `None` if there is nothing to show, or if it is only in the record.
+    /// What reports show in addition to the outcome; `None` if there is nothing to show, or if the details are only in
+    /// the record.
     pub details: Option<Box<PhaseDetails>>,
 }
 
@@ -192,7 +193,7 @@ impl RunModel {
             == Some(ProviderChoice::Local)
     }
 
-    /// The stages of every cell in order: the phases, and the commands by name.
+    /// The stages of every cell, in order: each phase, followed by its commands, which are given by name.
     pub fn stages(&self) -> Vec<(Phase, Option<&str>)> {
         let commands = self.facts.iter().flat_map(|facts| &facts.commands);
         let commands: Vec<_> = commands.collect();
@@ -206,12 +207,12 @@ impl RunModel {
         Phase::ALL.into_iter().flat_map(after).collect()
     }
 
-    /// The verdicts of all cells, counted.
+    /// How many cells ended with each verdict.
     pub fn tally(&self) -> Tally {
         Tally::of(&self.cells)
     }
 
-    /// The repeated cells: the id in the matrix and the counted verdicts of the repetitions.
+    /// For each repeated cell, its id in the matrix and the tally of its repetitions.
     pub fn repeated(&self) -> Vec<(&str, Tally)> {
         let mut cells: BTreeMap<&str, Vec<&CellModel>> = BTreeMap::new();
         for cell in &self.cells {
@@ -281,7 +282,7 @@ impl CellModel {
         self.earlier.iter().chain([self])
     }
 
-    /// The phase in which the cell failed.
+    /// The first phase that failed or was interrupted.
     pub fn failed_phase(&self) -> Option<&PhaseModel> {
         self.phases.iter().find(|phase| phase.is_failure())
     }

@@ -22,7 +22,7 @@ pub(super) struct CellView<'a> {
 
 /// One attempt at a cell.
 pub(super) struct AttemptView<'a> {
-    /// The prefix of the anchors of its phases.
+    /// The prefix of the anchors of the attempt's phases.
     pub(super) anchor: String,
     pub(super) cell: &'a CellModel,
     pub(super) verdict: String,

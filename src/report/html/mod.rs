@@ -1,6 +1,6 @@
 //! `report.html`: the whole run on one page without scripts, network access or other files.
 //!
-//! The template only lays out the model and the prepared views, and escapes every text.
+//! The template only lays out the model and the prepared views, and escapes all text.
 
 mod cell;
 mod view;

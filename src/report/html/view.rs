@@ -1,4 +1,4 @@
-//! The content of the page as the template needs it: texts, classes and positions.
+//! The content of the page in the form that the template needs: text, CSS classes and positions.
 
 use askama::Template;
 
@@ -67,14 +67,14 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The cells, one at a time, so that a page of many cells doesn't have to fit in memory.
+    /// The cells, one at a time, so that the page of a run with many cells doesn't have to fit in memory.
     fn cells(&self) -> impl Iterator<Item = CellView<'a>> {
         let cells = self.run.cells.iter();
         cells.map(|cell| CellView::new(self.run, cell, &self.columns))
     }
 }
 
-/// The words in the table of cells; a passed phase shows a number instead.
+/// The words in the table of cells, with their meanings. A passed phase shows a number instead of a word.
 fn legend() -> Vec<(String, &'static str)> {
     let words = Mark::ALL.into_iter().filter(|mark| *mark != Mark::Passed);
     words.map(|mark| (mark.narrow(0), mark.meaning())).collect()
@@ -116,7 +116,7 @@ fn run_facts(run: &RunModel) -> Vec<(&'static str, String)> {
 }
 
 impl ReasonView {
-    /// One per failed phase, those of earlier attempts first.
+    /// One line per failed phase. Those of earlier attempts come first.
     fn of_cell(cell: &CellModel) -> Vec<Self> {
         let earlier = cell.earlier.iter().flat_map(CellModel::faults);
         let earlier = earlier.map(|fault| {

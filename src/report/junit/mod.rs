@@ -2,14 +2,16 @@
 //!
 //! The properties of a suite are the cell's value on each axis, with the name of the axis, and its tags.
 //!
-//! `failure` is a product failure. `error` is a configuration or infrastructure failure, or a phase that was interrupted by the end
-//! of the run. A failure of the run itself, outside any cell, becomes the single test case in a suite named `run`.
+//! `failure` is a product failure. `error` is a configuration or infrastructure failure, or a phase that was
+//! interrupted by the end of the run. A failure of the run itself, outside any cell, becomes the single test case in a
+//! suite named `run`.
 //!
-//! The suite of a flaky cell passes, and the cases of phases that failed in an earlier attempt have that attempt in their
-//! `system-out`. If flaky cells count as failed in the run, the suite has one more case that says so.
+//! The suite of a flaky cell passes. If a phase failed in an earlier attempt, the `system-out` of its case also shows
+//! that attempt. If flaky cells count as failed in the run, the suite has one more case that says so.
 //!
-//! The failed cases of a cell that is allowed to fail are `skipped`, with the failure as the reason, because CI servers mark a build
-//! as failed for each `failure` and `error` that they read. The failure's evidence is in the case's `system-out`.
+//! The failed cases of a cell that is allowed to fail are `skipped`, with the failure as the reason, because CI servers
+//! mark a build as failed for each `failure` and `error` that they read. The failure's evidence is in the case's
+//! `system-out`.
 
 mod output;
 
@@ -28,7 +30,7 @@ use crate::event::{Failure, FailureClass, FlakyResult};
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::record::xml_text::XmlText;
 
-/// The class name of cases without a cell, the first part of the others', and the name of the report.
+/// The name of the report, the class name of cases without a cell, and the first part of all other class names.
 const CLASS_NAME: &str = "e2e-matrix";
 /// The replacement for a tab.
 const TAB: &str = "    ";
@@ -36,8 +38,8 @@ const TAB: &str = "    ";
 /// How many cells are converted to suites at once. Suites take several times the memory of their cells.
 const CELLS_AT_ONCE: usize = 256;
 
-/// How many bytes of suites are kept in memory until all are counted, because the counts are at the start of the file. If
-/// there are more, all are kept in a temporary file.
+/// How many bytes of suites are kept in memory until all suites are counted. The counts are at the start of the file,
+/// so nothing can be written to the file earlier. If there are more bytes, all of them are kept in a temporary file.
 const BUFFER: usize = 8 << 20;
 
 /// Writes the whole file.
@@ -52,7 +54,7 @@ pub(super) fn write(run: &RunModel, out: &mut impl Write) -> io::Result<()> {
         report.add_test_suites(added.collect::<Vec<_>>());
         let text = report.to_string().map_err(io::Error::other)?;
         suites.write_all(parts(&text)[1].as_bytes())?;
-        // The counts stay.
+        // Clearing the suites doesn't change the counts.
         report.test_suites.clear();
     }
     let text = report.to_string().map_err(io::Error::other)?;
@@ -65,7 +67,7 @@ pub(super) fn write(run: &RunModel, out: &mut impl Write) -> io::Result<()> {
 
 /// Everything up to the start tag of the root element, the suites, and the end tag.
 fn parts(text: &str) -> [&str; 3] {
-    // The declaration and the start tag are one line each: attributes have no line breaks.
+    // The declaration and the start tag have one line each, because attributes contain no line breaks.
     let start: usize = text.split_inclusive('\n').take(2).map(str::len).sum();
     let end = text.rfind("</testsuites>").unwrap_or(text.len());
     [&text[..start], &text[start..end], &text[end..]]
@@ -104,7 +106,7 @@ fn properties(cell: &CellModel) -> impl Iterator<Item = Property> {
     fixed.into_iter().chain(further).chain(tags)
 }
 
-/// The suite for everything without a cell; only if something went wrong.
+/// The suite for failures outside of any cell; `None` if there are none.
 fn run_suite(run: &RunModel) -> Option<TestSuite> {
     let cases = run.failures.iter().map(|failure| {
         let mut case = case("run", CLASS_NAME, red(failure));
@@ -112,7 +114,7 @@ fn run_suite(run: &RunModel) -> Option<TestSuite> {
         case
     });
     let mut cases: Vec<_> = cases.collect();
-    // A run that was killed before its first cell must not look like a passed file.
+    // If a run was killed before its first cell, its file must not look as if the run passed.
     if cases.is_empty() && run.cells.is_empty() && run.verdict.is_none() {
         let message = "the run ended before its first cell";
         let status = non_success(NonSuccessKind::Error, "interrupted", message);
@@ -121,7 +123,7 @@ fn run_suite(run: &RunModel) -> Option<TestSuite> {
     (!cases.is_empty()).then(|| suite("run".into(), run.started, host_name(run), cases))
 }
 
-/// A suite with these cases, whose time is that of its cases.
+/// A suite with these cases. Its time is the sum of their times.
 fn suite(
     name: XmlString,
     began: Option<Timestamp>,
@@ -132,7 +134,7 @@ fn suite(
     suite.add_test_cases(cases);
     let times = suite.test_cases.iter().filter_map(|case| case.time);
     suite.time = Some(times.sum());
-    // The epoch if the time isn't known: the file must not depend on the clock.
+    // If the time isn't known, it is the epoch: the file must not depend on the clock.
     let began = began.unwrap_or(Timestamp::UNIX_EPOCH);
     let facts = [
         ("timestamp", attribute(&began.to_string())),
@@ -172,7 +174,7 @@ fn case(name: &str, class_name: &str, status: TestCaseStatus) -> TestCase {
     case
 }
 
-/// A failure that doesn't count.
+/// The status of a failure that doesn't count.
 fn allowed(name: &str, message: &str) -> TestCaseStatus {
     let message = format!("allowed to fail: {message}");
     because(TestCaseStatus::skipped(), name, &message)
@@ -199,7 +201,7 @@ fn red(failure: &Failure) -> TestCaseStatus {
     status
 }
 
-/// A failure without a cause: interrupted by the end of the run, or by a bug.
+/// The status of a failure without a cause: the run ended or a bug occurred before the phase had a result.
 fn unexplained(fault: Fault<'_>) -> TestCaseStatus {
     let (kind, sentence) = (fault.kind(), fault.sentence());
     if fault.cell.summary.allow_failure {
@@ -208,14 +210,14 @@ fn unexplained(fault: Fault<'_>) -> TestCaseStatus {
     non_success(NonSuccessKind::Error, &kind, &sentence)
 }
 
-/// A cell that failed without a failed phase must not look like a passed one.
+/// A cell that failed without a failed phase gets a failed case, so that it doesn't look as if it passed.
 fn cell_case(cell: &CellModel) -> Option<TestCase> {
     let mut faults = cell.faults().into_iter();
     let fault = faults.find(|fault| fault.phase.is_none())?;
     Some(case("cell", &class_name(cell), unexplained(fault)))
 }
 
-/// A flaky cell has no failed phase at the end. If it counts as failed, it needs a failed case.
+/// A flaky cell has no failed phase in its last attempt. If it counts as failed, it needs a failed case.
 fn flaky_case(run: &RunModel, cell: &CellModel) -> Option<TestCase> {
     let result = run.facts.as_ref().map(|facts| facts.flaky_result);
     if !cell.is_flaky() || result != Some(FlakyResult::Fail) {

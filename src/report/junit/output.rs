@@ -1,4 +1,4 @@
-//! The content of `system-out` in the JUnit file: facts of a cell, evidence, logs, attachments. Plain text.
+//! The content of `system-out` in the JUnit file, as plain text: the facts of a cell, evidence, logs and attachments.
 
 use crate::event::{Execution, Failure, LogExcerpt};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
@@ -17,7 +17,7 @@ pub(super) fn cause(failure: &Failure) -> String {
     lines.0
 }
 
-/// The facts of all cases of a cell, including the attribution of the run's failures.
+/// The facts that all cases of a cell have in common, including the attribution of the run's failures.
 pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> String {
     let mut lines = Lines::default();
     lines.fact("verdict", cell.verdict.name());
@@ -76,7 +76,7 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
     lines.0 + &attempts.collect::<String>()
 }
 
-/// The details of a phase at every attempt; `None` if there are none.
+/// The details of a phase in each attempt; `None` if there are none.
 pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
     let mut sections: Vec<String> = Vec::new();
     for attempt in &cell.earlier {

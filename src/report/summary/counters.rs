@@ -6,8 +6,8 @@ use crate::event::Evidence;
 use crate::matrix::Counter;
 use crate::record::model::{CellModel, RunModel};
 
-/// The counters with a column, by name: the suite's own in the mock's order, then the others that the matrix file
-/// names.
+/// The names of the counters that have a column: the suite's own in the mock's order, then the others that the matrix
+/// file names.
 pub(in crate::report) fn columns(run: &RunModel) -> Vec<&str> {
     let mut further = BTreeSet::new();
     for cell in &run.cells {
@@ -30,13 +30,14 @@ fn is_counter(cell: &CellModel, subject: &str) -> bool {
 pub(in crate::report) struct CounterRow {
     /// `total`, or the node's short name.
     pub(in crate::report) label: String,
-    /// One per [column](columns).
+    /// One value per [column](columns).
     pub(in crate::report) values: Vec<CounterValue>,
 }
 
 /// A counter in a row.
 pub(in crate::report) struct CounterValue {
-    /// `3`, `0 (>= 1)` if it should be more, `0 (any)` if it was not checked, or `-` if the mock didn't report it.
+    /// `3`, `0 (>= 1)` if the value is too low, `0 (any)` if the counter wasn't checked, or `-` if the mock didn't
+    /// report the counter.
     pub(in crate::report) text: String,
     /// Whether the value doesn't meet its expectation.
     pub(in crate::report) is_unmet: bool,
@@ -66,7 +67,7 @@ pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<Cou
     Some(total)
 }
 
-/// The smallest value of any node for each counter, which a sum would hide.
+/// The smallest value of each counter on any node, which the total would hide.
 pub(in crate::report) fn minimum(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
     let nodes = &cell.counters.as_ref()?.nodes;
     if nodes.len() < 2 {
@@ -109,7 +110,7 @@ pub(in crate::report) fn nodes(cell: &CellModel, columns: &[&str]) -> Vec<Counte
     rows
 }
 
-/// The expectation of each counter per node, one text per column; `None` if the evidence doesn't contain any.
+/// The expectation of each counter per node, one string per column; `None` if the evidence contains no expectations.
 pub(in crate::report) fn expected_of_a_node(
     cell: &CellModel,
     columns: &[&str],
@@ -126,7 +127,8 @@ pub(in crate::report) fn expected_of_a_node(
         .then_some(expected)
 }
 
-/// A row with the values that `value_of` returns. `unmet` returns the expectation of a counter that doesn't meet it.
+/// A row with the values that `value_of` returns. If a counter doesn't meet its expectation, `unmet` returns the
+/// expectation.
 fn row<'a>(
     label: String,
     columns: &[&str],
@@ -148,7 +150,7 @@ fn row<'a>(
     }
 }
 
-/// A cell's expectations of counters that aren't met, by node and counter. Those of the total have no node.
+/// The expectations of counters that a cell doesn't meet, by node and counter. Those for the total have no node.
 fn unmet(cell: &CellModel) -> BTreeMap<(Option<&str>, &str), &str> {
     let is_unmet = |one: &&Evidence| !one.holds && is_counter(cell, &one.subject);
     let unmet = cell.evidence().filter(is_unmet);

@@ -7,18 +7,18 @@ use crate::record::model::{PhaseOutcome, RunModel};
 use crate::report::marks::QUICK_MS;
 use crate::report::text;
 
-/// A phase or step over all cells.
+/// The durations of a phase or step in all cells.
 pub(in crate::report) struct TimeRow<'a> {
-    /// Its name.
+    /// The name of the phase or step.
     pub(in crate::report) name: &'a str,
-    /// The number of cells in which it ran.
+    /// The number of cells in which the phase or step ran.
     pub(in crate::report) cells: usize,
     /// The median duration.
     pub(in crate::report) median: String,
-    /// The maximum.
+    /// The longest duration.
     pub(in crate::report) slowest: String,
     slowest_ms: u64,
-    /// The cell with the maximum.
+    /// The cell with the longest duration.
     pub(in crate::report) slowest_in: &'a CellId,
 }
 

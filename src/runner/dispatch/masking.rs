@@ -1,4 +1,4 @@
-//! Masks the texts of events. Each text that isn't masked is the runner's own, and the code says why.
+//! Tests that the texts of events are masked. Each text field that isn't masked has a reason.
 
 use std::collections::BTreeMap;
 

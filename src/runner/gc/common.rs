@@ -11,7 +11,7 @@ use crate::error::chain;
 use crate::machine::{Lock, UNFINISHED, tidy};
 
 impl Collector<'_> {
-    /// Deletes shared resources that no run needs. `alive`: whether any run is alive.
+    /// Deletes shared resources that no run needs. `alive` says whether any run is alive.
     pub(super) async fn common(&mut self, alive: bool) {
         self.cache(alive);
         if self.options.cache {
@@ -22,8 +22,8 @@ impl Collector<'_> {
         }
     }
 
-    /// Deletes unfinished archives, and if requested and no run is alive, all archives. Archives in use stay, and so do
-    /// all while another process creates one.
+    /// Deletes unfinished archives, or all archives if that was requested and no run is alive. Skips archives in use,
+    /// and skips all archives while another process creates one.
     fn cache(&mut self, alive: bool) {
         let all = self.options.cache && !alive;
         let extensions: &[&str] = if all {

@@ -1,4 +1,4 @@
-//! Dead runs: one loop over their entries, last to first, in which each entry is reclaimed by its provider.
+//! Dead runs. Their entries are reclaimed in reverse order, each by its provider.
 
 use std::fs;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ impl Collector<'_> {
             run,
         };
         let mut cases: Vec<Case> = dead.into_iter().map(case).collect();
-        // A resource in use may become free when everything else is gone.
+        // A resource in use may become free when the resources of all other entries are gone.
         for is_last in [false, true] {
             for (index, left) in std::mem::take(&mut entries) {
                 let case = &mut cases[index];
@@ -89,7 +89,8 @@ impl Collector<'_> {
             (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldDelete)),
             (Ok(Reclaimed::Deleted), None) => (true, Some(GcOutcome::Deleted)),
             (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
-            // Another user takes it over. In a dry run, the user may be a resource that would be deleted first.
+            // The resource stays for its other user, and this run can be forgotten. In a dry run, that user may be a
+            // resource that would be deleted first.
             (Ok(Reclaimed::Used(reason)), None) => {
                 if !self.options.dry_run {
                     let outcome = GcOutcome::LeftAlone(reason);

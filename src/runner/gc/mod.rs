@@ -25,7 +25,7 @@ pub use row::{GcOutcome, GcRow};
 
 /// The timeout of the whole collection.
 const BUDGET: Duration = Duration::from_secs(300);
-/// Held by a collection that deletes something.
+/// The name of the lock that a collection holds while it deletes resources of runs.
 const LOCK: &str = "gc";
 
 /// What to delete.
@@ -37,7 +37,7 @@ pub struct GcOptions {
     pub kept: bool,
     /// Also images and archives, which later runs could use again.
     pub cache: bool,
-    /// Only the resources of runs whose last sign of life is at least this old.
+    /// Only the resources of runs that were last active at least this long ago.
     pub older_than: Option<Duration>,
 }
 
@@ -87,8 +87,9 @@ impl<'s> Collector<'s> {
         }
     }
 
-    /// Ensures that only one collection deletes the resources of runs at a time. `None` if this one deletes none of them.
-    /// Deleting what runs share needs no lock: archives have their own, and the engine deletes an image only once.
+    /// Ensures that only one collection at a time deletes resources of runs. `None` if this collection deletes no such
+    /// resources. Shared resources can be deleted without this lock: archives have their own lock, and the engine
+    /// deletes each image only once.
     async fn lock(&self, folders: &[PathBuf]) -> Result<Option<Lock>, LedgerError> {
         if self.options.dry_run || folders.is_empty() {
             return Ok(None);
@@ -127,7 +128,7 @@ impl<'s> Collector<'s> {
         self.rows.push(GcRow::new(run, resource, outcome));
     }
 
-    /// Removes the lock's file last.
+    /// Returns the results. The lock's file is removed last.
     fn end(self, lock: Option<Lock>) -> Result<Vec<GcRow>, LedgerError> {
         if let Some(lock) = lock {
             lock.remove()?;
@@ -136,7 +137,7 @@ impl<'s> Collector<'s> {
         Ok(self.rows)
     }
 
-    /// Reports clusters whose names follow our grammar, but which no run here, dead or alive, has created.
+    /// Reports clusters whose names have the form of our cluster names, but which aren't in any ledger.
     async fn unknown_clusters(&mut self) {
         let names = self.engine.strangers(self.state).await;
         let names = names.unwrap_or_else(|failure| {

@@ -9,7 +9,7 @@ use crate::machine::DeadRun;
 pub struct GcRow {
     /// The token of the run that left it; `None` if the run isn't known or several runs share it.
     pub run: Option<String>,
-    /// How long ago the run showed its last sign of life.
+    /// How long ago the run was last active.
     pub age: Option<Duration>,
     /// The resource.
     pub resource: String,

@@ -1,4 +1,4 @@
-//! Fills in the placeholders in the texts of a rule.
+//! Fills in the placeholders of a rule.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -59,7 +59,7 @@ impl Scene<'_> {
         volume.unwrap_or(&Value::Null)
     }
 
-    /// The ConfigMap of any volume, or else the first one that is deployed.
+    /// The ConfigMap of the first volume that has one, or else the first deployed ConfigMap.
     fn any_config_map(&self) -> Option<String> {
         let mut volumes = items(&self.pod()["volumes"]);
         let name = volumes.find_map(|volume| volume["configMap"]["name"].as_str());
@@ -77,7 +77,7 @@ fn after<'l>(line: &'l str, words: &str) -> Option<&'l str> {
     line.split_once(words).map(|(_, rest)| rest)
 }
 
-/// The text in quotes at the start of `rest`; the quotes may be escaped.
+/// The text in quotes at the start of `rest`. The quotes may be escaped.
 fn quoted(rest: &str) -> String {
     let rest = rest.trim_start_matches(['\\', '"']);
     rest.split(['\\', '"'])

@@ -1,4 +1,4 @@
-//! The likely cause of a failure, according to a table of rules. If no rule applies, there is no guess. Pure.
+//! The likely cause of a failure, according to a table of rules. If no rule applies, no cause is guessed. Pure.
 
 mod fill;
 mod path;

@@ -1,4 +1,4 @@
-//! Paths in the lines of logs.
+//! Finds paths in the lines of logs.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -18,8 +18,8 @@ pub(super) fn paths(text: &str) -> impl Iterator<Item = Range<usize>> {
     found.filter_map(|captures| Some(captures.get(1)?.range()))
 }
 
-/// The path in `line` that is nearest to `words`, which describe a problem with it. The path of the program that
-/// printed the line, at its start, is ignored.
+/// The path in `line` that is nearest to `words`, the range of the words that describe a problem. A path at the start
+/// of the line is ignored if it belongs to the program that printed the line.
 pub(super) fn path_near<'l>(line: &'l str, words: &Range<usize>) -> Option<&'l str> {
     let is_program = |path: &Range<usize>| {
         let between = line.get(path.end..words.start).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The rules. The first rule that applies is used.
+//! The table of rules. The first rule that applies is used.
 
 use crate::event::Symptom::{
     self, AgentCrashed, AgentNotReady, AgentOutOfMemory, CounterNotMet, ImageNameUnusable,
@@ -14,9 +14,9 @@ pub struct Rule {
     pub symptoms: &'static [Symptom],
     /// The source of the line that proves the cause.
     pub source: Source,
-    /// Groups of lowercase words: the line contains at least one word of each group.
+    /// Groups of lowercase words. The line must contain at least one word of each group.
     pub words: &'static [&'static [&'static str]],
-    /// Facts that must hold, too.
+    /// Facts that must hold in addition.
     pub facts: &'static [Fact],
     /// The cause in one sentence. Names in braces are placeholders.
     pub sentence: &'static str,
@@ -29,7 +29,7 @@ pub struct Rule {
 pub enum Source {
     /// The log of the agent that failed; the last matching line is used.
     Log,
-    /// The message of the failure, which quotes Kubernetes, or its evidence.
+    /// The message of the failure, which quotes Kubernetes, or the evidence of the failure.
     Failure,
 }
 
@@ -46,11 +46,11 @@ impl Source {
 /// A fact about the rendered manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// The agent's pod uses the network of its node, with a DNS policy that doesn't match.
+    /// The agent's pod uses the network of its node, but its DNS policy isn't `ClusterFirstWithHostNet`.
     WrongDnsPolicy,
     /// No volume is mounted at the path in the line.
     NotMounted,
-    /// A ConfigMap without that file is mounted at the path in the line.
+    /// A ConfigMap is mounted at the path in the line, but doesn't contain the file.
     NoSuchKey,
     /// A container with the image in the line has this pull policy.
     PullPolicy(&'static str),
@@ -70,9 +70,9 @@ impl Fact {
     }
 }
 
-/// An agent that doesn't run properly.
+/// The symptoms of an agent that doesn't run properly.
 const STARTS: &[Symptom] = &[AgentCrashed, AgentNotReady, RestartNotMet];
-/// An agent that doesn't run properly, or runs without doing its work.
+/// The symptoms of an agent that doesn't run properly, or runs without doing its work.
 const WORKS: &[Symptom] = &[
     AgentCrashed,
     AgentNotReady,

@@ -43,7 +43,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// The lines of `source` to search, the best first.
+    /// The lines of `source` to search, in order of preference.
     pub(super) fn lines(&self, source: Source) -> Vec<String> {
         match source {
             Source::Log => self.log.clone(),
@@ -100,8 +100,8 @@ impl<'s> Scene<'s> {
             .unwrap_or(&Value::Null)
     }
 
-    /// `path` as seen in the container. The local provider stores files in other folders, so a path in an argument of
-    /// the container matches by its file name.
+    /// `path` as seen in the container. The local provider stores files in other folders, so `path` is replaced by a
+    /// path in an argument of the container that has the same file name.
     pub(super) fn as_in_container<'l>(&self, path: &'l str) -> &'l str
     where
         's: 'l,
@@ -131,7 +131,7 @@ impl<'s> Scene<'s> {
             .filter(|volume| volume["configMap"].is_object())
     }
 
-    /// Whether a ConfigMap without that file is mounted at `path`.
+    /// Whether `path` is in a mounted ConfigMap that doesn't contain the file.
     fn lacks_file(&self, path: &str) -> bool {
         let Some(volume) = self.config_volume(path) else {
             return false;
@@ -157,7 +157,8 @@ impl<'s> Scene<'s> {
             .collect()
     }
 
-    /// The image in `line`, if it belongs to a container with the pull policy `policy`.
+    /// The image of a container that `line` names. If `policy` is given, only containers with this pull policy are
+    /// searched.
     pub(super) fn image(&self, line: &str, policy: Option<&str>) -> Option<&'s str> {
         let pods = self
             .rendered

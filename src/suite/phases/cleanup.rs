@@ -7,8 +7,8 @@ use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};
 use crate::suite::disposal::Disposal;
 
-/// Deletes the cluster, hands it over, or keeps it and reports how to inspect it. With `is_sound`, a later run may reuse
-/// a kept cluster.
+/// Deletes the cluster, hands it over, or keeps it and reports how to inspect it. If `is_sound` is set, a later run may
+/// reuse a kept cluster.
 pub(crate) async fn run(context: &mut Context, disposal: Disposal, is_sound: bool) -> Outcome {
     context.mock = None;
     let deadline = context.deadline(Phase::Cleanup);

@@ -1,4 +1,4 @@
-//! A command of the matrix file after a phase: its exit code is the verdict, and its output is the evidence.
+//! Runs a command of the matrix file after a phase. Its exit code is the verdict, and its output is the evidence.
 
 use tokio_util::sync::CancellationToken;
 

@@ -1,4 +1,4 @@
-//! Waits until counters meet requirements. Shared by several phases.
+//! Waits until counters meet requirements. Several phases use this module.
 
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};

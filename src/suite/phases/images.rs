@@ -1,4 +1,4 @@
-//! Phase 3: each node has the images of agent and mock, unchanged.
+//! Phase 3: each node has the images of the agent and the mock, unchanged.
 
 use crate::matrix::Phase;
 use crate::suite::context::{Context, Outcome};

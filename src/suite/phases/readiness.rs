@@ -9,7 +9,7 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         .plan
         .clock
         .deadline(context.plan.phases.mock_timeout);
-    // Both at once, so that a permanent failure of one doesn't have to wait for the other.
+    // Both waits run concurrently, so that a permanent failure of one is reported immediately.
     let (mut evidence, ready) = tokio::try_join!(
         context.cluster.mock_available(&mock),
         context.cluster.agents_ready(&agents),

@@ -42,11 +42,11 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     Ok(summary(&held, &senders).into())
 }
 
-/// A node and its id in the mock, or all nodes together and no id.
+/// A node and its id in the mock; or all nodes together, without an id.
 type Sender<'s> = (Party<'s>, Option<&'s str>);
 
-/// The last body of each of `senders`. Uses one request for all of them if the mock offers it, and one for each body
-/// that the response lacks.
+/// The last body of each of `senders`. If the mock supports it, one request reads the bodies of all senders, and each
+/// body that is missing in the response is requested separately.
 async fn bodies_of(
     mock: &MockClient,
     deadline: &Deadline,
@@ -87,7 +87,7 @@ fn senders<'s>(seen: &'s View, nodes: &'s [NodeName]) -> Result<Vec<Sender<'s>>,
     seen.parties(nodes).into_iter().map(sender).collect()
 }
 
-/// One row per check for all nodes that sent a body, and one for each missing body.
+/// Summarizes the rows of all nodes: one row per check, and one row per endpoint to which some nodes sent no body.
 fn summary(held: &[Evidence], senders: &[Sender<'_>]) -> Vec<Evidence> {
     let nodes = senders.len();
     let is_same = |one: &Evidence, other: &Evidence| {

@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
         .restart(&nodes, &context.deadline(Phase::Restart))
         .await?;
     checked.evidence.extend(restarted);
-    // Read only now, so that a heartbeat of the old process doesn't count for the new one.
+    // The counters are read only now, so that a heartbeat of the old process doesn't count for the new one.
     let ready = mock.read(&context.deadline(Phase::Restart)).await?;
     let expect = &context.plan.cell.variant.expect;
     let loops = await_on(context, &nodes, |party, seen| {
@@ -71,7 +71,7 @@ async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
     kept.err().map(warning)
 }
 
-/// Waits until `check` holds for each of `nodes`, with a separate deadline.
+/// Waits until `check` holds for each of `nodes`. The wait has its own deadline.
 async fn await_on(
     context: &Context,
     nodes: &[NodeName],
@@ -89,7 +89,7 @@ async fn await_on(
     .await
 }
 
-/// How many heartbeats must follow the reading. A single one doesn't prove that the loop continues.
+/// How many heartbeats must follow after the restart. A single one doesn't prove that the loop continues.
 const HEARTBEATS: u64 = 2;
 
 /// Evidence that the new process continues the periodic calls.
@@ -107,7 +107,7 @@ fn loops_continue(
     };
     let metrics = match expect.of(Counter::MetricsCount) {
         Expectation::AtLeast(_) | Expectation::Any => 1,
-        // One more report would violate the expectation.
+        // One more call would violate the expectation.
         Expectation::Exactly(_) => 0,
     };
     let loops = [
@@ -135,8 +135,8 @@ fn of_node<'v>(view: &'v View, node: &NodeName) -> Option<&'v NodeView> {
     view.node(node.as_str()).map(|(_, seen)| seen)
 }
 
-/// Compares the number of process starts if the mock counts them. Otherwise compares the timestamps of two starts,
-/// which is less reliable because an agent's clock may step back.
+/// Compares the numbers of process starts, if the mock counts them. Otherwise, compares the timestamps of the last
+/// starts, which is less reliable, because an agent's clock may step back.
 fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>) -> Evidence {
     let starts = |view: Option<&NodeView>| view.and_then(|view| view.process_starts);
     let (expected, found, holds) = if let Some(now) = starts(seen) {
@@ -152,7 +152,7 @@ fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>
     Evidence::new("process_start audit entries", expected, found, holds).on(Some(node))
 }
 
-/// Checks that no agent has registered again, which would mean that it lost its identity.
+/// Checks that no agent has registered again. An agent that does so has lost its identity.
 fn same_registrations(
     nodes: &[NodeName],
     before: &View,

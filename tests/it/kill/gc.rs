@@ -27,7 +27,7 @@ fn gc(scratch: &Scratch, arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) 
     (output.status.code(), rows.iter().map(row).collect())
 }
 
-/// Writes the ledger of a dead run, whose lines after the first one are `lines`. Returns the run's folder.
+/// Writes the ledger of a dead run. `lines` are its lines after the first one. Returns the run's folder.
 fn dead_run(scratch: &Scratch, lines: &str) -> PathBuf {
     let folder = scratch.path().join("state/runs/abcde");
     fs::create_dir_all(&folder).unwrap();
@@ -38,7 +38,7 @@ fn dead_run(scratch: &Scratch, lines: &str) -> PathBuf {
     folder
 }
 
-/// The line of a ledger about a planned resource.
+/// A ledger's line about a planned resource.
 fn planned(provider: &str, name: &str, payload: &Value) -> String {
     let resource = json!({"provider": provider, "name": name, "payload": payload});
     let line = json!({"state": "planned", "resource": resource});
@@ -119,7 +119,7 @@ fn recently_dead_runs_can_be_left_for_later() {
     dead.end();
     assert_eq!(gc(&scratch, &["--older-than", "1h"]), (Some(0), Vec::new()));
     let (_, rows) = gc(&scratch, &["--older-than", "0s"]);
-    // It was held before it created anything, so only its ledger exists.
+    // The run was held before it created anything, so only its ledger exists.
     assert_eq!(rows, [] as [[String; 3]; 0]);
     assert_eq!(gc(&scratch, &["--dry-run"]), (Some(0), Vec::new()));
 }
@@ -137,7 +137,7 @@ fn two_gc_processes_can_run_at_once() {
             scope.spawn(|| local::gc(&scratch));
         }
     });
-    // Each process leaves resources to the others that have claimed them; together they have deleted everything.
+    // Each process skips the resources that another one has claimed. Together, the processes have deleted everything.
     known.assert_gone(&scratch);
 }
 

@@ -1,4 +1,4 @@
-//! Checks of what must exist after a run, and of what must not.
+//! Checks what must exist after a run, and what must not.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::support::listeners::listeners;
 /// The content of the user's own kubeconfig.
 const KUBECONFIG: &[u8] = b"apiVersion: v1\nkind: Config # mine\ncurrent-context: production\n";
 
-/// Far longer than it takes a killed process to end.
+/// Far longer than a killed process takes to disappear.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Puts the user's own kubeconfig into the home of `scratch`.
@@ -41,8 +41,8 @@ pub(crate) struct Known {
     listeners: Vec<u64>,
     /// The mount namespaces of its pods, by inode.
     ///
-    /// They are kept open because the kernel gives the inode of a namespace that has ended to the next one, which may
-    /// be another test's.
+    /// The files are kept open, because the kernel may give the inode of a namespace that no longer exists to a new
+    /// one, such as that of another test.
     pub(crate) namespaces: BTreeMap<u64, File>,
 }
 
@@ -119,7 +119,8 @@ impl Known {
 
     /// Asserts that no process is in a mount namespace of the run's pods, and that nothing is mounted in `scratch`.
     fn assert_unmounted(&self, scratch: &Scratch) {
-        // A killed process leaves its namespaces a moment after its environment, and nothing reports that.
+        // A killed process keeps its namespaces for a moment after its environment is gone, and no event reports that
+        // it has left them.
         let until = Instant::now() + PATIENCE;
         while !self.inside().is_empty() && Instant::now() < until {
             thread::sleep(Duration::from_millis(10));
@@ -132,7 +133,7 @@ impl Known {
     }
 }
 
-/// The inode of a process's mount namespace; `None` if the process has ended.
+/// The inode of a process's mount namespace; `None` if the process has exited.
 fn namespace(id: &str) -> Option<u64> {
     let namespace = fs::metadata(Path::new("/proc").join(id).join("ns/mnt"));
     namespace.map(|it| it.ino()).ok()
@@ -148,7 +149,7 @@ fn assert_home_is_untouched(scratch: &Scratch) {
     assert_eq!(fs::read(kubeconfig).unwrap(), KUBECONFIG);
 }
 
-/// Whether the file is temporary: no run, cell or report has a name that begins with a dot.
+/// Whether the file is temporary: its name begins with a dot, unlike the names of runs, cells and reports.
 fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_string_lossy();
     name.starts_with('.')

@@ -28,7 +28,7 @@ pub(crate) fn held(scratch: &Scratch, phase: Phase) -> Running {
     Running::held(run(scratch, &["--hold", phase.name()]), phase)
 }
 
-/// Removes what dead runs left in `scratch`. Ignores this machine's container engine, because other runs may be using
+/// Deletes what dead runs left in `scratch`. Ignores this machine's container engine, because other runs may be using
 /// it.
 pub(crate) fn gc(scratch: &Scratch) {
     let mut command = scratch.command(&["gc"]);

@@ -1,4 +1,5 @@
-//! Killed runs: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`.
+//! Interrupted and killed runs: whatever the signal and the phase, a run leaves nothing behind, or only what one `gc`
+//! deletes.
 
 mod gc;
 pub(crate) mod left;

@@ -15,7 +15,7 @@ const SIGNALS: [(Signal, Option<i32>); 3] = [
     (Signal::KILL, None),
 ];
 
-/// How many runs are active at once: a run mostly waits.
+/// How many runs are active at once. They mostly wait, so there can be many.
 const AT_ONCE: usize = 11;
 
 #[test]

@@ -7,12 +7,12 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use e2e_matrix::matrix::Phase;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process that is killed when the test ends, however it ends.
+/// A process that is killed at the end of the test, whether the test passes or fails.
 pub(crate) struct Owned(pub(crate) Child);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // Fails if the process has already ended.
+        // Fails if the process has already exited.
         drop(self.0.kill());
     }
 }
@@ -27,11 +27,11 @@ pub(crate) struct Running {
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Its output on stderr.
+    /// The run's output on stderr.
     pub(crate) stderr: Vec<String>,
-    /// Its exit code; `None` if a signal ended it.
+    /// The run's exit code; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
-    /// The signal that ended it.
+    /// The signal that ended the run; `None` if it exited.
     pub(crate) signal: Option<i32>,
 }
 
@@ -55,7 +55,7 @@ impl Running {
         running
     }
 
-    /// Waits until it prints `text`.
+    /// Waits until the run prints `text`.
     pub(crate) fn wait_for(&mut self, text: &str) {
         for line in self.lines.by_ref().map(Result::unwrap) {
             let found = line.contains(text);
@@ -67,24 +67,24 @@ impl Running {
         panic!("it never printed {text:?}: {:#?}", self.output);
     }
 
-    /// Its process.
+    /// The run's process.
     pub(crate) fn process(&self) -> Pid {
         Pid::from_child(&self.child.0)
     }
 
-    /// Sends it `signal`.
+    /// Sends `signal` to the run.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.process(), signal).unwrap();
     }
 
-    /// Waits until it ends.
+    /// Waits until the run exits.
     pub(crate) fn end(mut self) -> Ended {
         self.output.extend(self.lines.by_ref().map(Result::unwrap));
         wait(self.child, self.output)
     }
 }
 
-/// Waits until `child` ends, which has printed `stderr` so far.
+/// Waits until `child` exits. `stderr` is its output so far.
 pub(crate) fn wait(mut child: Owned, stderr: Vec<String>) -> Ended {
     let status = child.0.wait().unwrap();
     Ended {

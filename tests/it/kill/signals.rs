@@ -26,7 +26,7 @@ fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_res
     running.signal(Signal::CONT);
     running.wait_for("second signal: killing all processes");
     let ended = running.end();
-    // Both signals are pending at once; the kernel decides which is delivered first.
+    // The kernel decides which of the two pending signals it delivers first.
     let first = ended
         .stderr
         .iter()
@@ -80,7 +80,7 @@ fn a_run_under_nohup_outlives_its_terminal() {
     let running = Running::held(command, Phase::Assertions);
     running.signal(Signal::HUP);
     running.signal(Signal::INT);
-    // If it had received both, SIGHUP would have been the first signal, and the exit code would be 143.
+    // If the run had not ignored SIGHUP, that would have been the first signal, and the exit code would be 143.
     let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
 }
@@ -90,7 +90,7 @@ fn ctrl_c_reaches_only_the_runner() {
     let scratch = Scratch::new();
     left::prepare(&scratch);
     let mut command = local::run(&scratch, &["--hold", "restart"]);
-    // A terminal sends the signals of its keys to the process group in the foreground, which is the runner's.
+    // On Ctrl-C, a terminal signals the foreground process group, which is the runner's.
     command.process_group(0);
     let running = Running::held(command, Phase::Restart);
     let known = Known::of(&scratch);

@@ -1,4 +1,4 @@
-//! Runs that are stopped for longer than a phase's deadline, and continue.
+//! Runs that are stopped for longer than a phase's deadline, and then continue.
 
 use std::os::unix::process::CommandExt;
 use std::thread;
@@ -14,9 +14,9 @@ use crate::kill::local;
 use crate::kill::running::Running;
 use crate::support::Scratch;
 
-/// The deadline of `periodic`: far longer than the phase takes, also on a busy machine.
+/// The deadline of `periodic`: far longer than the phase takes, even on a busy machine.
 const DEADLINE: &str = "periodic=20s";
-/// Longer than the deadline. The test is about time, so it has to wait.
+/// Longer than the deadline. The test is about time, so it has to wait this long.
 const STOP: Duration = Duration::from_secs(22);
 
 #[test]
@@ -40,14 +40,14 @@ fn passes_after(signal: Signal) {
     kill_process_group(running.process(), signal).unwrap();
     let stopped = WaitIdOptions::STOPPED;
     waitid(WaitId::Pid(running.process()), stopped).unwrap();
-    // If the agents kept running, they would meet what `periodic` requires during the stop, and no deadline would
-    // matter.
+    // If the agents kept running during the stop, they would make all the calls that `periodic` requires, and the
+    // deadline would not matter.
     let agents = Marked::Run(known.token.clone()).find();
     assert_ne!(agents, [] as [i32; 0]);
     signal_all(&agents, Signal::STOP);
     thread::sleep(STOP);
-    // The run continues first: if its deadline had passed during the stop, the phase must fail before an agent can meet
-    // it.
+    // The run continues before the agents do: if the deadline had passed during the stop, the phase would fail before
+    // an agent could make the missing calls.
     kill_process_group(running.process(), Signal::CONT).unwrap();
     signal_all(&agents, Signal::CONT);
     let ended = running.end();

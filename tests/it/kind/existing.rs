@@ -7,7 +7,7 @@ use e2e_matrix::event::{CellVerdict, Execution};
 use e2e_matrix::matrix::Phase;
 use e2e_matrix::record::model::PhaseOutcome;
 
-/// Lists everything of other users that a run could change.
+/// Lists everything that belongs to other users and that a run could change.
 fn listing(hand: &Hand) -> String {
     let kinds = "namespaces,clusterroles,clusterrolebindings,customresourcedefinitions";
     let objects = hand.kubectl(&["get", kinds, "--output", "name"]);
@@ -70,7 +70,8 @@ fn cells_axes_and_commands_work_on_an_existing_cluster_and_leave_it_unchanged() 
 
 fn assert_cells_leave_it_unchanged(hand: &Hand, matrix: &str) {
     std::fs::write(hand.scratch.path().join("matrix.toml"), matrix).unwrap();
-    // The cluster already has one of the two definitions, an object of it, and a role with the agent's name.
+    // The cluster already has one of the two CRDs, a namespace with somebody's ConfigMap, and a ClusterRole with the
+    // agent's name.
     let definition = include_str!("../../../deploy/kubernetes/crds/plexdhook-crd.yaml");
     let file = hand.scratch.path().join("crd.yaml");
     std::fs::write(&file, definition).unwrap();
@@ -134,7 +135,8 @@ fn assert_cells_leave_it_unchanged(hand: &Hand, matrix: &str) {
     assert_eq!(listing(hand), before);
 }
 
-/// The agent's image is that of the cell's value, and the values are in the environment.
+/// Checks the cell's values in the environment, prints the agent's image and the mock's counters, and passes only for
+/// `slow`.
 const CHECK: &str = r#"#!/bin/sh -e
 test "$CELL" = "k8s-1.34-n1-default-agent-$AXIS_AGENT-heartbeats-$AXIS_HEARTBEATS"
 test "$(kubectl get nodes -o jsonpath='{.items[*].metadata.name}')" = "$NODE_NAMES"
@@ -219,7 +221,7 @@ run = ["./check.sh"]
     record::assert_nothing_else_is_left(&hand.scratch, &run);
 }
 
-/// The full name by which containerd knows an image.
+/// The full name that containerd uses for an image.
 fn full(image: &str) -> String {
     format!("docker.io/{image}")
 }

@@ -1,5 +1,5 @@
-//! Faults of the reference agent on real clusters: each fails exactly the phase in the fault's own table, the reports
-//! name the right node, and nothing is left behind.
+//! Faults of the reference agent on real clusters: each fault fails exactly the phase that the agent's table of faults
+//! declares, the reports name the right node, and nothing is left behind.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub(super) const INHERITED: [&str; 5] = [
     "XDG_STATE_HOME",
 ];
 
-/// Five cells have the same kind of cluster, so the run creates a template unless there is one. The faults on a cluster
-/// that kind created are tested in `reuse`.
+/// Five cells need the same kind of cluster, so the run creates a template unless one exists. `reuse` tests the faults
+/// on a cluster that kind created.
 #[test]
 #[ignore = "needs kind (creates 6 clusters and a template)"]
 fn every_fault_fails_exactly_its_phase_on_prepared_clusters() {
@@ -98,8 +98,7 @@ fn failed_phase(cell: &Cell) -> Phase {
     phases.find(|phase| name == Some(phase.name())).unwrap()
 }
 
-/// Asserts that no container of the run's clusters and no private folder is left. Cleanup itself has checked the
-/// volumes.
+/// Asserts that no container of the run's clusters and no private folder is left, and that cleanup found no volumes.
 fn assert_nothing_is_left(scratch: &Scratch, run: &RunModel) {
     let token = record::token(run);
     let filter = "label=io.x-k8s.kind.cluster";

@@ -1,5 +1,5 @@
-//! Causes other than the manifests, on a cluster that was created by hand: a user without a permission, and failures
-//! below the level of the manifests, which are infrastructure failures.
+//! Causes other than the manifests, on a cluster that was created by hand: a user who lacks a permission, and failures
+//! of a node, which are infrastructure failures.
 
 use crate::support::by_hand::{Hand, failure};
 use e2e_matrix::event::{FailureClass, Symptom};
@@ -11,7 +11,7 @@ const PERMISSIONS: &str = r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kin
     {"apiGroups": ["*"], "resources": ["nodes", "events", "daemonsets", "deployments", "namespaces", "customresourcedefinitions"], "verbs": ["watch"]},
     {"nonResourceURLs": ["*"], "verbs": ["get"]}]}"#;
 
-/// The reported cause is that the user may not watch pods, not that the API server does not respond.
+/// Asserts that the reported cause is the missing permission to watch pods, and not an API server that doesn't respond.
 fn assert_rejected_watch_is_the_cause(hand: &Hand) {
     let command = format!(
         "echo '{PERMISSIONS}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f -"
@@ -41,7 +41,8 @@ fn assert_rejected_watch_is_the_cause(hand: &Hand) {
     assert_eq!(failed.code, Some(2), "{failed:?}");
 }
 
-/// Runs `command` in the node. Then `phase` must fail with an infrastructure failure, and the exit code must match.
+/// Runs `command` in the node. Then asserts that `phase` fails with an infrastructure failure, and that the exit code
+/// matches.
 fn assert_infrastructure(hand: &Hand, command: &str, phase: Phase) {
     hand.node(&["sh", "-c", command]);
     let failed = failure(hand).unwrap_or_else(|error| panic!("{command}: {error}"));
@@ -59,7 +60,7 @@ fn a_rejected_watch_and_failures_of_a_node_are_not_the_manifests_fault() {
     assert_rejected_watch_is_the_cause(&hand);
     let fill = "mount -t tmpfs -o size=4k tmpfs /var/lib/kubelet/pods && ! cat /dev/zero > /var/lib/kubelet/pods/full";
     assert_infrastructure(&hand, fill, Phase::Readiness);
-    // Lazily, because the previous cell's pods may still be ending.
+    // The unmount is lazy, because the previous cell's pods may still be terminating.
     let stop = "umount --lazy /var/lib/kubelet/pods && systemctl stop kubelet";
     assert_infrastructure(&hand, stop, Phase::Readiness);
     // Without the kubelet, nothing restarts the API server.

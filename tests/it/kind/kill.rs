@@ -1,6 +1,6 @@
-//! Killed runs on kind: whatever the signal and the phase, nothing is left behind, at the latest after one `gc`.
-//! Clusters of other users survive, whatever their names are. Most runs use a clone of a template, which all tests
-//! share and which is kept.
+//! Interrupted and killed runs on kind: whatever the signal and the phase, a run leaves nothing behind, or only what
+//! one `gc` deletes. Clusters of other users survive, whatever their names are. Most runs use a clone of a template,
+//! which all tests share and which is kept.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use rustix::process::Signal;
 
 /// The variables by which a run finds the engine and kind.
 pub(super) const INHERITED: [&str; 3] = ["PATH", "DOCKER_HOST", "DOCKER_CONTEXT"];
-/// How long to wait for other tests on the same engine: a container and its volume are not deleted at the same moment.
+/// How long to wait for other tests on the same engine, which delete a container and its volume at different moments.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A matrix with a cell per config, whose agents report twice per second.
@@ -73,7 +73,7 @@ enum Origin {
 }
 
 impl Origin {
-    /// The value of `--prepared` for it.
+    /// The value of `--prepared` for this origin.
     fn option(self) -> &'static str {
         match self {
             Self::Fresh => "never",
@@ -99,7 +99,8 @@ fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
     kill_when(&matrix, signal, origin, prefix, &hold, |command| {
         let running = Running::held(command, phase);
         if phase == Phase::Cluster {
-            // In the middle of the phase: the engine is busy, and with a fresh cluster, kind is running.
+            // Wait until the run is in the middle of the phase, when the engine is busy and, if the cluster is fresh,
+            // kind is running.
             eventually("a node's container exists", || {
                 containers(prefix, &["--all"]).len() > BYSTANDERS
             });
@@ -108,7 +109,8 @@ fn kill(phase: Phase, signal: Signal, origin: Origin, prefix: &str) {
     });
 }
 
-/// Killed when the second cell has taken over the cluster of the first, whose objects are still being deleted.
+/// The run is killed after the second cell has taken over the cluster of the first one, while the first one's objects
+/// are still being deleted.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn killed_in_a_reused_cluster() {
@@ -121,7 +123,7 @@ fn killed_in_a_reused_cluster() {
     });
 }
 
-/// Runs `matrix` with the arguments `more`, and sends `signal` as soon as `reach` returns.
+/// Runs `matrix` with the arguments `more`, sends `signal` as soon as `reach` returns, and checks what is left.
 fn kill_when(
     matrix: &str,
     signal: Signal,
@@ -193,7 +195,7 @@ const BYSTANDERS: usize = 2;
 struct Bystanders([String; BYSTANDERS]);
 
 impl Bystanders {
-    /// Starts one with our prefix and a foreign name, and one whose name has exactly our format.
+    /// Starts one container whose name has only our prefix, and one whose name has exactly our format.
     fn start(prefix: &str) -> Self {
         let clusters = [
             format!("{prefix}-mine"),
@@ -222,7 +224,7 @@ impl Bystanders {
         }))
     }
 
-    /// Asserts that they still run, and that no other container has the prefix.
+    /// Asserts that these containers still run, and that no other container has the prefix.
     fn assert_only_these_exist(&self, prefix: &str) {
         let all: BTreeSet<String> = self.0.iter().cloned().collect();
         assert_eq!(containers(prefix, &[]), all, "running");
@@ -230,7 +232,7 @@ impl Bystanders {
     }
 }
 
-/// The names of the running containers that begin with `prefix`. With `--all`, those of stopped containers as well.
+/// The names of the running containers that begin with `prefix`. With `--all`, stopped containers are included.
 fn containers(prefix: &str, more: &[&str]) -> BTreeSet<String> {
     let filter = format!("name=^{prefix}-");
     let arguments = ["ps", "--filter", &filter, "--format", "{{.Names}}"];

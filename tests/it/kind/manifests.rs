@@ -56,7 +56,7 @@ nodeRegistration:
 "#;
 const TABLES: &str = "[phases.readiness]\ntimeout = \"40s\"\nmock-timeout = \"25s\"\n";
 
-/// Nothing that one cell leaves in the cluster affects the next.
+/// The cells share one cluster, so nothing that one cell leaves there may affect the next.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn every_wrong_manifest_fails_with_its_cause() {

@@ -1,4 +1,5 @@
-//! Ownership of clusters: a name alone proves nothing, even if it is in the ledger of a dead run.
+//! Ownership of clusters: a name alone doesn't prove that a run owns a cluster, even if the name is in the ledger of a
+//! dead run.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't continue has failed")]
 
@@ -58,7 +59,7 @@ impl Runs {
         running.end();
     }
 
-    /// Runs `command` to its end. Returns its exit code and its output.
+    /// Runs `command` until it exits. Returns its exit code and its output.
     fn end(mut command: Command) -> (Option<i32>, String) {
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].concat();
@@ -94,7 +95,8 @@ fn a_run_owns_its_cluster_even_if_a_dead_run_used_the_same_name() {
     });
     let alive = runs.running();
 
-    // With an explicit number of jobs, the third run does not wait for a free slot until the second run has ended.
+    // With an explicit number of jobs, the third run starts at once. Otherwise, it would wait for a free slot until the
+    // second run has ended.
     let third = runs.run(&["--retries", "0", "--jobs", "1"]);
     let (code, output) = Runs::end(third);
     assert_eq!(code, Some(3), "{output}");

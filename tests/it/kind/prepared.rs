@@ -1,5 +1,5 @@
-//! Prepared clusters: they are created once, runs use them, kind's own commands work on them, and they are deleted if
-//! they are damaged.
+//! Prepared clusters: a template is created once, runs use its clones, kind's own commands work on them, and a damaged
+//! template is deleted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,15 +20,15 @@ use crate::support::{QUICK_AGENT, Scratch, quick_matrix, record};
 const PATIENCE: Duration = Duration::from_secs(600);
 const CELL: &str = "k8s-1.34-n1-default";
 
-/// A matrix whose clusters have their own templates, so that no other test uses or damages them. They are deleted at
-/// the end.
+/// A matrix whose clusters have their own templates, so that no other test uses or damages them. The templates are
+/// deleted at the end of the test.
 struct Own {
     scratch: Scratch,
     templates: Vec<String>,
 }
 
 impl Own {
-    /// One cell. `name` distinguishes its template from those of other tests.
+    /// A matrix with one cell. `name` distinguishes its template from those of other tests.
     fn new(name: &str) -> Self {
         Self::of(&format!(
             "{}kind = {{ containerdConfigPatches = [\"# {name}\"] }}\n",
@@ -59,7 +59,7 @@ impl Own {
         (ids, output)
     }
 
-    /// Runs the cell, which passes. Returns how its cluster was created.
+    /// Runs the cell, which must pass. Returns how its cluster was created.
     fn run(&self, more: &[&str]) -> String {
         let arguments = [&["--provider", "kind"][..], more].concat();
         let output = self.command(&arguments).output().unwrap();
@@ -81,7 +81,7 @@ impl Drop for Own {
     }
 }
 
-/// The cell and the id of its template in a line of the output of `prepare`.
+/// The cell and the id of its template, from a line that `prepare` prints.
 fn template(line: &str) -> Option<(String, String)> {
     let (cell, outcome) = line.split_once(": ")?;
     let (_, after) = outcome.split_once("template ")?;
@@ -155,8 +155,8 @@ fn a_cluster_is_prepared_once_and_works_with_the_commands_of_kind() {
     assert_quota_is_in_effect(&own);
 }
 
-/// In a clone, objects are applied before the controller manager runs. Nevertheless, a quota is in effect before the
-/// first pod is created.
+/// Asserts that a quota is in effect before the first pod is created, although in a clone, objects are applied before
+/// the controller manager runs.
 fn assert_quota_is_in_effect(own: &Own) {
     let manifests = Manifests::shipped(own.scratch.path());
     manifests.add(&serde_json::json!({
@@ -200,7 +200,7 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
             "truncate --size=100K /var/lib/etcd/member/snap/db",
             "the API server did not respond in time",
         ),
-        // Without a script, the name of this template is given to that of the other cell.
+        // No script: the other cell's image gets the name of this template.
         ("", "it is not a clone of this template"),
     ],
     [
@@ -208,7 +208,7 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
             "sign 20200101000000Z 20210101000000Z",
             "the API server did not respond in time",
         ),
-        // The certificate that results from a clock that is a year ahead.
+        // A certificate as if the clock had been a year ahead when it was created.
         (
             "sign $(date --date='1 year' +%Y%m%d%H%M%SZ) $(date --date='2 years' +%Y%m%d%H%M%SZ)",
             "the API server did not respond in time",
@@ -216,8 +216,8 @@ const DAMAGES: [[(&str, &str); 2]; 2] = [
     ],
 ];
 
-/// Gives etcd a certificate from the cluster's own authority that is valid between two times. The API server's own
-/// certificate would be replaced, because the clone has a new address.
+/// Defines `sign`, which gives etcd a certificate from the cluster's own authority that is valid between two times. The
+/// API server's own certificate would not do: a clone has a new address, so this certificate is replaced.
 const SIGN: &str = r#"set -e
 sign() {
   cd /etc/kubernetes/pki/etcd
@@ -272,7 +272,7 @@ fn a_damaged_template_is_deleted_and_the_cell_gets_a_fresh_cluster() {
     }
 }
 
-/// Additional names for the intact templates, which are removed at the end.
+/// Additional names for the images of intact templates. The names are removed at the end of the test.
 struct Spares([String; 2]);
 
 impl Drop for Spares {
@@ -298,7 +298,7 @@ fn commit_damaged(from: &str, damage: &str, to: &str) {
     docker(&["rm", &container]);
 }
 
-/// Killed while the template is being created: one `gc` deletes everything that belongs to the killed command.
+/// The command is killed while it creates the template. One `gc` then deletes everything that belongs to the command.
 #[test]
 #[ignore = "needs kind (creates 2 clusters and a template)"]
 fn a_killed_preparation_leaves_nothing_behind_after_one_gc() {

@@ -33,7 +33,7 @@ struct Fixture {
 
 impl Fixture {
     fn new(run: &str) -> Self {
-        // Fails if another test in this process has already installed a provider.
+        // Fails if another test in this process has already installed a crypto provider.
         let _already = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path().join("state"));

@@ -22,7 +22,7 @@ pub(crate) fn rows() -> Vec<Row> {
         let image = "registry.invalid/nowhere:1";
         json!([{"name": "prepare", "image": image, "imagePullPolicy": policy}])
     };
-    // The node's own kubectl acts as an agent that requests objects that its account may not list.
+    // The node's own kubectl stands in for an agent that lists objects without the permission to do so.
     let kubectl = || {
         vec![
             ("PLEXD/command", json!(["/host/kubectl"])),
@@ -71,7 +71,7 @@ pub(crate) fn rows() -> Vec<Row> {
             line: "Insufficient memory",
             fix: "requests:",
         },
-        // These mount a folder of the node, so their cluster isn't reused.
+        // The pods of these rows mount a folder of the node, so their clusters aren't reused.
         Row {
             rule: "rbac",
             edits: kubectl(),

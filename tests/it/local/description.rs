@@ -1,4 +1,4 @@
-//! What manifests specify for a container applies to its process; what local can't apply is rejected.
+//! What manifests specify for a container applies to its process. What the local provider can't apply is rejected.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -11,7 +11,8 @@ const FOLDERS: [&str; 12] = [
     "/dev/shm", "/opt",
 ];
 
-/// Creates, changes and deletes files, first directly and then through each way out of the sandbox that it knows.
+/// Creates, changes and deletes files, first directly, and then through each way out of the sandbox that the script
+/// knows.
 const WRITE: &str = r#"
 write() {
   for d in $FOLDERS "$CANARIES"; do
@@ -38,7 +39,7 @@ wait
 #[tokio::test]
 async fn a_hostile_agent_does_not_change_the_host() {
     let name = format!("e2e-matrix-hostile-{}", std::process::id());
-    // In a folder that a sandbox does not hide, so that the agent can attack it.
+    // The canaries are in a folder that a sandbox does not hide, so that the agent can attack them.
     let beside = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let canaries = tempfile::tempdir_in(beside).unwrap();
     fs::write(canaries.path().join("canary"), "alive").unwrap();
@@ -82,7 +83,7 @@ async fn a_hostile_agent_does_not_change_the_host() {
         processes, "/proc/1\n",
         "the agent must see no other process"
     );
-    // What it did to its own file system is gone after a restart.
+    // After a restart, nothing is left of what the agent did to its own file system.
     lab.cluster
         .restart(&[lab.node(0)], &lab.deadline())
         .await

@@ -110,7 +110,7 @@ async fn a_cell_can_be_destroyed_at_any_point() {
     lab.ready().await.unwrap();
     let nodes = lab.cluster.nodes();
     let deadline = lab.deadline();
-    // The future is dropped before it has finished.
+    // The restart has begun when its future is dropped.
     let restart = lab.cluster.restart(&nodes, &deadline);
     assert!(futures::FutureExt::now_or_never(restart).is_none());
     lab.destroy().await;
@@ -217,7 +217,7 @@ async fn diagnostics_list_pods_and_events() {
     lab.destroy().await;
 }
 
-/// An agent with health endpoints: the mock is used, because its endpoints have the same paths.
+/// An agent with health endpoints: the mock acts as the agent, because its endpoints have the same paths.
 fn healthy() -> String {
     format!("exec '{RUNNER}' mockapi --addr \"$PLEXD_HEALTH_ADDR\" --tls-addr 127.0.0.1:0")
 }
@@ -232,7 +232,7 @@ async fn a_process_that_cannot_be_started_is_not_the_agents_fault() {
         .lab()
         .await;
     lab.cluster.up(&lab.deadline()).await.unwrap();
-    // A file where a folder has to be created.
+    // A file at a path where a folder has to be created.
     let data = lab.host(0, "/var/lib/plexd");
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("taken"), "").unwrap();

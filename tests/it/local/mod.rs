@@ -1,5 +1,5 @@
 //! The local provider: real processes in real sandboxes. Shell scripts act as the agent and the mock, so that each test
-//! decides what these do.
+//! decides what they do.
 
 mod description;
 mod hostile;
@@ -143,7 +143,8 @@ fn arguments(script: &str) -> String {
     format!("          args: [\"-c\", {script}, \"agent\", \"/etc/plexd/config.yaml\"]\n")
 }
 
-/// The mock's manifests without its probe, and with `script` as its arguments. In the script, `$0` is the mock's address.
+/// The mock's manifests without its probe, and with `script` as its arguments. In the script, `$0` is the mock's
+/// address.
 fn mock(script: &str) -> String {
     let start = MOCK.find("          args:\n").unwrap();
     let end = MOCK.find("          env:\n").unwrap();
@@ -158,7 +159,7 @@ fn mock(script: &str) -> String {
     )
 }
 
-/// A shell as the program of both agent and mock; the manifests contain the script.
+/// A shell as the program of both agent and mock; the manifests contain the scripts.
 fn shell() -> Programs {
     Programs {
         runner: RUNNER.into(),
@@ -208,7 +209,7 @@ impl Lab {
         }
     }
 
-    /// Longer than any of these tests needs, so it passes only if what a test waits for never happens.
+    /// A deadline longer than any of these tests needs. It passes only if what a test waits for never happens.
     fn deadline(&self) -> Deadline {
         self.plan.clock.deadline(Duration::from_secs(60))
     }

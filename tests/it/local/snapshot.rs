@@ -1,4 +1,4 @@
-//! A real plexd as a process.
+//! A real plexd on the local provider.
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ fn run(scratch: &Scratch, matrix: &str) -> (Option<i32>, String) {
         "sh",
     ];
     let mut command = through("unshare", &arguments, &command);
-    // Needed to find the programs `sh` and `setpriv`.
+    // `PATH` is needed to find the programs `sh` and `setpriv`.
     command.env("PATH", std::env::var_os("PATH").unwrap());
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

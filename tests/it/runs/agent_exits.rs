@@ -1,4 +1,4 @@
-//! Agents that end, or are about to be killed, although all counters are met: their cells must not pass.
+//! Agents that exit, or are about to be killed, although all counters are met: their cells must not pass.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn failure_of(scratch: &Scratch, cell: &str) -> Failure {
         .clone()
 }
 
-/// Writes an agent that runs for 1.5 s and ends with exit code 0 or 1, each time or only the first time, depending on
+/// Writes an agent that runs for 1.5 s and exits with code 0 or 1, each time or only the first time, depending on
 /// `CASE`.
 fn write_mortal_agent(path: &Path) {
     let program = env!("CARGO_BIN_EXE_e2e-matrix");
@@ -53,7 +53,7 @@ fn write_mortal_agent(path: &Path) {
     write_program(path, &text);
 }
 
-/// Eight heartbeats take longer than such an agent runs.
+/// Sending eight heartbeats takes longer than such an agent runs.
 #[test]
 fn a_single_exit_of_an_agent_fails_the_cell_unless_the_matrix_file_allows_it() {
     let scratch = Scratch::new();

@@ -85,7 +85,7 @@ fn a_damaged_history_is_a_warning() {
 
 #[test]
 fn twenty_runs_at_once_share_one_budget() {
-    // A weight with which not all runs fit on the machine at once, whatever its size.
+    // Each run's cell has a weight such that not all runs fit on the machine at once, however large the machine is.
     let weight = slots().div_ceil(RUNS - 1);
     let nodes = 1 + (weight - 1) * 8;
     let scratch = prepare(&["fast"], "nothing");

@@ -1,4 +1,4 @@
-//! Commands of the matrix file: what they get, how their results are reported, and that nothing of them is left behind.
+//! Commands of the matrix file: what they get, how their results are reported, and that they leave nothing behind.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::support::{Scratch, record, write_program};
 const CELL: &str = "k8s-1.36-n1-own";
 /// Far longer than a run should take.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Starts a child in its own process group and one that leaves it, writes their ids, and waits for an hour.
+/// Starts one child in the command's process group and one that leaves the group, writes their ids, and waits for an
+/// hour.
 const ENDLESS: &str = "/bin/sleep 3600 & echo $! >\"$1\"\n/usr/bin/setsid /bin/sleep 3600 & echo $! >>\"$1\"\n/bin/cat \"$1\" >\"$2\"\nwait\n";
 
 /// Writes an executable script in `scratch`.
@@ -36,7 +37,7 @@ fn command<'c>(cell: &'c CellModel, name: &str) -> &'c PhaseModel {
 fn assert_all_are_gone(file: &Path) {
     let ids = fs::read_to_string(file).unwrap();
     assert_eq!(ids.lines().count(), 2, "{ids}");
-    // A process that is only waiting to be reaped has no environment any more.
+    // A zombie no longer has an environment.
     let environment = |id: &str| fs::read(Path::new("/proc").join(id).join("environ"));
     let runs = |id: &&str| environment(id).is_ok_and(|environment| !environment.is_empty());
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Runs that continue others: killed and resumed, rerun for failed cells, split into shards, and merged.
+//! Runs that build on others: resumed after a kill, rerun for failed cells, and merged from shards.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,12 +36,12 @@ provider = "local"
 "#;
 const CELLS: usize = 4;
 
-/// A run that is killed when the test ends, however it ends.
+/// A run that is killed at the end of the test, whether the test passes or fails.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails if the process has already ended.
+        // Fails if the process has already exited.
         drop(self.0.kill());
     }
 }
@@ -73,7 +73,7 @@ fn start_and_wait_for_second_cell(scratch: &Scratch, arguments: &[&str]) -> Runn
     run
 }
 
-/// What two runs of a cell have in common: no times, no names.
+/// What two runs of a cell must have in common: everything except times and names.
 fn essence(cell: &CellModel) -> (CellVerdict, Vec<(String, BTreeSet<String>)>) {
     let phases = cell.phases.iter().map(|phase| {
         let outcome = match &phase.outcome {
@@ -140,8 +140,8 @@ fn tear(folder: &Path) {
     record.write_all(b"{\"version\":1,\"sequ").unwrap();
 }
 
-/// Asserts that the record has one beginning, one end and numbers without a gap, and that the finished cell did not run
-/// again.
+/// Asserts that the record has one beginning, one end and sequence numbers without a gap, and that the finished cell
+/// did not run again.
 fn assert_one_record(scratch: &Scratch, first: &RunModel) {
     let records = file::read(&record::folder(scratch).join(file::FILE_NAME)).unwrap();
     let numbers: Vec<u64> = records.iter().map(|record| record.sequence).collect();

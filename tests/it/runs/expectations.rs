@@ -1,4 +1,4 @@
-//! Expectations of users: counters that aren't checked, phases that are skipped, and their own checks.
+//! Expectations in the matrix file: counters that aren't checked, phases that are skipped, and checks that users add.
 
 use std::fs;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::{Scratch, record, write_program};
 
 /// Far longer than a run should take.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// A matrix with one cell, with intervals so short that it takes seconds.
+/// A matrix with one cell. Its intervals are so short that the cell takes only seconds.
 pub(super) const MATRIX: &str = r#"
 [matrix]
 kubernetes = ["1.36"]

@@ -1,5 +1,5 @@
-//! Every fault of the reference agent fails exactly the phase in its own table: cells of the real binary on the local
-//! provider, read from their record.
+//! Every fault of the reference agent fails exactly the phase that the agent's table of faults declares: cells of the
+//! real binary on the local provider, read from their record.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,8 +11,8 @@ use plexd_agent::fault::Fault;
 
 use crate::support::{QUICK_AGENT, Scratch, record, reported_node};
 
-/// The deadline of the phases that a fault makes wait. It is longer than `slow-start` needs, and many times longer than
-/// a phase that must pass, because the machine may be busy.
+/// The deadline of the phases in [`WAITING`]. It is longer than `slow-start` needs, and many times longer than such a
+/// phase takes if it passes, because the machine may be busy.
 const DEADLINE: &str = "20s";
 /// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -25,7 +25,7 @@ const WAITING: [Phase; 5] = [
     Phase::LocalEndpoint,
 ];
 
-/// A matrix with a config variant for each of `faults`: the variant's name, and the value of `PLEXD_FAULT`.
+/// A matrix with one config per fault. `faults` has the config's name and the value of `PLEXD_FAULT`.
 fn matrix(nodes: usize, faults: &[(String, String)]) -> String {
     let names: Vec<String> = faults.iter().map(|(name, _)| format!("{name:?}")).collect();
     let mut text = format!(
@@ -46,7 +46,7 @@ fn variant(fault: Fault) -> String {
     format!("fault-{fault}")
 }
 
-/// Runs `matrix` with `arguments` and all cells at once, and reads its record.
+/// Runs `matrix` with `arguments` and all cells at once, and reads the run's record.
 fn run(scratch: &Scratch, matrix: &str, cells: usize, arguments: &[&str]) -> RunModel {
     fs::write(scratch.path().join("matrix.toml"), matrix).unwrap();
     let jobs = cells.to_string();
@@ -132,7 +132,7 @@ fn a_permanent_failure_ends_the_phase_at_once() {
     let scratch = Scratch::new();
     let faults = [("crash".to_owned(), "crash".to_owned())];
     let hour = &["--phase-timeout", "readiness=1h"];
-    // If the phase did not fail at once, the run would reach the timeout of this test long before the hour is over.
+    // If the phase did not fail at once, this test would time out long before the hour is over.
     let run = run(&scratch, &matrix(1, &faults), 1, hour);
     let cell = record::cell(&run, "k8s-1.36-n1-crash");
     assert_eq!(

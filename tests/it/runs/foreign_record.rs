@@ -27,7 +27,8 @@ fn host() -> Value {
     json!({"name": "h", "platform": "linux", "cpus": 1, "memory_bytes": 1})
 }
 
-/// Writes the record of a killed run of the cell `id`. Returns the run's folder, too.
+/// Writes the record of a killed run of the cell `id`, after `change` has changed its events. Returns the scratch
+/// folder and the run's folder.
 fn prepare(id: &str, change: fn(&mut [Value; 3])) -> (Scratch, PathBuf) {
     let scratch = Scratch::new();
     fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();

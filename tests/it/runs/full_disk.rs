@@ -19,7 +19,7 @@ timeout = "10s"
 ports = "any"
 "#;
 
-/// Mounts a small file system over the output folder in a private mount namespace, then becomes the run.
+/// Mounts a small file system over the output folder, in a private mount namespace, and then runs the command.
 const MOUNTED: &str = "mount -t tmpfs -o size=64k tmpfs out && exec \"$@\"";
 
 #[test]

@@ -35,12 +35,12 @@ const RUNNING: [&str; 3] = [
 ];
 const WAITING: &str = "k8s-1.36-n2-silent";
 
-/// A run that is killed when the test ends, however it ends.
+/// A run that is killed at the end of the test, whether the test passes or fails.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails if the process has already ended.
+        // Fails if the process has already exited.
         drop(self.0.kill());
     }
 }

@@ -1,4 +1,4 @@
-//! Kept clusters: which ones are kept, what is printed about them, and how to remove them.
+//! Kept clusters: which ones are kept, what is printed about them, and how to delete them.
 
 use std::fs;
 

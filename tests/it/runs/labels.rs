@@ -1,4 +1,4 @@
-//! Manifests with other labels and selectors than the shipped ones: the suite passes as well.
+//! Manifests with labels and selectors that differ from the shipped ones: the suite passes, too.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ mock = "mock"
 ports = "any"
 "#;
 
-/// A scratch folder with the shipped manifests under other labels. The DaemonSet selects with expressions.
+/// A scratch folder with the shipped manifests under other labels. The DaemonSet selects its pods with expressions.
 pub(crate) fn prepare() -> Scratch {
     let scratch = Scratch::new();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");

@@ -109,7 +109,7 @@ impl Row {
         })
     }
 
-    /// Phases before the failed one pass, later ones are skipped, and cleanup passes.
+    /// How `phase` ends: phases before the failed one pass, later phases are skipped, and cleanup passes.
     fn end_of(&self, phase: Phase) -> Expected {
         match self.end {
             None => Expected::Passed,
@@ -253,7 +253,7 @@ fn columns(stdout: &str) -> Vec<Phase> {
         .collect()
 }
 
-/// The row in the first table has the id, one word per column, the duration, and the verdict.
+/// Asserts that the row in the first table has the id, one word per column, the duration, and the verdict.
 fn assert_terminal(row: &Row, stdout: &str) {
     let mut lines = stdout.lines().map(str::split_whitespace);
     let words: Option<Vec<&str>> = lines
@@ -319,7 +319,7 @@ fn kind(status: &TestCaseStatus) -> &'static str {
     }
 }
 
-/// The row in the first table has the id, the version, one word per column, the duration, and the verdict.
+/// Asserts that the row in the first table has the id, the version, one word per column, the duration, and the verdict.
 fn assert_summary(row: &Row, summary: &str) {
     let start = format!("| {} |", row.id);
     let line = summary.lines().find(|line| line.starts_with(&start));

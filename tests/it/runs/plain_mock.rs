@@ -1,5 +1,5 @@
-//! Mocks with a smaller test interface than ours, like a mock from another repository: totals are enough for a cell to
-//! pass, and whatever they can't show is reported as not checked.
+//! Mocks with a smaller test interface than ours, such as a mock from another repository: totals are enough for a cell
+//! to pass, and whatever they can't show is reported as not checked.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -23,7 +23,8 @@ const FAULTS: [(&str, Phase); 5] = [
     ("no-local-audit", Phase::LocalEndpoint),
 ];
 
-/// Runs one cell with `nodes` nodes per variant (its name and fault), with a mock that offers `interface`.
+/// Runs one cell with `nodes` nodes per variant (its name and fault), with a mock that offers `interface`. The run must
+/// exit with `code`.
 fn run(interface: &str, nodes: usize, variants: &[(&str, &str)], code: i32) -> RunModel {
     let scratch = Scratch::new();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/mock-api");

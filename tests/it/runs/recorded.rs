@@ -85,7 +85,7 @@ fn reports_and_replay_equal_the_output_of_the_run() {
     assert_eq!(coded.status.code(), Some(1), "{coded:?}");
 }
 
-/// Asserts that both streams have the same text if replay is as verbose as the run.
+/// Asserts that replay prints the same as the run on both streams, if it is as verbose as the run.
 fn assert_replay_equals(scratch: &Scratch, live: &Output) {
     let replay = run(scratch, &["replay", "--verbose"]);
     assert_eq!(replay.status.code(), Some(0), "{replay:?}");

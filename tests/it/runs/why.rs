@@ -1,4 +1,4 @@
-//! Why an agent failed: the line of its log that explains it is in the failure's first sentence and in every report.
+//! Why an agent failed: the log line that explains the failure is in the failure's first sentence and in every report.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,8 +36,8 @@ fn run_matrix(scratch: &Scratch, matrix: &str) -> String {
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
-/// What cobra prints if a command fails: first the error, then a usage text that is longer than the log lines in
-/// reports.
+/// What cobra prints if a command fails: first the error, and then a usage text that is longer than what reports quote
+/// of a log.
 const USAGE_ERROR: &str = r"/usr/bin/cat >&2 <<'END'
 Error: plexd up: api: config: BaseURL is required
 Usage:
@@ -237,7 +237,7 @@ fn every_broken_manifest_and_configuration_has_its_likely_cause() {
     }
 }
 
-/// Each rule is triggered by a test in this file or on a real cluster.
+/// Each rule has a row in this file or in `kind::why`.
 #[test]
 fn every_rule_has_its_test() {
     let here = rows().into_iter().map(|row| row.rule);

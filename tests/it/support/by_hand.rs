@@ -91,7 +91,7 @@ impl Hand {
         self.node(&[&kubectl, arguments].concat())
     }
 
-    /// Changes the user of the kubeconfig to the service account `account` in the namespace `default`.
+    /// Makes the kubeconfig use the service account `account` in the namespace `default`.
     pub(crate) fn become_account(&self, account: &str) {
         let token = self.kubectl(&["create", "token", account]);
         let path = self.kubeconfig();

@@ -1,4 +1,5 @@
-//! Secrets that users pass to an agent, one per place that takes a user's value, and an agent that prints everything it gets.
+//! Canaries: secrets that users pass to an agent, one per place that takes a user's value, and an agent that prints
+//! everything it gets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +13,7 @@ use serde_json::json;
 use super::manifests::Manifests;
 use super::{Scratch, through, write_program};
 
-/// Not a secret: it must be found, or else the search proves nothing.
+/// Not a secret. It must be found, or else the search for canaries proves nothing.
 pub(crate) const CONTROL: &str = "control-value-that-may-be-seen";
 /// Canaries in the matrix file, by the names of their variables or keys.
 const IN_FILE: [(&str, &str); 4] = [
@@ -33,7 +34,8 @@ const IN_MANIFESTS: [&str; 2] = ["canary-string-data-21", "canary-data-22"];
 /// The token that agents register with.
 const TOKEN: &str = "e2e-test-token";
 
-/// An agent that prints its configuration and its environment, raw and encoded, and exits. Reports quote the last lines.
+/// An agent that prints its configuration and its environment, raw and encoded, and exits. Reports quote the last
+/// lines.
 const AGENT: &str = "#!/bin/sh\n\
     PATH=/usr/bin:/bin\n\
     while [ $# -gt 0 ]; do [ -f \"$1\" ] && cat \"$1\"; shift; done\n\
@@ -110,7 +112,8 @@ pub(crate) fn write_image(folder: &Path) {
     }
 }
 
-/// The binary with `arguments` and the canaries of the environment. With this umask, only the binary itself can restrict new files.
+/// The binary with `arguments` and the canaries in its environment. The umask is 0, so only the binary itself can make
+/// new files private.
 pub(crate) fn command(scratch: &Scratch, arguments: &[&str]) -> Command {
     let run = scratch.process(arguments);
     let open = ["-c", "umask 0; exec \"$0\" \"$@\""];
@@ -190,7 +193,7 @@ pub(crate) fn open_to_others(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(reachable).collect()
 }
 
-/// A canary and each of its lines, in all forms in which programs may write them.
+/// A canary and each of its lines, in all the forms in which programs may write them.
 fn forms(canary: &'static str) -> Vec<String> {
     let of = |text: &str| {
         let json = serde_json::Value::from(text).to_string();

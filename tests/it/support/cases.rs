@@ -22,7 +22,7 @@ pub(crate) struct Cases {
 }
 
 impl Cases {
-    /// Cases for a cluster with `nodes` nodes. Each cell's config variant has the keys `config`.
+    /// Cases for a cluster with `nodes` nodes. Each cell's config table also has the keys in `config`.
     pub(crate) fn new(nodes: usize, config: &'static str) -> Self {
         Self {
             scratch: Scratch::new(),
@@ -38,8 +38,9 @@ impl Cases {
         Manifests::shipped(&self.scratch.path().join(name))
     }
 
-    /// Runs all cells in one cluster, with `tables` added to the matrix file. Each cell must fail with a cause for which
-    /// `expects` returns `true`, and have the verdict of its class. `expects` is called with the number of the case.
+    /// Runs all cells in one cluster, with `tables` added to the matrix file. Each cell must fail with a failure for
+    /// which `expects` returns `true`, and must have the verdict of the failure's class. `expects` gets the number of
+    /// the case, the failed phase and the failure.
     pub(crate) fn run(&self, tables: &str, expects: impl Fn(usize, Phase, &Failure) -> bool) {
         let config = |name: &&str| {
             let keys = self.config;
@@ -76,7 +77,7 @@ impl Cases {
             })
             .collect();
         assert!(wrong.is_empty(), "{}\n{stderr}", wrong.join("\n"));
-        // Among the failures are some of the class product.
+        // Some of the failures are product failures.
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         // A cluster isn't reused if its last cell has mounted what belongs to the node.
         let unusable = stderr.matches("belongs to the node and may have been changed");

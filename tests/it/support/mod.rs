@@ -20,7 +20,8 @@ use assert_cmd::Command;
 use e2e_matrix::matrix::{Cell, Matrix};
 use tempfile::TempDir;
 
-/// A temporary folder with folders for the home, for temporary files and for state. If the test fails, it is not deleted.
+/// A temporary folder with folders for the home, for temporary files and for state. If the test fails, it is not
+/// deleted.
 pub(crate) struct Scratch(TempDir);
 
 impl Scratch {

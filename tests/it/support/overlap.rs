@@ -1,4 +1,4 @@
-//! How much ran at the same time, according to the records of several runs.
+//! How many cells ran at the same time, according to the records of several runs.
 
 use e2e_matrix::event::{Event, Record};
 

@@ -35,8 +35,8 @@ pub(crate) fn cell<'r>(run: &'r RunModel, id: &str) -> &'r CellModel {
     found.unwrap_or_else(|| panic!("the run has no cell {id}"))
 }
 
-/// How `cell` differs from one that failed exactly in `failed`: phases before it pass, it fails with the class product, later phases
-/// are skipped, and cleanup passes. If `failed` is `None`, all phases must pass.
+/// How `cell` differs from one that failed exactly in `failed`: phases before that pass, it fails with the class
+/// product, later phases are skipped, and cleanup passes. If `failed` is `None`, all phases must pass.
 pub(crate) fn deviations(cell: &CellModel, failed: Option<Phase>) -> Vec<String> {
     assert_has_all_phases(cell);
     let wrong = |phase: &PhaseModel| {

@@ -34,7 +34,7 @@ heartbeat:
   interval: 1s
 ";
 
-/// The folder from the environment.
+/// The folder that the variable `PLEXD_SNAPSHOT` names.
 pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env::var_os(FOLDER).expect("the variable PLEXD_SNAPSHOT is set to a folder"))
 }
@@ -68,7 +68,8 @@ pub(crate) fn write_matrix(scratch: &Scratch, image: &str) {
     fs::write(scratch.path().join("plexd.yaml"), CONFIG).unwrap();
 }
 
-/// Asserts that the cell that expects all calls fails only because of the missing ones, and that the lenient one passes.
+/// Asserts that the cell that expects all calls fails only because of the missing calls, and that the lenient cell
+/// passes.
 pub(crate) fn assert_fails_only_for_missing_calls(scratch: &Scratch) {
     let run = record::read(scratch);
     let all = record::cell(&run, "k8s-1.34-n1-all");

@@ -21,15 +21,15 @@ use crate::event::{Failure, Symptom};
 /// How long creating and freezing the cluster may take.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long building a template may take in total. A command that only prepares clusters waits this long for another
-/// one.
+/// process that is building the same template.
 pub(in crate::cluster::kind) const TIMEOUT: Duration =
     BUILD_TIMEOUT.saturating_add(DELETION_TIMEOUT);
 
-/// How many characters of the template's id the names of its nodes contain.
+/// How many characters of the template's id are in the names of its nodes.
 const ID_LENGTH: usize = 8;
 
-/// Builds the template `id` of the cluster that `cell` plans, from the node image `image`. Its cluster is deleted in
-/// any case.
+/// Builds the template `id` for the cluster that `cell` plans, from the node image `image`. The template's cluster is
+/// deleted afterwards, even if building fails.
 pub(super) fn build(
     cell: Arc<Work>,
     image: String,
@@ -54,7 +54,7 @@ pub(super) fn build(
         });
         let deadline = clock.deadline(DELETION_TIMEOUT);
         if built.is_err() {
-            // Some of its images may exist. If they can't be deleted now, the next attempt deletes them.
+            // Some of the template's images may exist. If they can't be deleted now, the next attempt deletes them.
             let docker = cell.shared.docker().await?;
             drop(deadline.run(template::delete(docker, &id)).await);
         }
@@ -65,7 +65,7 @@ pub(super) fn build(
             (built, Ok(_)) => built,
             (Ok(_), Err(failure)) => Err(failure),
             (Err(cause), Err(failure)) => {
-                // Usually a consequence. The cluster stays in the ledger.
+                // This failure is usually a consequence of `cause`. The cluster stays in the ledger.
                 tracing::warn!(%failure, "failed to delete the cluster of the template");
                 Err(cause)
             }
@@ -82,7 +82,8 @@ async fn create(
     id: &str,
     deadline: Deadline,
 ) -> Result<Template, Failure> {
-    // Images that an interrupted attempt left would lose their names to the new ones, and stay in the engine.
+    // Otherwise, images that an interrupted attempt left behind would lose their names to the new images, and stay in
+    // the engine.
     template::delete(work.shared.docker().await?, id).await?;
     work::begin(work, tenant);
     work::enter(work, tenant);
@@ -102,7 +103,7 @@ async fn create(
     tenant.reach(&work.loaded, &deadline, late_images).await?;
     let kube = tenant.kube(&deadline).await?;
     let creation_time = tenant.steps.elapsed();
-    // The API server would not end while a watch is open.
+    // The API server would not exit while a watch is open.
     tenant.leave(&deadline).await;
     let freezing = async {
         let revision = freeze::freeze(work, &kube.client, id).await?;

@@ -1,7 +1,7 @@
 //! Creates clones: containers like those that kind created for the template, from the template's images.
 //!
-//! kind supports restarting a node with a new address: the node's entrypoint replaces the old address. A clone is such
-//! a restart.
+//! kind supports restarting a node with a new address: the node's entrypoint replaces the old address. Starting a clone
+//! is such a restart.
 
 use std::collections::HashMap;
 use std::fs;
@@ -24,17 +24,18 @@ use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::work::Work;
 use crate::event::{Failure, Symptom};
 
-/// Where a clone's volume is mounted before it is mounted at `/var`.
+/// Where a clone's volume is mounted before the script mounts it at `/var`.
 const VOLUME: &str = "/kind/var";
 
-/// The script that a clone runs before its entrypoint, which is passed as arguments.
+/// The script that a clone runs before the node's entrypoint. The script gets the entrypoint as its arguments.
 ///
-/// Usually, the volume of a node gets a copy of everything that the image has in `/var`. Almost all of that are
-/// container images, which only have to be readable, and files of the package manager. So a clone links to those, and
-/// copies only the rest.
+/// By default, the engine fills a node's volume with a copy of everything that the image has in `/var`. Almost all of
+/// it is container images, which only have to be readable, and files of the package manager. So a clone links to these
+/// files, and copies only the rest.
 ///
-/// systemd starts the kubelet together with containerd. If containerd isn't ready yet, the kubelet ends, and by default
-/// systemd restarts it only after a second.
+/// systemd starts the kubelet together with containerd. If containerd isn't ready yet, the kubelet exits, and by
+/// default systemd restarts it only after a second. So the script starts the kubelet after containerd, and shortens the
+/// delay.
 ///
 /// With cgroup v1, systemd removes cgroups without members from the hierarchy for devices, even while the kubelet is
 /// creating the first pods in them. If a pod fails because of that, the kubelet retries only after ten seconds. So each
@@ -82,7 +83,8 @@ pub(in crate::cluster::kind) async fn clone(
         return Ok(());
     };
     let address = start(docker, control_plane, body).await?;
-    // Workers find the control plane by its name in Kubernetes, which the engine doesn't know.
+    // Workers find the control plane by its name in Kubernetes. The engine can't resolve that name, so each worker gets
+    // the address.
     let known = format!("{}:{address}", template.frozen[0].name);
     let starting = nodes.map(|(container, mut body)| {
         let host = body.host_config.get_or_insert_default();
@@ -93,7 +95,7 @@ pub(in crate::cluster::kind) async fn clone(
     try_join_all(starting).await.map(drop)
 }
 
-/// Explains in the file for kind's output why there is none.
+/// Writes a note into the file for kind's output that says why there is no output.
 fn write_note(work: &Work, template: &Template) -> Result<(), Failure> {
     let path = work.file(OUTPUT);
     let id = &template.id;
@@ -101,7 +103,7 @@ fn write_note(work: &Work, template: &Template) -> Result<(), Failure> {
     fs::write(&path, text).map_err(|error| filesystem_failed("write to", &path, &error))
 }
 
-/// The container of a node in this cluster: with its own label, seal and port.
+/// The request to create a node's container in this cluster, with the cluster's own label, seal and port.
 fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerCreateBody {
     body.image = Some(image);
     let labels = body.labels.get_or_insert_default();
@@ -130,7 +132,7 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
     let ports = host.port_bindings.as_mut();
     let bindings = ports.and_then(|ports| ports.get_mut(API_SERVER)?.as_mut());
     for binding in bindings.into_iter().flatten() {
-        // Lets the engine choose a port.
+        // Let the engine choose a port.
         binding.host_port = None;
     }
     body

@@ -1,5 +1,5 @@
-//! Freezes a cluster: stops its nodes in an order in which nothing is lost, and removes every state that would look
-//! valid in a clone before anything has confirmed it.
+//! Freezes a cluster: stops its nodes in an order in which no data is lost, and removes all state that would look valid
+//! in a clone although nothing in the clone has confirmed it yet.
 
 use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -29,8 +29,8 @@ for id in $(ctr -n k8s.io tasks list -q); do
     || ctr -n k8s.io tasks kill --signal SIGKILL "$id" || true
 done"#;
 
-/// Stops the API server and then its database, and gives each the time to write its state: the API server removes its
-/// address from the endpoints.
+/// Stops the API server and then its database. Gives each of them time to write its state: for example, the API server
+/// removes its address from the endpoints.
 const STOP_API_SERVER: &str = r#"end() {
   for id in $(ctr -n k8s.io tasks list -q); do
     if ctr -n k8s.io containers info "$id" | grep -q "\"io.kubernetes.container.name\": \"$1\""; then
@@ -49,8 +49,8 @@ const STOP_API_SERVER: &str = r#"end() {
 end kube-apiserver
 end etcd"#;
 
-/// Deletes all containers, so that containerd knows only images, and stops it. Truncates the space that etcd has
-/// reserved in its log but not used, which would be copied with each clone.
+/// Deletes all containers, so that containerd knows only images, and stops containerd. Cuts off the space that etcd has
+/// reserved in its log but not used, because each clone would copy it.
 const STOP_CONTAINERD: &str = r#"for id in $(ctr -n k8s.io tasks list -q); do ctr -n k8s.io tasks kill --signal SIGKILL "$id" || true; done
 for attempt in $(seq 100); do
   ctr -n k8s.io tasks list | grep -q RUNNING || break
@@ -80,10 +80,10 @@ pub(super) async fn freeze(work: &Work, client: &Client, id: &str) -> Result<u64
     Ok(revision)
 }
 
-/// Deletes the pods that something creates again: the kubelet those of the node, and a controller those of a
-/// `ReplicaSet`. The scheduler binds the new ones when the node is ready. If they were bound earlier, the kubelet would
-/// try to start them without a pod network, and then pause for seconds. All other pods stay where they are, but lose
-/// their status.
+/// Deletes the pods that are created again in a clone: static pods by the kubelet, and the pods of a `ReplicaSet` by
+/// its controller. The scheduler binds the new pods of a `ReplicaSet` when the node is ready. If they were bound
+/// earlier, the kubelet would try to start them without a pod network, and then pause for seconds. All other pods stay
+/// where they are, but lose their status.
 async fn reset_pods(client: &Client) -> Result<(), Failure> {
     let all: Api<Pod> = Api::all(client.clone());
     let listed = all.list(&ListParams::default()).await?;
@@ -116,8 +116,8 @@ fn unstarted(status: PodStatus) -> PodStatus {
     }
 }
 
-/// Removes the addresses of the nodes, so that nothing sends packets to those of the frozen cluster before the kubelet
-/// reports new ones. Taints the nodes, so that no pods are scheduled to them until they are ready.
+/// Removes the addresses of the nodes, so that nothing in a clone sends packets to the frozen cluster's addresses
+/// before the kubelets report new ones. Taints the nodes, so that no pods are scheduled to them until they are ready.
 async fn reset_nodes(client: &Client) -> Result<(), Failure> {
     let api: Api<Node> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await?;
@@ -175,7 +175,7 @@ async fn mark(client: &Client, id: &str) -> Result<u64, Failure> {
         .ok_or_else(|| failed("the API server reports no numeric resource version"))
 }
 
-/// Runs `script` on all nodes at once.
+/// Runs `script` on all nodes at the same time.
 async fn on_all_nodes(work: &Work, script: &str) -> Result<(), Failure> {
     let running = work.containers.iter().map(|node| run(work, node, script));
     try_join_all(running).await.map(drop)

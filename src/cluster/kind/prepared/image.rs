@@ -25,8 +25,7 @@ use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
 /// Writes an archive of the files that have changed since the time `$1`: the configuration and keys of Kubernetes, the
-/// cluster's database and the images. Files of running pods are left out, and so are those that a node creates at each
-/// start.
+/// cluster's database and the images. Leaves out files of running pods, and files that a node creates at each start.
 const PACK: &str = r#"cd / && find $(ls -d etc/kubernetes kind var/lib/kubelet var/lib/etcd var/lib/containerd 2>/dev/null) -xdev -newerct "$1" ! -type s \
   ! -path 'kind/product_*' ! -path 'kind/fake-*' \
   ! -path 'var/lib/kubelet/pods/*' ! -path 'var/lib/kubelet/*_state' ! -path 'var/lib/kubelet/checkpoints/*' \
@@ -36,8 +35,8 @@ const PACK: &str = r#"cd / && find $(ls -d etc/kubernetes kind var/lib/kubelet v
   ! -path 'var/lib/containerd/io.containerd.sandbox.*' ! -path 'var/lib/containerd/tmpmounts/*' -print0 \
   | tar --create --format=posix --xattrs --xattrs-include='*' --no-recursion --null --files-from=-"#;
 
-/// Creates the images of all nodes of a cluster. `revision` is the resource version of its last change, and
-/// `creation_time` how long creating it took.
+/// Creates the images of all nodes of a cluster. `revision` is the resource version of the cluster's last change, and
+/// `creation_time` is how long creating the cluster took.
 pub(super) async fn commit(
     work: &Work,
     image: &str,
@@ -63,7 +62,7 @@ pub(super) async fn commit(
     })
 }
 
-/// Creates the image of a node. Returns the facts about it, with its container.
+/// Creates the image of a node. Returns the facts about the node, including its container.
 async fn commit_node(
     work: &Work,
     node: &NodeName,
@@ -82,7 +81,7 @@ async fn commit_node(
     frozen.container = recipe(inspected);
     let labels = template::labels(id, &frozen);
     let mut labels = labels.map_err(|error| failed(node, &chain(&error)))?;
-    // The container belongs to the cluster, like the nodes, and is deleted with them.
+    // Like the nodes, the helper container belongs to the cluster, and is deleted with it.
     labels.insert(CLUSTER_LABEL.to_owned(), work.plan.cluster.to_string());
     let helper = format!("{node}-image");
     let options = CreateContainerOptionsBuilder::new().name(&helper).build();
@@ -160,7 +159,7 @@ fn failed(node: &NodeName, why: &str) -> Failure {
     Failure::new(Symptom::ClusterNotUp, message)
 }
 
-/// The request to create a container like this one, as kind did: without its network, and without the run's own mounts.
+/// The request to create a container like this one, without its network and without the run's own mounts.
 fn recipe(inspected: ContainerInspectResponse) -> ContainerCreateBody {
     let config = inspected.config.unwrap_or_default();
     let mut host = inspected.host_config.unwrap_or_default();

@@ -1,11 +1,12 @@
 //! Prepared clusters: a cluster that kind has created once is frozen into a *template*, one image per node. A clone of
-//! it needs neither kubeadm nor an import of images, so it is up much sooner than a fresh cluster.
+//! a template needs neither kubeadm nor an import of images, so it is up much sooner than a fresh cluster.
 //!
-//! A clone is verified, not trusted: it counts as up only if each node and the DNS report a state from after its start.
-//! Otherwise clone and template are deleted, and the cell starts over in a cluster that kind creates.
+//! A clone is verified, not trusted: it counts as up only if each node and the cluster's DNS have reported their state
+//! since the clone was started. Otherwise, the clone and its template are deleted, and the cell starts over in a
+//! cluster that kind creates.
 //!
-//! Nothing here depends on a particular node image, network plugin or workload: only on how kind creates nodes, and on
-//! the kind of a pod's owner.
+//! This module doesn't depend on a particular node image, network plugin or workload. It depends only on how kind
+//! creates nodes, and on the kind of a pod's owner.
 
 mod build;
 mod clone;
@@ -35,15 +36,15 @@ pub(super) use template::Template;
 pub use template::USED;
 pub(super) use verify::{RESPONSE_TIMEOUT, VERIFICATION_TIMEOUT, addresses, check, verify};
 
-/// How many further cells of the run must be able to use a template, so that creating it pays off within the run.
-/// Creating one takes about as long as three clones save.
+/// A template is created only if at least this many further cells of the run can use it. Creating a template takes
+/// about as long as three clones save.
 const MIN_FURTHER_CELLS: usize = 3;
 
-/// How long a cell waits for another cell or run that is creating its template. On an idle machine, creating one takes
-/// a fifth of this.
+/// How long a cell waits for another cell or run that is creating its template. On an idle machine, creating a template
+/// takes a fifth of this time.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The templates that a run has used or missed, by id.
+/// What a run knows about each template that its cells can use, by the template's id.
 #[derive(Default)]
 pub(super) struct Templates(Mutex<BTreeMap<String, Arc<Mutex<State>>>>);
 
@@ -62,7 +63,7 @@ enum State {
 /// How a cluster was created.
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
-    /// By kind; with the reason if a template was not used although it should have been.
+    /// By kind. Contains the reason if a template should have been used but wasn't.
     Fresh(Option<String>),
     /// As a clone of this template.
     Prepared(Arc<Template>),
@@ -70,7 +71,8 @@ pub(super) enum Origin {
     Kept(Box<Kept>),
 }
 
-/// The template of the cluster that `work` plans, if it exists or is worth creating. Sets the origin of the cluster.
+/// The template for the cluster that `work` plans, if the template exists or is worth creating. Sets the origin of the
+/// cluster.
 pub(super) async fn template(
     work: &Arc<Work>,
     image: &str,
@@ -100,15 +102,16 @@ pub(super) async fn discard(shared: &KindContext, template: &Template) -> Result
     template.delete(shared.docker().await?).await
 }
 
-/// The id of the template of the cluster that `work` plans: a digest of everything that the cluster is created from,
-/// without the images of agent and mock, which are imported if the template doesn't contain them.
+/// The id of the template for the cluster that `work` plans: a digest of everything that the cluster is created from,
+/// except the images of the agent and the mock. These images are imported if the template doesn't contain them.
 pub(super) async fn id(work: &Work) -> Result<String, Failure> {
     let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell).await?;
     Ok(fingerprint.template())
 }
 
-/// Creates the template `id` of the cluster that `work` plans unless it exists. Also returns whether it is new. Concurrent
-/// runs create it once: the others wait for it, but not longer than `patience`.
+/// Creates the template `id` for the cluster that `work` plans, unless the template exists. Also returns whether the
+/// template is new. If several runs call this at once, one of them creates the template, and the others wait for it,
+/// but not longer than `patience`.
 pub(super) async fn prepare(
     work: &Arc<Work>,
     image: &str,
@@ -162,7 +165,7 @@ async fn obtain(
         if work.shared.options.reuse || further < MIN_FURTHER_CELLS {
             return Ok(None);
         }
-        // If this fails, the other cells of this run don't retry it.
+        // If creating the template fails, the other cells of this run don't retry it.
         *state = State::Unusable;
         prepare(work, image, id, stop, PATIENCE).await?.0
     };

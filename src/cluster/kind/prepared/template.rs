@@ -30,7 +30,7 @@ pub(super) const SIZE: &str = "e2e-matrix.template.size";
 /// The extension of the files in the cache that record when a template was used last.
 pub const USED: &str = "template";
 
-/// The disk space that all templates may use, in bytes. The least recently used are deleted first.
+/// The disk space that all templates may use, in bytes. The least recently used templates are deleted first.
 const BUDGET: u64 = 4 << 30;
 
 /// The facts about a frozen node.
@@ -41,13 +41,14 @@ pub(super) struct FrozenNode {
     pub(super) name: String,
     /// How many nodes the cluster has.
     pub(super) of: usize,
-    /// The resource version of the cluster's last change: every change in a clone has a higher one.
+    /// The resource version of the cluster's last change: every change in a clone has a higher resource version.
     pub(super) revision: u64,
     /// The version that the API server reported.
     pub(super) server_version: String,
     /// How long kind took to create the cluster, in milliseconds.
     pub(super) creation_ms: u64,
-    /// The container as kind created it, without its network and without the mounts of the run that froze it.
+    /// The request to create a container like the one that kind created, without its network and without the mounts of
+    /// the run that froze it.
     pub(super) container: ContainerCreateBody,
 }
 
@@ -65,7 +66,7 @@ pub(super) fn tag(id: &str, number: usize) -> String {
     format!("{id}-{number}")
 }
 
-/// The name of that image.
+/// The name of the image of the node with this number.
 pub(super) fn image(id: &str, number: usize) -> String {
     format!("{REPOSITORY}:{}", tag(id, number))
 }
@@ -107,13 +108,13 @@ impl Template {
         names.map(NodeName::new).collect()
     }
 
-    /// How long kind took to create its cluster.
+    /// How long kind took to create the template's cluster.
     pub(in crate::cluster::kind) fn creation(&self) -> Duration {
         let longest = self.frozen.iter().map(|node| node.creation_ms).max();
         Duration::from_millis(longest.unwrap_or(0))
     }
 
-    /// Deletes its images. Existing clones keep working, and so does a name that someone else has given to an image.
+    /// Deletes the template's images. Existing clones keep working, and other names of the images stay valid.
     pub(super) async fn delete(&self, docker: &Docker) -> Result<(), Failure> {
         for number in 0..self.frozen.len() {
             stored_images::delete(docker, &image(&self.id, number), true).await?;
@@ -121,7 +122,7 @@ impl Template {
         Ok(())
     }
 
-    /// Records that it is being used, for [`prune`].
+    /// Records that the template is being used, for [`prune`].
     pub(super) fn touch(&self, state: &StateFolder) {
         let path = used(state, &self.id);
         if let Err(error) = replace_private(&path, |_| Ok(())) {
@@ -138,7 +139,7 @@ fn used(state: &StateFolder, id: &str) -> PathBuf {
     state.cache().join(format!("{id}.{USED}"))
 }
 
-/// The templates in the engine: the disk space that the images of each use, in bytes, by id.
+/// The disk space that each template in the engine uses, in bytes, by the template's id.
 async fn templates(docker: &Docker) -> Result<BTreeMap<String, u64>, Failure> {
     let mut sizes = BTreeMap::new();
     for image in stored_images::with_label(docker, ID).await? {
@@ -176,7 +177,7 @@ pub(super) async fn prune(
     Ok(())
 }
 
-/// The first of `oldest_first`, as many as have to be deleted to bring the total down to `budget`.
+/// The templates at the start of `oldest_first` that have to be deleted to bring the total size down to `budget`.
 fn excess<'i>(
     oldest_first: Vec<&'i String>,
     sizes: &BTreeMap<String, u64>,

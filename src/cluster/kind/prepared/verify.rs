@@ -1,4 +1,4 @@
-//! Verifies clones: a state counts only if it was reported after the clone was started.
+//! Verifies clones. A state counts only if it was reported after the clone was started.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(in crate::cluster::kind) const VERIFICATION_TIMEOUT: Duration = Duration::fr
 
 /// The port of the cluster's DNS in its pods.
 const DNS: u16 = 53;
-/// The delay between a query without an answer and the next one.
+/// The delay before a query that got no answer is repeated.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// A name that every cluster resolves.
 const KUBERNETES: &str = "kubernetes.default.svc.cluster.local.";
@@ -56,8 +56,8 @@ pub(in crate::cluster::kind) async fn addresses(
         .collect())
 }
 
-/// Verifies, after [`check`], that the cluster is a clone of `template` and that its DNS answers. Writes its
-/// kubeconfig.
+/// Verifies that the cluster is a clone of `template` and that its DNS answers. Then writes its kubeconfig. [`check`]
+/// must have succeeded before.
 pub(in crate::cluster::kind) async fn verify(
     work: &Work,
     template: &Template,
@@ -128,7 +128,7 @@ async fn wait_for_dns(client: &Client, pod: &str) -> Result<(), Failure> {
     (|| query_dns(client, pod)).retry(attempts).await
 }
 
-/// Asks the cluster's DNS for a name that it has to know, directly in its pod.
+/// Queries the cluster's DNS, directly in its pod, for a name that it has to know.
 async fn query_dns(client: &Client, pod: &str) -> Result<(), Failure> {
     let querying = async {
         let pods: Api<Pod> = Api::namespaced(client.clone(), "kube-system");
@@ -202,7 +202,8 @@ mod tests {
         }
     }
 
-    /// A cluster in which everything is ready, with these resource versions, and this address of its node.
+    /// A cluster in which everything is ready. `node` and `pod` are the resource versions, and `address` is the node's
+    /// address.
     fn snapshot(node: u64, pod: u64, address: &str) -> Snapshot {
         let ready = json!([{"type": "Ready", "status": "True"}]);
         let node: Node = serde_json::from_value(json!({

@@ -20,8 +20,8 @@ pub(super) fn of_pull(why: &str) -> Symptom {
     }
 }
 
-/// Whether DNS doesn't know the registry in the image's name. If it doesn't know a different host, such as the default
-/// registry or one that issues tokens, the problem is the name server or the network.
+/// Whether DNS can't resolve the registry in the image's name. If DNS can't resolve a different host, such as the
+/// default registry or a token server, the problem is the name server or the network.
 fn is_named_host_unknown(why: &str) -> bool {
     let Some((before, _)) = why.split_once(": no such host") else {
         return false;
@@ -29,7 +29,7 @@ fn is_named_host_unknown(why: &str) -> bool {
     let host = before
         .rsplit_once("lookup ")
         .and_then(|(_, host)| host.split_whitespace().next());
-    // A reference is quoted; in a URL, the host follows the scheme.
+    // In an image reference, the host follows the opening quote. In a URL, it follows the scheme.
     host.is_some_and(|host| {
         ["/", ":"]
             .iter()

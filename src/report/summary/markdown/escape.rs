@@ -32,7 +32,7 @@ pub(super) fn block(text: &str) -> String {
     format!("{fence}text\n{}\n{fence}\n", text.trim_end())
 }
 
-/// A table with cells that are escaped already. The columns in `right` are right-aligned.
+/// A table, whose cells must already be escaped. The columns in `right` are right-aligned.
 pub(super) fn table(
     head: &[String],
     rows: &[impl AsRef<[String]>],
@@ -52,7 +52,7 @@ fn row<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// A folded section with the title `title`, which is escaped already.
+/// A folded section. `title` must already be escaped.
 pub(super) fn folded(title: &str, body: &str) -> String {
     format!("<details><summary>{title}</summary>\n\n{body}\n</details>\n")
 }

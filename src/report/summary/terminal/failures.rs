@@ -1,4 +1,4 @@
-//! The failures: one block each, with the most important facts.
+//! The failures: one block per failed or flaky cell, with the most important facts.
 
 use super::layout::{pieces, wrapped};
 use crate::event::{Failure, LikelyCause, LogExcerpt};
@@ -9,14 +9,14 @@ use crate::report::paint::Paint;
 use crate::report::summary::cells_with_failures;
 use crate::report::text::{self, push};
 
-/// The maximum number of cells with a block; the others are only counted.
+/// The maximum number of cells that have a block. Any others are only counted.
 const CELLS_SHOWN: usize = 10;
 /// The maximum number of rows of evidence per failure.
 const EVIDENCE_SHOWN: usize = 8;
 /// The maximum number of logs per failure.
 const LOGS_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 5;
-/// The minimum width at which text is wrapped, even on narrower terminals, where each line would have only one word.
+/// The minimum width at which text is wrapped. On a narrower terminal, lines would otherwise have only a word or two.
 const LEAST_WIDTH: usize = 40;
 /// The width of the margin before a line of a log.
 const MARGIN: usize = 6;
@@ -97,7 +97,7 @@ impl Block {
         }
     }
 
-    /// The files of a failed attempt, with excerpts if its failures have none.
+    /// The files of a failed attempt. If its failures have no log excerpts, also the excerpts from these files.
     fn files(self, attempt: &CellModel) -> String {
         let mut out = String::new();
         let faults = attempt.faults();
@@ -108,7 +108,7 @@ impl Block {
         if !attempt.diagnostics.is_empty() {
             out += &self.sentence("files: ", &attempt.diagnostics.join(", "));
         }
-        // Never wrapped, so that commands can be copied.
+        // Commands aren't wrapped, so that they can be copied.
         for command in &attempt.kept {
             push(&mut out, format_args!("  to inspect: {command}\n"));
         }
@@ -128,7 +128,7 @@ impl Block {
             out += &self.cause(cause);
         }
         if let Some(command) = text::usual_causes(failure) {
-            // Never wrapped, so that it can be copied.
+            // The command isn't wrapped, so that it can be copied.
             push(&mut out, format_args!("  usual causes: {command}\n"));
         }
         out
@@ -138,7 +138,7 @@ impl Block {
         let mut out = self.sentence("likely cause: ", &cause.message);
         out += &self.sentence("evidence: ", &cause.line);
         out += &self.sentence("", "to fix it:");
-        // Never wrapped, so that it can be copied.
+        // The fix isn't wrapped, so that it can be copied.
         for line in cause.fix.lines() {
             push(&mut out, format_args!("      {line}\n"));
         }
@@ -174,7 +174,7 @@ impl Block {
         out
     }
 
-    /// An indented text after `label`.
+    /// `label` and `text`, indented.
     fn sentence(self, label: &str, text: &str) -> String {
         let mut out = String::new();
         for paragraph in format!("{label}{text}").lines() {

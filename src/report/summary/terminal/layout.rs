@@ -36,8 +36,8 @@ pub(super) fn toned(tone: Tone, text: String) -> Cell {
     }
 }
 
-/// Right-aligns the columns in `right`, and sets the space after every column: one, and two before the first and after
-/// the last column in `right`.
+/// Right-aligns the columns in `right`, and sets the space between columns: two spaces before the first and after the
+/// last column in `right`, and one space elsewhere.
 pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>) {
     for (index, column) in table.column_iter_mut().enumerate() {
         let is_edge = index + 1 == right.start || index + 1 == right.end;

@@ -1,4 +1,4 @@
-//! Cells × phases: the duration of passed phases, and a word for others.
+//! Cells × phases: the duration of each passed phase, and a word for any other.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The summary on a terminal. The tables fit into 120 columns; narrower terminals may get one letter per phase. Sentences
-//! and lines of logs wrap on a terminal, and aren't wrapped elsewhere.
+//! The summary on a terminal. The tables fit into 120 columns; a narrower terminal may get one letter per phase.
+//! Sentences and lines of logs are wrapped only on a terminal.
 //!
 //! Colors only repeat information that is also in the text.
 
@@ -18,7 +18,8 @@ use crate::report::text::{self, push};
 /// The width of tables outside a terminal, into which the shipped matrix fits.
 const TABLE_WIDTH: usize = 120;
 
-/// The summary for a terminal of `width` columns, or for a file or pipe if it is `None`; with colors if `color` is set.
+/// The summary. `width` is the number of columns of the terminal; `None` for a file or a pipe. Colors are used if
+/// `color` is set.
 pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
     let paint = Paint::new(color);
     let table_width = width.unwrap_or(TABLE_WIDTH);
@@ -84,7 +85,7 @@ fn attributed(run: &RunModel, paint: Paint) -> String {
 /// The last line.
 fn totals(run: &RunModel, paint: Paint) -> String {
     let tone = marks::run_tone(run);
-    // `ERROR (infrastructure)`: the class stays in lower case.
+    // The class in `ERROR (infrastructure)` stays in lower case.
     let verdict = match text::run_verdict(run).split_once(" (") {
         Some((verdict, class)) => format!("{} ({class}", verdict.to_uppercase()),
         None => text::run_verdict(run).to_uppercase(),

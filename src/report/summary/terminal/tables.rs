@@ -16,8 +16,8 @@ const NODES_SHOWN: usize = 5;
 /// The maximum number of phases, and of steps, that get a row.
 const TIMES_SHOWN: usize = 4;
 
-/// The sums of each cell. With several nodes also the smallest values, and each node with failed checks. On a narrow
-/// terminal, all counters except the platform's get a second table.
+/// Each cell has a row with its totals. A cell with several nodes also has a row with the smallest values, and rows for
+/// nodes with failed checks. On a narrow terminal, all counters except the platform's are in a second table.
 pub(super) fn counters(run: &RunModel, width: usize, paint: Paint) -> String {
     if run.cells.iter().all(|cell| cell.counters.is_none()) {
         return String::new();

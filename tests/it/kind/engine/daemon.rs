@@ -1,4 +1,4 @@
-//! An engine that belongs to one test, which can stop, kill and restart it, and shrink its disk.
+//! An engine that belongs to one test. The test can stop, kill and restart it, and shrink its disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use super::{START, text, wait};
 use crate::kind::kill::docker;
 use crate::support::{Scratch, through};
 
-/// A Docker engine in its own namespaces. Its network affects no other, and its mounts disappear with it.
+/// A Docker engine in its own namespaces: its network affects no other engine, and its mounts disappear with it.
 pub(super) struct Engine {
     folder: tempfile::TempDir,
     shell: Option<Child>,
-    /// The size of its own disk in MiB, if it has one.
+    /// The size of the engine's own disk in MiB, if it has one.
     disk: Option<u64>,
 }
 
-/// Mounts a disk if `SIZE` is set, then becomes the engine.
+/// Mounts a disk if `SIZE` is set, and then runs the engine.
 const ENGINE: &str = r#"ip link set lo up && mkdir -p "$DATA" && { [ -z "$SIZE" ] || mount -t tmpfs -o size="$SIZE" tmpfs "$DATA"; } \
   && exec dockerd --data-root "$DATA" "$@""#;
 
@@ -73,9 +73,9 @@ impl Engine {
         self.folder.path().join("data")
     }
 
-    /// Leaves `mebibytes` of free space on its own disk.
+    /// Shrinks the engine's disk, so that only `mebibytes` MiB are free.
     pub(super) fn shrink_disk(&self, mebibytes: u64) {
-        // If the engine writes in the meantime, the new size is too small.
+        // If the engine writes to the disk in the meantime, the new size is too small, and the disk can't be resized.
         wait("the disk shrinks", START, || {
             let mut df = self.in_mounts(&["df", "--block-size=1M", "--output=used"]);
             let output = df.arg(self.data()).output().unwrap();
@@ -85,12 +85,12 @@ impl Engine {
         });
     }
 
-    /// Gives its own disk the original size again.
+    /// Restores the original size of the engine's disk.
     pub(super) fn restore_disk(&self) {
         assert!(self.resize_disk(self.disk.unwrap()));
     }
 
-    /// Resizes its own disk. Returns whether the disk is large enough for everything on it.
+    /// Resizes the engine's disk. Returns `false` if the files on the disk need more space.
     fn resize_disk(&self, mebibytes: u64) -> bool {
         let option = format!("remount,size={}", size(mebibytes));
         let resized = self
@@ -137,11 +137,11 @@ impl Engine {
         assert!(save.wait().unwrap().success());
     }
 
-    /// The runner, in the network of this engine.
+    /// The runner, in the network and the mounts of this engine.
     pub(super) fn command(&self, scratch: &Scratch, arguments: &[&str]) -> Command {
         let run = scratch.process(arguments);
         let daemon = self.daemon().as_raw_nonzero().to_string();
-        // With its mounts, because the runner checks how much space is left on the engine's disk.
+        // The runner also enters the engine's mounts, because it checks how much space is left on the engine's disk.
         let folder = scratch.path().to_str().unwrap();
         let namespaces = [
             "--target", &daemon, "--net", "--mount", "env", "--chdir", folder,
@@ -153,7 +153,7 @@ impl Engine {
         command
     }
 
-    /// A command that sees the engine's own mounts.
+    /// A command that sees the engine's mounts.
     fn in_mounts(&self, command: &[&str]) -> Command {
         let daemon = self.daemon().as_raw_nonzero().to_string();
         let mut entered = Command::new("nsenter");
@@ -176,7 +176,7 @@ impl Engine {
         self.spawn();
     }
 
-    /// Removes what a dead engine leaves behind: its containerd, and the files that mark it as running.
+    /// Cleans up after a dead engine: stops its containerd, and deletes the files that mark the engine as running.
     fn reap(&mut self) {
         if let Some(mut shell) = self.shell.take() {
             shell.wait().unwrap();
@@ -185,7 +185,7 @@ impl Engine {
         let containerd = folder.join("exec/containerd/containerd.pid");
         if let Ok(id) = fs::read_to_string(&containerd) {
             let id = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
-            // Fails if the process has already ended.
+            // Fails if the process has already exited.
             let _gone = kill_process(id, Signal::TERM);
             wait("containerd ends", START, || {
                 !Path::new(&format!("/proc/{}", id.as_raw_nonzero())).exists()
@@ -206,8 +206,8 @@ impl Drop for Engine {
         let Some(id) = id.trim().parse().ok().and_then(Pid::from_raw) else {
             return;
         };
-        // The engine may be in any state. Its containers are deleted first, then the engine. Errors are ignored,
-        // because the test has already failed.
+        // The engine may be in any state. Its containers are deleted first, and then the engine is stopped. Errors are
+        // ignored, because the test is over.
         let _gone = kill_process(id, Signal::CONT);
         if let Ok(left) = self.client(&["ps", "--all", "--quiet"]).output() {
             let left = String::from_utf8_lossy(&left.stdout).into_owned();

@@ -1,6 +1,6 @@
-//! An engine that stops responding or dies in the middle of a cell: the run ends without help, reports an
-//! infrastructure failure, and leaves nothing behind that `gc` can't delete. Each test starts its own engine in its own
-//! network namespace, so it affects no other.
+//! An engine that stops responding or dies in the middle of a cell: the run ends on its own, reports an infrastructure
+//! failure, and leaves nothing behind that `gc` can't delete. Each test starts its own engine in its own network
+//! namespace, so it affects no other engine.
 
 mod daemon;
 mod template;
@@ -44,7 +44,7 @@ fn a_run_survives_its_engine() {
     }
 }
 
-/// No container, volume or ledger of a run is left, and no network, because the run created it.
+/// Asserts that a run has left no container, volume or ledger, and no network either, because the run created it.
 fn assert_nothing_is_left(engine: &Engine, scratch: &Scratch) {
     assert_eq!(engine.docker(&["ps", "--all", "--quiet"]), "");
     assert_eq!(engine.docker(&["volume", "ls", "--quiet"]), "");
@@ -113,7 +113,7 @@ fn network_is_planned(runs: &Path) -> bool {
     ledgers.any(|ledger| ledger.is_ok_and(|ledger| ledger.contains(r#""type":"network""#)))
 }
 
-/// Polls, because nothing reports the change.
+/// Polls until `holds` returns `true`, because no event reports the change. Panics after `limit`.
 fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -122,11 +122,12 @@ fn wait(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A run that is killed when the test ends, however it ends.
+/// A run that is killed at the end of the test, whether the test passes or fails.
 struct Running(Child);
 
 impl Running {
-    /// Waits for the end, which is called `what` if it doesn't come in time. Returns the exit code.
+    /// Waits until the run exits, and returns its exit code. If the run takes longer than `limit`, the error names
+    /// `what`.
     fn wait(&mut self, what: &str, limit: Duration) -> Option<i32> {
         let mut status = None;
         wait(what, limit, || {
@@ -139,7 +140,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails if the process has already ended.
+        // Fails if the process has already exited.
         drop(self.0.kill());
     }
 }

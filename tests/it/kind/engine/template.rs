@@ -1,6 +1,6 @@
-//! An engine that dies, or whose disk fills up, while a template is being created: the command ends without help and
-//! says why, nothing is left that `gc` can't delete, no incomplete template is ever used, and afterwards everything
-//! works again.
+//! An engine that dies, or whose disk fills up, while a template is being created: the command ends on its own and says
+//! why, nothing is left that `gc` can't delete, no incomplete template is ever used, and afterwards everything works
+//! again.
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::daemon::Engine;
 use super::{Running, assert_nothing_is_left, text, wait};
 use crate::support::{QUICK_AGENT, Scratch, record};
 
-/// How long a command may take to end without its engine, for which it doesn't wait.
+/// How long a command may take to exit after its engine has died. It doesn't wait for the engine to return.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long creating a template may take, successful or not.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(240);
-/// Enough for the node image, its clusters and their template, in MiB.
+/// A disk size in MiB that is enough for the node image, its clusters and their template.
 const DISK: u64 = 8 << 10;
-/// Too little for a template, in MiB.
+/// Free space in MiB that is too little for a template.
 const TOO_LITTLE: u64 = 8;
 
 /// A matrix whose cells run one after another, so that the first one creates the template.
@@ -59,7 +59,7 @@ const COPYING: Moment = Moment {
 /// The image of one node exists.
 const STORING: Moment = Moment {
     name: "an image exists",
-    // For a moment, the image exists without its name.
+    // For a moment, the image exists but doesn't have its name yet.
     has_come: |engine| {
         templates(engine)
             .iter()
@@ -119,13 +119,13 @@ impl<'e> Started<'e> {
         });
     }
 
-    /// Waits for the end, and asserts that the command reports an infrastructure failure. Returns its output.
+    /// Waits until the command exits, and asserts that it reports an infrastructure failure. Returns its output.
     fn fails(&mut self, limit: Duration) -> String {
         assert_eq!(self.ends(limit), Some(3), "{}", self.output());
         self.output()
     }
 
-    /// Waits for the end. Returns the exit code.
+    /// Waits until the command exits. Returns the exit code.
     fn ends(&mut self, limit: Duration) -> Option<i32> {
         self.running.wait("the end", limit)
     }
@@ -141,7 +141,7 @@ fn scratch(matrix: &str) -> Scratch {
     scratch
 }
 
-/// Creates the template. If it already existed, the output of the command would differ.
+/// Asserts that `prepare` creates the template. If the template already existed, the output would differ.
 fn assert_prepares(engine: &Engine, scratch: &Scratch) {
     let prepared = engine.command(scratch, &["prepare"]).output().unwrap();
     let output = text(&prepared);
@@ -184,7 +184,8 @@ fn a_template_is_complete_after_the_engine_died_during_its_creation() {
         assert_nothing_is_left(&engine, &scratch);
     }
     let left = templates(&engine);
-    // If both exist, the engine died only after the second one.
+    // If both images exist, the engine died only after the second one was stored. Without it, the template is
+    // incomplete.
     if let [_, second] = &left[..] {
         engine.docker(&["rmi", second]);
     }
@@ -227,7 +228,7 @@ fn a_template_that_does_not_fit_on_the_disk_leaves_nothing_behind_and_cells_pass
     assert_prepares(&engine, &scratch);
 }
 
-/// Only the first cell of a run tries to create the template, and all cells pass on fresh clusters.
+/// Asserts that only the first cell of a run tries to create the template, and that all cells pass on fresh clusters.
 fn assert_cells_pass_without_it(engine: &Engine) {
     let scratch = scratch(&cells());
     let mut run = Started::new(engine, &scratch, &["--provider", "kind"]);
