@@ -1,8 +1,7 @@
-//! Runs a user's program on this machine, with the facts about a cell in its environment. Afterwards, all processes
-//! that it started are ended, too. The caller decides what its result means.
+//! Runs a user's program on this machine, with facts about a cell in the program's environment. Then kills all
+//! remaining processes that the program started. The caller decides what the result means.
 
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::marked::{MARK, Marked};
-use crate::machine::process::{Group, ProcessError};
+use crate::machine::process::{Group, ProcessError, describe};
 use crate::machine::{HostResource, absolute};
 use crate::matrix::HostCommand;
 
@@ -41,11 +40,10 @@ pub(crate) enum CommandEnd<T> {
 
 impl<T> CommandEnd<T> {
     fn of(status: ExitStatus) -> Self {
-        match (status.code(), status.signal()) {
-            (Some(0), _) => Self::Succeeded,
-            (Some(code), _) => Self::Failed(format!("exited with code {code}")),
-            (None, Some(signal)) => Self::Failed(format!("was killed by signal {signal}")),
-            (None, None) => Self::Failed(format!("ended with {status}")),
+        if status.success() {
+            Self::Succeeded
+        } else {
+            Self::Failed(describe(status))
         }
     }
 }
@@ -54,11 +52,11 @@ impl<T> CommandEnd<T> {
 #[derive(Debug)]
 pub(crate) struct CommandRun<T> {
     pub(crate) end: CommandEnd<T>,
-    /// The last [`OUTPUT_LIMIT`] bytes of its output at most, masked.
+    /// At most the last [`OUTPUT_LIMIT`] bytes of the program's output, with secrets masked.
     pub(crate) output: String,
 }
 
-/// The facts about a cell that are known only when the cell runs and that a program gets in its environment.
+/// The facts in a program's environment that are known only while the cell runs.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     /// See [`super::Cluster::kubeconfig`].
@@ -94,8 +92,8 @@ impl Surroundings {
     }
 }
 
-/// Runs `command` for the cell of `plan` until it ends, `deadline` passes or `stop` returns. Afterwards, none of its
-/// processes is left.
+/// Runs `command` for the cell of `plan` until it ends, `deadline` passes or `stop` completes. Then kills all of its
+/// remaining processes.
 pub(crate) async fn run<T>(
     plan: &CellPlan,
     command: &HostCommand,
@@ -130,7 +128,7 @@ pub(crate) async fn run<T>(
             () = output.read(&mut receiver) => waiting.await,
         }
     };
-    // The program outlives this call by at most this grace period.
+    // After SIGTERM, the program gets this long to end before it is killed.
     let grace = plan.clock.deadline(GRACE);
     let limit = plan.clock.deadline(CLEANUP_LIMIT);
     let ended = group.terminate(&grace).await;
@@ -138,7 +136,7 @@ pub(crate) async fn run<T>(
     if left.is_empty() {
         plan.ledger.gone(&resource)?;
     }
-    // Without writers, reading the pipe ends.
+    // Reading ends when no process has the pipe open for writing.
     if limit.run(output.read(&mut receiver)).await.is_err() {
         tracing::debug!(command = %command.name, "the output did not end in time");
     }
@@ -187,16 +185,16 @@ fn process_failed(error: &ProcessError) -> Failure {
     Failure::new(Symptom::ProcessFailed, chain(error))
 }
 
-/// The last part of an output.
+/// The end of a program's output.
 #[derive(Default)]
 struct Tail {
     bytes: Vec<u8>,
-    /// How many bytes before it were dropped.
+    /// How many earlier bytes were dropped.
     dropped: usize,
 }
 
 impl Tail {
-    /// Reads to the end. May be dropped and called again.
+    /// Reads until the output ends. Cancel safe: the next call continues.
     async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin)) {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
@@ -206,7 +204,7 @@ impl Tail {
 
     fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        // Done rarely, because it moves the remaining bytes.
+        // Shorten only rarely, because that moves the remaining bytes.
         if self.bytes.len() > 2 * OUTPUT_LIMIT {
             self.shorten();
         }
@@ -218,7 +216,8 @@ impl Tail {
         self.dropped += excess;
     }
 
-    /// The text, starting with a whole line, so that it can't contain a part of a secret that masking wouldn't find.
+    /// The kept output as text. If output was dropped, the text starts with a whole line, because masking wouldn't find
+    /// a part of a secret.
     fn text(mut self) -> String {
         self.shorten();
         if self.dropped == 0 {

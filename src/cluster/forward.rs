@@ -1,4 +1,4 @@
-//! A forwarded port: one listener until it is closed, and a new upstream stream per connection.
+//! A forwarded port: a listener that stays open until the forward is closed, and one upstream stream per connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Opens streams to the port's target, wherever it currently is.
+/// Opens streams to the target of a forward, wherever the target currently runs.
 #[async_trait]
 pub trait Connect: Send + Sync + 'static {
     /// Opens a stream.
@@ -39,7 +39,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Forwards each connection to `listener` through `connect`.
+    /// Accepts connections at `listener`, and forwards each of them to a stream that `connect` opens.
     pub fn start(listener: std::net::TcpListener, connect: Arc<dyn Connect>) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
@@ -86,7 +86,7 @@ async fn accept(
                 let proxying = proxy(downstream, Arc::clone(&connect));
                 tasks.spawn(stop.clone().run_until_cancelled_owned(proxying));
             }
-            // Without the pause, this loop would spin if the process has reached its limit of open files.
+            // Without the pause, this loop would spin when the process has reached its limit of open files.
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error),
@@ -98,12 +98,13 @@ async fn accept(
     }
 }
 
-/// Proxies one connection. If the target can't be reached within two seconds, the connection is closed, and the client
-/// retries.
+/// Proxies one connection. If the target can't be reached within two seconds, closes the connection: the client is
+/// expected to retry.
 async fn proxy(mut downstream: TcpStream, connect: Arc<dyn Connect>) {
     let attempts = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_millis(500))
+        .without_max_times()
         .with_total_delay(Some(Duration::from_secs(2)));
     let proxying = async {
         let mut upstream = (|| connect.connect()).retry(attempts).await?;
@@ -120,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// An upstream that echoes, reachable at the second attempt.
+    /// An upstream that echoes what it receives. Only the first attempt to connect fails.
     struct Echo(std::sync::atomic::AtomicUsize);
 
     #[async_trait]

@@ -1,5 +1,5 @@
-//! Reclaims the resources that runs create on the host: processes with the run's mark, folders below the run's own, and
-//! ports.
+//! Reclaims the resources that runs create on the host: processes with the run's mark, folders in the run's private
+//! folder, and ports.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use super::reclaim::{Entry, Reclaim, Reclaimed, incomplete};
 use crate::deadline::Deadline;
-use crate::event::Failure;
+use crate::error::chain;
+use crate::event::{Evidence, Failure};
 use crate::machine::marked::Marked;
 use crate::machine::{HostResource, LiveClaims, Payload};
 
@@ -38,6 +39,23 @@ impl Reclaim for HostReclaimer {
             HostResource::Port { .. } => Ok(Reclaimed::Absent),
         }
     }
+}
+
+/// Kills the processes with the mark `mark`. Returns evidence that none of them is left.
+pub(super) async fn end_processes(mark: &str, deadline: &Deadline) -> Evidence {
+    let (_, left) = Marked::Cell(mark.to_owned()).kill(deadline).await;
+    let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+    Evidence::none_left("processes of the cell", &left)
+}
+
+/// Deletes a folder. Returns evidence that it is gone.
+pub(super) async fn delete_folder(path: &Path) -> Evidence {
+    let (seen, is_gone) = match tokio::fs::remove_dir_all(path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => (chain(&error), false),
+        _ if fs::symlink_metadata(path).is_ok() => ("still exists".to_owned(), false),
+        _ => ("gone".to_owned(), true),
+    };
+    Evidence::new(format!("folder {}", path.display()), "gone", seen, is_gone)
 }
 
 async fn processes(mark: String, dry_run: bool, deadline: &Deadline) -> Result<Reclaimed, Failure> {

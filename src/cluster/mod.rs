@@ -1,7 +1,6 @@
-//! The interface between the suite and the places where cells run, so that the suite doesn't depend on a particular
-//! provider.
+//! The interface between the suite and the providers, so that the suite doesn't depend on a particular provider.
 //!
-//! A provider knows nothing of expectations and verdicts. It reports every problem as a [`Failure`] with a symptom.
+//! A provider knows nothing about expectations and verdicts. It reports every problem as a [`Failure`] with a symptom.
 
 mod command;
 pub mod existing;
@@ -47,21 +46,21 @@ pub use steps::StepLog;
 /// A provider: a way to run cells.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Its name in records: [`crate::matrix::ProviderChoice::name`].
+    /// The provider's name in records: see [`crate::matrix::ProviderChoice::name`].
     fn name(&self) -> &'static str;
 
-    /// Whether `--reuse` has an effect.
+    /// Whether `--reuse` has an effect with this provider.
     fn reuses(&self) -> bool {
         false
     }
 
-    /// Whether this provider really runs `phase`, or simulates it.
+    /// Whether this provider really runs `phase` or only simulates it.
     fn execution(&self, phase: Phase) -> Execution;
 
     /// The engine and tools with their versions, for the record.
     async fn tools(&self) -> Vec<String>;
 
-    /// The image names for the manifests of `cell`, known before any cluster exists.
+    /// The image names for the manifests of `cell`. They are known before any cluster exists.
     fn images(&self, cell: &Cell) -> ImageNames;
 
     /// The namespace for all objects of the cell whose cluster would be called `name`.
@@ -69,8 +68,8 @@ pub trait Provider: Send + Sync {
         NAMESPACE.to_owned()
     }
 
-    /// How `cell` of the run `run`, in its `namespace`, is separated from others in the same cluster; `None` if each
-    /// cell has its own cluster.
+    /// The settings that isolate `cell` of the run `run`, in its `namespace`, from other cells in the same cluster;
+    /// `None` if each cell has its own cluster.
     fn tenancy(&self, _cell: &Cell, _run: &str, _namespace: &str) -> Option<Tenancy> {
         None
     }
@@ -80,21 +79,21 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// The queue of `cell`: cells in the same queue run one after another, because they use the same cluster. `None` if
+    /// The queue of `cell`. Cells in the same queue run one after another, because they use the same cluster. `None` if
     /// the cell doesn't have to wait for others.
     fn queue(&self, _cell: &Cell) -> Option<String> {
         None
     }
 
-    /// Checks that everything that the provider needs for `cells` is available, before any of them starts. Fails when
-    /// `deadline` passes.
+    /// Called before the first cell starts. Checks that everything that the provider needs for `cells` is available.
+    /// Fails when `deadline` passes.
     async fn preflight(&self, cells: &[Cell], deadline: &Deadline) -> Result<Survey, Failure>;
 
-    /// Announces `cells` in addition to those announced before, so that a cell that ends can leave its cluster to a
-    /// later one.
+    /// Announces further cells that will run. A cell that ends can hand over its cluster to one of the announced cells.
     fn expect(&self, _cells: &[Cell]) {}
 
-    /// How much of this machine's resources the cell needs while it runs; almost nothing if it runs elsewhere.
+    /// How much of this machine's resources the cell needs while it runs. The default is almost nothing, for providers
+    /// whose cells run elsewhere.
     fn need(&self, _cell: &Cell) -> Need {
         Need {
             slots: 1,
@@ -103,8 +102,8 @@ pub trait Provider: Send + Sync {
         }
     }
 
-    /// Prepares the cluster of `plan`, unless that was done before, so that cells with such a cluster start sooner. If
-    /// `stop` is cancelled, stops and cleans up. `None` if the provider doesn't prepare clusters.
+    /// Prepares the cluster of `plan`, so that cells with such a cluster start sooner. If it is already prepared, only
+    /// finds it. If `stop` is cancelled, stops and cleans up. Returns `None` if the provider doesn't prepare clusters.
     async fn prepare(
         &self,
         _plan: Arc<CellPlan>,
@@ -113,39 +112,42 @@ pub trait Provider: Send + Sync {
         Ok(None)
     }
 
-    /// The cluster for one cell: one that an earlier cell in its queue handed over, or a new one that doesn't exist
-    /// yet.
+    /// The cluster for one cell: a cluster that an earlier cell handed over or an earlier run kept, or else a new one
+    /// that doesn't exist yet.
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
 
-    /// Called after the last cell: removes what the cells shared, unless other runs need it. Returns notices for the
-    /// report.
-    async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure>;
+    /// Called after the last cell. Removes the resources that the cells shared, unless other runs need them. Returns
+    /// notices for the report.
+    async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
 }
 
-/// The namespace, unless a provider chooses another one.
+/// The default namespace.
 const NAMESPACE: &str = "plexd-e2e";
 
-/// How long [`Cluster::final_check`] waits at most for the first run of a liveness probe: more than the usual delays.
+/// The longest time that [`Cluster::final_check`] waits for the first run of a liveness probe: more than the usual
+/// delays.
 const LONGEST_FIRST_PROBE: Duration = Duration::from_secs(30);
-/// How long [`Cluster::final_check`] waits at most for the next run of a failing liveness probe: more than the
+/// The longest time that [`Cluster::final_check`] waits for the next run of a failing liveness probe: more than the
 /// kubelet's default period.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(15);
 
 /// A prepared cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preparation {
-    /// The id of its template.
+    /// The id of the cluster's template.
     pub template: String,
-    /// Whether this call created it.
+    /// Whether this call created the template.
     pub is_new: bool,
 }
 
-/// The result of the check before the first cell.
+/// The result of [`Provider::preflight`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// What was checked.
     pub evidence: Vec<Evidence>,
-    /// The cells that this provider has to skip, although nothing is wrong, with the reasons.
+    /// The cells that this provider has to skip, each with the reason. The reason isn't a failure.
     pub skips: BTreeMap<CellId, String>,
     /// Notices for the user.
     pub notices: Vec<String>,
@@ -154,9 +156,9 @@ pub struct Survey {
 /// The result of deleting a cell's cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
-    /// Evidence that nothing is left.
+    /// Evidence that resources are gone.
     pub evidence: Vec<Evidence>,
-    /// The resources that remain because the runner can't delete them.
+    /// Warnings about resources that remain because the runner can't delete them.
     pub warnings: Vec<String>,
 }
 
@@ -174,24 +176,24 @@ pub struct Diagnostic {
     pub file: String,
     /// Its content.
     pub text: String,
-    /// Whether reports quote an excerpt.
+    /// Whether reports quote an excerpt of the text.
     pub quoted: bool,
 }
 
-/// The cluster of one cell. The methods are called in the order of the phases, each within the deadline of its phase,
-/// and [`Cluster::destroy`] or its alternative is always called last, even if others were not called. Every future may
-/// be dropped at any point.
+/// The cluster of one cell. The suite calls the methods in the order of the phases, each with the deadline of its
+/// phase. It always calls [`Cluster::destroy`], [`Cluster::hand_over`] or [`Cluster::keep`] last, even if it hasn't
+/// called other methods. The future of a method may be dropped at any point.
 ///
 /// A method that waits returns its evidence, and fails at once if waiting longer can't help.
 #[async_trait]
 pub trait Cluster: Send + Sync {
-    /// Starts all work that doesn't have to wait for its phase. The phases then wait for their part of it.
-    fn begin(&self);
+    /// Starts all work that doesn't have to wait for its phase. Each phase then waits for its part of that work.
+    fn begin(&self) {}
 
-    /// `cluster`: every node is ready, core pods run, and the version and the number of nodes are as requested.
+    /// `cluster`: every node is ready, core pods are running, and the version and the number of nodes are as requested.
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
-    /// `images`: the images of agent and mock are on every node, unchanged.
+    /// `images`: the images of the agent and the mock are on every node, unchanged.
     async fn images(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
     /// `manifests`: every object is applied, in order.
@@ -203,14 +205,14 @@ pub trait Cluster: Send + Sync {
     /// `readiness`, second half: each node has exactly one agent, and it is ready.
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure>;
 
-    /// One sentence for each agent process that ended before readiness, for warnings.
+    /// Warnings about agents whose process ended before readiness, in one sentence per agent.
     fn early_ends(&self) -> Vec<String>;
 
-    /// The final check of the agents before cleanup: fails if a process ended without the suite's doing, or if the
-    /// kubelet is about to kill one. Returns warnings about other problems.
+    /// The final check of the agents before cleanup. Fails if an agent's process ended although the suite didn't end
+    /// it, or if the kubelet is about to kill such a process. Returns warnings about other problems.
     async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// Makes the mock reachable from the host until [`Cluster::destroy`], at an address that stays the same if the mock
+    /// Makes the mock reachable from the host until [`Cluster::destroy`]. The address stays the same if the mock
     /// restarts or a connection is re-established.
     async fn connect(&self, deadline: &Deadline) -> Result<SocketAddr, Failure>;
 
@@ -225,40 +227,42 @@ pub trait Cluster: Send + Sync {
     /// The facts about the cluster that are known so far.
     fn facts(&self) -> CellFacts;
 
-    /// Returns only on a failure that waiting can't fix: an agent's process ended after readiness, or the mock is gone.
-    /// Raced against each phase after readiness.
+    /// Waits for a failure that waiting longer can't fix, for example because an agent's process ended after readiness,
+    /// or because the mock is gone. The suite runs this concurrently with each phase after readiness, and ends the
+    /// phase when this returns.
     async fn broken(&self) -> Failure;
 
     /// The log of the current agent on `node`.
     async fn agent_log(&self, node: &NodeName) -> Result<String, Failure>;
 
-    /// The logs of the agents (or only of the one on `node`) and of the mock, masked. Never fails: if a log can't be
-    /// read, its lines have the reason.
+    /// The logs of the mock and of all agents, or only of the agent on `node`, with secrets masked. Never fails: if a
+    /// log can't be read, it contains the reason instead.
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log>;
 
-    /// Deletes the agents of `nodes` at once, and waits until a new one is ready on each node. Returns evidence that
-    /// they are new.
+    /// Deletes the agents on all `nodes` at the same time, and waits until a new agent is ready on each node. Returns
+    /// evidence that the agents are new.
     async fn restart(
         &self,
         nodes: &[NodeName],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure>;
 
-    /// Diagnostics, collected before the cluster is gone. If one can't be collected, its text has the reason.
+    /// Collects diagnostics, before the cluster is deleted. If a diagnostic can't be collected, its text contains the
+    /// reason.
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic>;
 
-    /// Deletes everything that belongs to the cell, whatever state it is in, and proves that nothing is left.
+    /// Deletes everything that belongs to the cell, whatever state it is in, and checks that nothing is left.
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure>;
 
-    /// Like [`Cluster::destroy`], but keeps what the next cell in the queue can use, proven clean.
+    /// Like [`Cluster::destroy`], but keeps what the next cell in the queue can use, after checking that it is clean.
     async fn hand_over(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
         self.destroy(deadline).await
     }
 
-    /// Stops everything that runs on this machine for the cell, and keeps its cluster. If it `is_sound`, a later run
-    /// may reuse it. Returns the commands to inspect and to delete it.
+    /// Stops the runner's work for the cell, but keeps the cell's cluster. If the cluster `is_sound`, a later run may
+    /// reuse it. Returns the commands to inspect and to delete the cluster.
     async fn keep(&self, is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure>;
 
-    /// The cell's steps, both finished and running.
+    /// The cell's finished and running steps.
     fn steps(&self) -> &StepLog;
 }

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_recognized_without_prefix_cell_and_run() {
+    fn names_are_recognized_for_any_prefix_cell_and_run() {
         assert!(ClusterName::matches_grammar(
             "plexd-e2e-1-36-n3-3f09ac-x7k2p"
         ));

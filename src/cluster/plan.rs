@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::ClusterName;
 use crate::deadline::RunClock;
 use crate::event::{Failure, Symptom};
-use crate::machine::Ledger;
+use crate::machine::{HostResource, Ledger};
 use crate::manifest::Rendered;
 use crate::matrix::{Cell, Checks, Keep, PhaseSettings};
 use crate::secret::Mask;
@@ -32,13 +32,13 @@ pub struct CellPlan {
     pub run: RunSurroundings,
     /// The number of the attempt, starting at 1.
     pub attempt: u32,
-    /// The attempt's folder in the run's folder, which is kept.
+    /// The attempt's folder inside the run's folder. It remains after the attempt.
     pub output: PathBuf,
     /// The same folder, as named in the run's reports.
     pub output_name: String,
-    /// The cell's private folder, which is removed at cleanup.
+    /// The cell's private folder. Cleanup removes it.
     pub runtime: PathBuf,
-    /// The ledger, in which resources are recorded before they are created.
+    /// The ledger, which records each resource before it is created.
     pub ledger: Arc<Ledger>,
     /// The clock for deadlines.
     pub clock: RunClock,
@@ -48,13 +48,14 @@ pub struct CellPlan {
     pub mark: String,
     /// When to keep the cell's cluster.
     pub keep: Keep,
-    /// The listener of the port that the mock is forwarded to, open since the port was reserved.
+    /// The listener on the local port that will be forwarded to the mock. It is open from the moment when the port is
+    /// reserved.
     pub listener: Mutex<Option<TcpListener>>,
 }
 
 impl CellPlan {
-    /// The plan for another cluster `name`, in addition to the cell's own or instead of it. `purpose` distinguishes its
-    /// folder and its processes.
+    /// The plan for another cluster, called `name`, that is created in addition to the cell's own cluster or instead of
+    /// it. `purpose` becomes part of the new plan's folder name and process mark.
     ///
     /// # Errors
     /// If `name` isn't a valid name.
@@ -72,7 +73,7 @@ impl CellPlan {
         })
     }
 
-    /// The same plan without the listener, which only one plan can have.
+    /// A copy of the plan without the listener, because only one plan can own it.
     pub(crate) fn without_listener(&self) -> Self {
         Self {
             cell: self.cell.clone(),
@@ -95,7 +96,16 @@ impl CellPlan {
         }
     }
 
-    /// Stores the listener until the provider takes it.
+    /// The cell's resources on this machine: its private folder and its processes.
+    pub(crate) fn on_host(&self) -> [HostResource; 2] {
+        let (path, mark) = (self.runtime.clone(), self.mark.clone());
+        [
+            HostResource::Folder { path },
+            HostResource::Processes { mark },
+        ]
+    }
+
+    /// Stores the listener for the provider.
     pub fn hold_listener(&self, listener: TcpListener) {
         *self.listener.lock() = Some(listener);
     }
@@ -113,7 +123,7 @@ pub struct RunSurroundings {
     pub id: String,
     /// The provider's name.
     pub provider: &'static str,
-    /// The folder of the matrix file, which is their working directory.
+    /// The folder of the matrix file, which is the programs' working directory.
     pub folder: PathBuf,
 }
 
@@ -129,7 +139,7 @@ impl Programs {
     }
 }
 
-/// The programs of agent and mock, for the provider that starts them as processes.
+/// The programs of the agent and the mock, for the provider that starts them as processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
     /// The runner's own binary, which contains the reference agent and the mock.

@@ -53,8 +53,8 @@ macro_rules! symptoms {
                 match self { $(Self::$variant => FailureClass::$class),+ }
             }
 
-            /// Whether the failure ends its phase before the timeout, because waiting longer can't help. It documents
-            /// what the waits do, and doesn't control them.
+            /// Whether the failure ends its phase before the timeout, because waiting longer can't help. This value
+            /// only documents what the waits do, and doesn't control them.
             pub const fn fails_at_once(self) -> bool {
                 match self { $(Self::$variant => $at_once),+ }
             }
@@ -196,14 +196,14 @@ impl Evidence {
         }
     }
 
-    /// The same check, of `node` if there is one.
+    /// The same check for `node`, if there is one.
     #[must_use]
     pub fn on(mut self, node: Option<&(impl ToString + ?Sized)>) -> Self {
         self.node = node.map(ToString::to_string);
         self
     }
 
-    /// The check that none of `subject` is left; `left` has the names of those that are.
+    /// The check that nothing called `subject` is left. `left` has the names of what is left.
     pub fn none_left(subject: impl ToString, left: &[String]) -> Self {
         let names = left.join(", ");
         let seen = if left.is_empty() { "none" } else { &names };
@@ -240,7 +240,7 @@ pub struct LikelyCause {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[error("{message}")]
 pub struct Failure {
-    /// The kind of failure, which determines class and permanence.
+    /// The kind of failure, which determines its class.
     pub symptom: Symptom,
     /// One sentence that can be understood without the rest.
     pub message: String,
@@ -283,6 +283,19 @@ impl Failure {
     pub fn with_evidence(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
         self.evidence.extend(evidence);
         self
+    }
+
+    /// Returns `evidence` if all of it holds.
+    ///
+    /// # Errors
+    /// This failure, with the evidence that doesn't hold.
+    pub fn unless_all_hold(self, evidence: Vec<Evidence>) -> Result<Vec<Evidence>, Self> {
+        let (held, open): (Vec<_>, Vec<_>) = evidence.into_iter().partition(|row| row.holds);
+        if open.is_empty() {
+            Ok(held)
+        } else {
+            Err(self.with_evidence(open))
+        }
     }
 
     /// Adds a log excerpt.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Output, Stdio};
 
 use parking_lot::Mutex;
@@ -13,6 +14,18 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::SignalKind;
 
 use crate::deadline::Deadline;
+
+/// How a process ended, such as `exited with code 1`.
+pub(crate) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => {
+            let name = Signal::from_named_raw(signal).map(|signal| format!(" ({signal:?})"));
+            format!("was killed by signal {signal}{}", name.unwrap_or_default())
+        }
+        (None, None) => format!("ended with {status}"),
+    }
+}
 
 /// A child process failed to start, or waiting for it failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +51,7 @@ pub enum ProcessError {
     TimedOut {
         /// Its program.
         program: String,
-        /// How long the wait was.
+        /// How long the process was allowed to run.
         budget: std::time::Duration,
     },
     /// The run was aborted, so no further process is started.
@@ -56,7 +69,7 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted.into_owned()
 }
 
-/// The process groups whose leaders haven't been reaped, so that their ids can't have been reused.
+/// The process groups whose leaders haven't been reaped, and whose ids therefore can't have been reused.
 struct Live {
     leaders: BTreeSet<i32>,
     aborted: bool,
@@ -67,7 +80,7 @@ static LIVE: Mutex<Live> = Mutex::new(Live {
     aborted: false,
 });
 
-/// Kills all process groups of this process for good: starting another one is an error from now on.
+/// Kills all process groups that this process has started. From now on, starting another one is an error.
 pub fn kill_all() {
     let mut live = LIVE.lock();
     live.aborted = true;
@@ -104,7 +117,8 @@ impl Group {
         }
     }
 
-    /// Adds the group to the list. If the run was aborted in the meantime, drops the group, which kills it.
+    /// Adds the group to `LIVE`. If the run was aborted in the meantime, drops the group, which kills it, and returns
+    /// an error.
     fn register(self) -> Result<Self, ProcessError> {
         let mut live = LIVE.lock();
         if live.aborted {
@@ -133,8 +147,8 @@ impl Group {
         &mut self.child
     }
 
-    /// Waits until the leader ends and kills the rest of its group. The future may be dropped and the method called
-    /// again.
+    /// Waits until the leader ends, and then kills the rest of its group. If the future is dropped, the method can be
+    /// called again.
     pub async fn wait(&mut self) -> Result<ExitStatus, ProcessError> {
         if let Some(leader) = self.leader() {
             ended(leader).await.map_err(|source| self.follow(source))?;
@@ -144,7 +158,7 @@ impl Group {
         status.map_err(|source| self.follow(source))
     }
 
-    /// Sends SIGTERM to the group, and kills it after `grace`.
+    /// Sends SIGTERM to the group, and kills the group if its leader is still running after `grace`.
     pub async fn terminate(&mut self, grace: &Deadline) -> Result<ExitStatus, ProcessError> {
         self.signal(Signal::TERM);
         match grace.run(self.wait()).await {
@@ -166,7 +180,7 @@ impl Group {
         }
     }
 
-    /// Kills the rest of the group while its id is still valid, and removes it from the list.
+    /// Kills the rest of the group while its id is still valid, and removes the group from `LIVE`.
     fn release(&self) {
         if let Some(leader) = self.leader() {
             send(leader, Signal::KILL);
@@ -264,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn a_deadline_kills_the_whole_group() {
         let deadline = RunClock::new().deadline(Duration::from_millis(200));
-        // The grandchild holds the pipe open: only killing the whole group ends the reader.
+        // The grandchild holds the pipe open, so the reader ends only if the whole group is killed.
         let error = output(&mut shell("sleep 600 & wait"), &deadline)
             .await
             .unwrap_err();
@@ -284,7 +298,7 @@ mod tests {
         group.signal(Signal::TERM);
         group.wait().await.unwrap();
         assert_eq!(group.id(), None);
-        // The pipe ends with the last process that holds it.
+        // The pipe is closed when the last process that holds it ends.
         let deadline = RunClock::new().deadline(Duration::from_secs(30));
         let rest = deadline.run(output.read_to_end(&mut Vec::new())).await;
         rest.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Waiting for counters: until a condition holds, can no longer hold, or the deadline passes.
+//! Waits for the counters until a condition holds, can no longer hold, or the deadline passes.
 
 use futures::future::OptionFuture;
 use tokio::time::sleep_until;
@@ -15,7 +15,8 @@ pub(crate) enum Progress<T> {
     Done(T),
     /// The condition can no longer hold.
     Failed(Failure),
-    /// The condition doesn't hold yet; with the failure if the deadline passes now, whose message is a short summary.
+    /// The condition doesn't hold yet. The failure is reported if the deadline passes now; its message is a short
+    /// summary.
     Waiting(Failure),
 }
 
@@ -30,8 +31,15 @@ pub(crate) async fn until<T>(
     let waiting = follow(context, phase, &mut open, condition);
     match deadline.run(waiting).await {
         Ok(result) => result,
-        Err(_) => Err(timed_out(open, deadline)),
+        Err(_) => Err(timed_out(open, is_down(context), deadline)),
     }
+}
+
+/// Whether the mock can't be reached now, so that the counters may be old.
+fn is_down(context: &Context) -> bool {
+    context
+        .mock()
+        .is_ok_and(|mock| matches!(*mock.link().borrow(), Link::Down(_)))
 }
 
 async fn follow<T>(
@@ -75,9 +83,17 @@ fn forward_lost() -> Failure {
     Failure::new(Symptom::ForwardLost, message)
 }
 
-fn timed_out(open: Option<Failure>, deadline: &Deadline) -> Failure {
+/// The failure if the deadline has passed. An unmet condition counts only if the counters are current.
+fn timed_out(open: Option<Failure>, is_down: bool, deadline: &Deadline) -> Failure {
     let after = humantime::format_duration(deadline.budget());
     match open {
+        Some(failure) if is_down => {
+            let last = failure.message;
+            let message = format!(
+                "the mock could not be reached when {after} had passed; the last known state: {last}"
+            );
+            Failure::new(Symptom::ForwardLost, message)
+        }
         Some(mut failure) => {
             failure.message = format!("{} after {after}", failure.message);
             failure
@@ -89,7 +105,7 @@ fn timed_out(open: Option<Failure>, deadline: &Deadline) -> Failure {
     }
 }
 
-/// The rows if all of them hold. Otherwise the failure with those that don't.
+/// Returns the rows if all of them hold; otherwise, a failure with the rows that don't.
 pub(crate) fn all_hold(
     symptom: Symptom,
     rows: impl IntoIterator<Item = Evidence>,
@@ -102,7 +118,7 @@ pub(crate) fn all_hold(
     }
 }
 
-/// The failure because of `open`. Its message is the first unmet check, and the number of others.
+/// The failure for the unmet checks in `open`. Its message consists of the first unmet check and the number of others.
 pub(crate) fn unmet(symptom: Symptom, open: Vec<Evidence>) -> Failure {
     Failure::new(symptom, summarize(&open)).with_evidence(open)
 }
@@ -126,4 +142,35 @@ fn summarize(open: &[Evidence]) -> String {
         place.unwrap_or_default(),
         first.expected
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::deadline::RunClock;
+
+    #[test]
+    fn an_unmet_counter_is_the_products_fault_only_if_the_mock_can_be_reached() {
+        let deadline = RunClock::new().deadline(Duration::from_secs(60));
+        let unmet = || {
+            Some(Failure::new(
+                Symptom::CounterNotMet,
+                "heartbeat_count is 1, expected >= 2",
+            ))
+        };
+        let current = timed_out(unmet(), false, &deadline);
+        assert_eq!(current.symptom, Symptom::CounterNotMet);
+        assert_eq!(
+            current.message,
+            "heartbeat_count is 1, expected >= 2 after 1m"
+        );
+        let old = timed_out(unmet(), true, &deadline);
+        assert_eq!(old.symptom, Symptom::ForwardLost);
+        assert_eq!(
+            old.message,
+            "the mock could not be reached when 1m had passed; the last known state: heartbeat_count is 1, expected >= 2"
+        );
+    }
 }

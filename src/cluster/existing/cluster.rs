@@ -1,4 +1,4 @@
-//! One cell in a shared cluster, phase by phase.
+//! A cell in a shared cluster, phase by phase.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -25,16 +25,16 @@ use crate::excerpt::Log;
 use crate::machine::{LedgerContents, LedgerError, is_dead};
 use crate::manifest::Object;
 
-/// How long after the deadline the API server may take to respond.
+/// How long the API server may take to respond after the deadline.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A cell's part of the cluster.
 pub(super) struct ExistingCluster {
     pub(super) shared: Arc<TargetCluster>,
     pub(super) tenant: Arc<Tenant>,
-    /// The turn that was requested. It may already have been granted.
+    /// The Lease that represents the cell's turn. Set when the cell starts to wait for its turn.
     turn: OnceLock<CellLease>,
-    /// Whether it is the cell's turn.
+    /// Whether the cell has got its turn.
     has_turn: AtomicBool,
 }
 
@@ -53,10 +53,10 @@ impl ExistingCluster {
         self.shared.connection.namespace(name)
     }
 
-    /// Waits for the cell's turn in the cluster, and holds it.
+    /// Waits for the cell's turn in the cluster, and then keeps renewing the Lease in the background.
     async fn take_turn(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
         let plan = &self.tenant.plan;
-        // The Lease refers to the cell by this name.
+        // The namespace is recorded first: its name identifies the holder of the Lease, so `gc` can release the Lease.
         plan.ledger.plan(&self.own_namespace())?;
         let turn = CellLease::new(client, &plan.namespace, plan.ledger.run());
         let turn = self.turn.get_or_init(|| turn).clone();
@@ -68,8 +68,8 @@ impl ExistingCluster {
         Ok(())
     }
 
-    /// Deletes the namespaces that dead runs left behind. Fails if another one with our label exists: it was kept on
-    /// purpose, or belongs to a run on another machine.
+    /// Deletes the namespaces that dead runs left behind. Fails if another namespace with our label exists: it was kept
+    /// on purpose, or belongs to a run on another machine.
     async fn clear_stale(&self, client: &Client, deadline: &Deadline) -> Result<(), Failure> {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let ours = ListParams::default().labels(&selector());
@@ -110,7 +110,7 @@ impl ExistingCluster {
         ))
     }
 
-    /// The ledger's entry for an object of the cell outside its namespace.
+    /// The ledger entry for an object of the cell; `None` if the object is in the cell's namespace.
     fn resource(&self, object: &Object) -> Option<ExistingResource> {
         let connection = &self.shared.connection;
         match object.kind.as_str() {
@@ -120,7 +120,7 @@ impl ExistingCluster {
         }
     }
 
-    /// The ledger's entries for all objects of the cell outside its namespace.
+    /// The ledger entries for all objects of the cell that are not in its namespace.
     fn resources(&self) -> Vec<ExistingResource> {
         let objects = self.tenant.plan.rendered.objects();
         objects.filter_map(|object| self.resource(object)).collect()
@@ -176,9 +176,6 @@ fn late(what: &str, timed_out: crate::deadline::TimedOut) -> Failure {
 
 #[async_trait]
 impl Cluster for ExistingCluster {
-    /// Does nothing: all work has to wait for the cell's turn.
-    fn begin(&self) {}
-
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let (tenant, shared) = (&self.tenant, &self.shared);
         let client = shared.client().await?;
@@ -192,7 +189,7 @@ impl Cluster for ExistingCluster {
             self.clear_stale(client, deadline).await
         };
         let entering = tenant.steps.measure("turn in the cluster", entering);
-        // Waiting for the turn has its own timeout. This one is for requests that the API server doesn't respond to.
+        // Waiting for the turn has its own timeout. This limit is for requests that the API server doesn't respond to.
         let limit = tenant
             .plan
             .clock
@@ -263,11 +260,10 @@ impl Cluster for ExistingCluster {
         CellFacts {
             server_version: kube.map(|kube| kube.server_version.clone()),
             nodes: self.nodes().iter().map(ToString::to_string).collect(),
-            node_prefix: None,
             agent: names.agent,
             mock: names.mock,
             address: self.tenant.address().map(|address| address.to_string()),
-            tuning: Vec::new(),
+            ..CellFacts::default()
         }
     }
 
@@ -315,7 +311,7 @@ impl Cluster for ExistingCluster {
             return Ok(Cleared::default());
         }
         let client = self.shared.client().await?;
-        // The Lease is held until everything is gone, so that no other cell starts before that.
+        // Hold the Lease until everything is gone, so that no other cell starts too early.
         let clearing = async {
             tokio::select! {
                 cleared = Box::pin(self.clear(client, deadline)) => cleared,
@@ -324,7 +320,7 @@ impl Cluster for ExistingCluster {
         };
         let clearing = self.tenant.steps.measure("clear", clearing);
         let cleared = deadline.run(clearing).await;
-        // The deadline may have passed during cleanup.
+        // The deadline may have passed during cleanup, so this request has its own deadline.
         let released = turn
             .release(&self.tenant.plan.clock.deadline(RESPONSE_LIMIT))
             .await;

@@ -43,7 +43,7 @@ impl Connection {
                 let message = "the kubeconfig has no current context";
                 return Err(
                     Failure::new(Symptom::BadConfiguration, message).with_remedy(
-                        "choose one with `--context`, or with `context` under `[existing]`",
+                        "choose a context with `--context`, or with `context` under `[existing]`",
                     ),
                 );
             }
@@ -174,7 +174,7 @@ fn read(files: &[PathBuf]) -> Result<Kubeconfig, Failure> {
                 chain(&error)
             );
             Failure::new(Symptom::BadConfiguration, message).with_remedy(
-                "choose another one with `--kubeconfig`, or with `kubeconfig` under `[existing]`",
+                "choose another kubeconfig with `--kubeconfig`, or with `kubeconfig` under `[existing]`",
             )
         };
         check_size(file, MAX_FILE)

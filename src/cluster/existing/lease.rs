@@ -184,7 +184,7 @@ fn in_use(lease: &Lease) -> Failure {
         holder(lease)
     );
     Failure::new(Symptom::ClusterNotUp, message).with_remedy(
-        "wait until that run has ended, or let this one wait longer with `--phase-timeout cluster=30m`",
+        "wait until that run has ended, or make this run wait longer with `--phase-timeout cluster=30m`",
     )
 }
 

@@ -13,24 +13,24 @@ use super::{labels, survey};
 use crate::cluster::{CellPlan, Cluster, ClusterName, ImageNames, NodeName, Provider, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure, Symptom};
-use crate::machine::{Ledger, StateFolder};
+use crate::machine::StateFolder;
 use crate::manifest::{PullPolicy, Tenancy};
 use crate::matrix::{Cell, Existing, ImageSource, Images, Phase, ProviderChoice, SystemUnderTest};
 
 /// Options for all cells of a run.
 #[derive(Clone, Debug)]
 pub struct ExistingOptions {
-    /// `[existing]`.
+    /// The table `[existing]` of the matrix file.
     pub existing: Existing,
-    /// `[images]`.
+    /// The table `[images]` of the matrix file.
     pub images: Images,
     /// The folder of the matrix file, to which paths are relative.
     pub base: PathBuf,
-    /// The folder of ledgers, which identify the namespaces of dead runs.
+    /// The state folder, whose ledgers identify the namespaces of dead runs.
     pub state: StateFolder,
 }
 
-/// An existing cluster.
+/// The provider `existing`.
 pub struct ExistingProvider(Arc<TargetCluster>);
 
 /// The cluster that the cells share, and the connection to it.
@@ -44,7 +44,7 @@ pub(super) struct TargetCluster {
 }
 
 impl TargetCluster {
-    /// The client.
+    /// The Kubernetes client. The first call creates it.
     pub(super) async fn client(&self) -> Result<&Client, Failure> {
         self.client
             .get_or_try_init(|| self.connection.client())
@@ -58,7 +58,7 @@ impl ExistingProvider {
         let has_custom_agent = |cell: &Cell| cell.variant.program.is_some();
         let names = ImageNames {
             agent: if cells.iter().all(has_custom_agent) && !cells.is_empty() {
-                // No cell uses the default.
+                // No cell uses the default image.
                 String::new()
             } else {
                 tag("agent", &options.images.agent)?
@@ -76,7 +76,7 @@ impl ExistingProvider {
         })))
     }
 
-    /// A description of the cluster for people.
+    /// A human-readable description of the cluster.
     pub fn place(&self) -> String {
         let connection = &self.0.connection;
         let source = if connection.is_current {
@@ -110,7 +110,7 @@ impl Provider for ExistingProvider {
 
     fn execution(&self, phase: Phase) -> Execution {
         match phase {
-            // The cluster pulls them when pods start.
+            // The nodes pull the images when pods start.
             Phase::Images => Execution::Simulated,
             Phase::Preflight
             | Phase::Cluster
@@ -141,7 +141,7 @@ impl Provider for ExistingProvider {
         Some(labels::tenancy(cell, run, namespace, &self.0.names.mock))
     }
 
-    /// The agent uses a port of its node, so two cells would conflict.
+    /// All cells are in the same queue: an agent uses a port of its node, so two cells at once would conflict.
     fn queue(&self, _cell: &Cell) -> Option<String> {
         Some(self.0.connection.context.clone())
     }
@@ -156,10 +156,5 @@ impl Provider for ExistingProvider {
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
         Arc::new(ExistingCluster::new(Arc::clone(&self.0), plan))
-    }
-
-    /// Does nothing: each cell has deleted what it created.
-    async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        Ok(Vec::new())
     }
 }

@@ -264,7 +264,11 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
             match receive.blocking_recv() {
                 Some(Chunk::Bytes(bytes)) => file.write_all(&bytes)?,
                 Some(Chunk::End) => return Ok(()),
-                None => return Err(io::Error::other("the engine closed the connection")),
+                None => {
+                    return Err(io::Error::other(
+                        "the container engine closed the connection",
+                    ));
+                }
             }
         };
         replace_private(&target, write).map_err(|error| inaccessible(&target, chain(&error)))

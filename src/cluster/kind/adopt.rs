@@ -1,4 +1,5 @@
-//! Takes over clusters that earlier runs kept, and wipes and reuses those that are like a new cluster.
+//! Takes over clusters that earlier runs kept, so that cells can reuse them. A kept cluster is reused only if its
+//! fingerprint matches that of a new cluster, and it is wiped first.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,6 @@ use bollard::models::ContainerSummaryStateEnum;
 
 use super::claim::{Claim, Kept, KindResource};
 use super::destroy::filesystem_failed;
-use super::fingerprint::Fingerprint;
 use super::nodes::containers;
 use super::provider::KindContext;
 use super::reuse::Parked;
@@ -23,14 +23,14 @@ use crate::machine::{
     DeadRun, HostResource, LedgerContents, StateFolder, private_folder, read_dead,
 };
 
-/// Takes over and wipes a kept cluster that is like a new cluster for the cell of `plan`, if there is one. Also returns
-/// why the cluster can't be used if it isn't clean.
+/// Takes over and wipes a kept cluster whose fingerprint matches that of a new cluster for the cell of `plan`, if there
+/// is one. If the cluster isn't clean, also returns why it can't be used.
 pub(super) async fn adopt(
     shared: &Arc<KindContext>,
     plan: &Arc<CellPlan>,
     deadline: &Deadline,
 ) -> Result<Option<(Parked, Result<(), String>)>, Failure> {
-    let fingerprint = Fingerprint::of(shared, &plan.cell).await?;
+    let fingerprint = shared.fingerprint(&plan.cell).await?;
     let own = fingerprint.template();
     for run in read_dead(&shared.options.state)? {
         for (_, mut claim) in stale::clusters(&run) {
@@ -90,7 +90,7 @@ async fn take_over(
     private_folder(folder).map_err(|error| filesystem_failed("create", folder, &error))?;
     let tenant = Tenant::new(cluster_plan, Arc::new(Milestone::new()));
     let work = Work::new(Arc::clone(shared), &tenant, Source::Kind(None));
-    // From here on, this run's claim wins.
+    // From here on, this run's claim takes precedence.
     work.take_over(claim, lock, kept.clone())?;
     run.gone(&entry.resource)?;
     Ok(Some(Arc::new(work)))
@@ -104,8 +104,8 @@ async fn is_running(shared: &KindContext, claim: &Claim, nodes: usize) -> Result
     Ok(found.len() == nodes && found.iter().all(|it| is_own(it) && running(it.state)))
 }
 
-/// Deletes what earlier runs kept of a cluster that is deleted now: their folders, and their ledgers if nothing else is
-/// in them. If that fails, `gc --kept` deletes them.
+/// Called when the cluster was deleted. Deletes what earlier runs kept of it: their folders, and their ledgers if
+/// nothing else is in them. If this fails, `gc --kept` deletes them.
 pub(super) fn forget_earlier_runs(work: &Work) {
     for path in work.earlier_folders() {
         if let Err(failure) = forget_folder(&work.shared.options.state, path) {
@@ -137,7 +137,7 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Deletes what the last cell left.
+/// Deletes what the last cell left behind, and writes the cluster's kubeconfig.
 async fn clean(work: &Work, kept: &Kept) -> Result<(), Failure> {
     wipe::wipe(work, &kept.leftovers, &kept.before).await?;
     access::write_for_users(work).await

@@ -243,7 +243,7 @@ impl Cluster for KindCluster {
         let kube = tenant.kube(deadline).await?;
         let asked = tenant.plan.cell.kubernetes;
         evidence.push(ready::version(asked, &kube.server_version)?);
-        let expected = "fresh, verified or proven clean";
+        let expected = "fresh, verified or wiped clean";
         evidence.push(Evidence::new("cluster", expected, tenancy.origin(), true));
         let mut tally = work.shared.pool.tally();
         if tenancy.after.is_some() {

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_and_key_types_are_written_for_versions_before_and_since_1_36() {
+    fn arguments_and_key_types_are_written_for_versions_before_1_36_and_from_1_36_on() {
         let kind = json!({"featureGates": {"B": false, "A": true}});
         let file = kind_file(&cell("1.36", 1, kind), true);
         let patches = patches(&file);

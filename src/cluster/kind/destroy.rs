@@ -1,7 +1,8 @@
-//! Deletes everything that belongs to a cell, whatever state it is in, and proves that nothing is left.
+//! Deletes everything that belongs to a cell, whatever state it is in, and checks that nothing is left.
 //!
-//! The containers are deleted through the engine, all at once. `kind delete cluster` would also remove the cluster from
-//! a kubeconfig, but the cell's kubeconfig is a private file that is deleted with its folder.
+//! The containers are deleted through the engine, all at the same time. `kind delete cluster` isn't needed: it would
+//! also remove the cluster from a kubeconfig, but the cell's kubeconfig is a private file that is deleted with its
+//! folder.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::claim::{Claim, Live};
 use super::nodes::{containers, is_gone};
 use super::thaw::thaw;
 use super::work::Work;
-use crate::cluster::StepLog;
+use crate::cluster::{StepLog, host};
 use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
@@ -33,7 +34,7 @@ pub(super) fn filesystem_failed(action: &str, path: &Path, error: &io::Error) ->
     Failure::new(Symptom::FilesystemFailed, message)
 }
 
-/// Deletes the cluster, whose tasks have ended and whose forward is closed.
+/// Deletes the cluster. Its tasks must have ended, and its forward must be closed.
 pub(super) async fn destroy(
     work: &Work,
     steps: &StepLog,
@@ -45,15 +46,9 @@ pub(super) async fn destroy(
         Ok(deleted) => deleted?,
         Err(timed_out) => return Err(incomplete(work, format!("cleanup {timed_out}"))),
     };
-    evidence.push(delete_folder(&work.plan.runtime).map_err(|error| {
-        let folder = work.plan.runtime.display();
-        let message = format!("failed to delete {folder}: {}", chain(&error));
-        incomplete(work, message)
-    })?);
-    if evidence.iter().any(|row| !row.holds) {
-        let failure = incomplete(work, "some of the cell's resources still exist".to_owned());
-        return Err(failure.with_evidence(evidence));
-    }
+    evidence.push(host::delete_folder(&work.plan.runtime).await);
+    let failure = incomplete(work, "some of the cell's resources still exist".to_owned());
+    let evidence = failure.unless_all_hold(evidence)?;
     adopt::forget_earlier_runs(work);
     work.all_gone()?;
     work.release_name()?;
@@ -131,7 +126,7 @@ async fn delete_container(docker: &Docker, id: &str) -> Result<(), Failure> {
             () = tokio::time::sleep(UNUSUALLY_LONG) => thaw(id),
         }
     };
-    // If something else is deleting it already, it may still exist. The caller checks whether it is gone.
+    // If something else is already deleting the container, it may still exist. The caller checks whether it is gone.
     is_gone(deleted).map(drop)
 }
 
@@ -147,17 +142,6 @@ fn names(containers: &[ContainerSummary]) -> Vec<String> {
     names
         .map(|name| name.trim_start_matches('/').to_owned())
         .collect()
-}
-
-/// Deletes the cell's private folder, which contains its kubeconfig.
-fn delete_folder(folder: &Path) -> io::Result<Evidence> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let left = folder.exists().then(|| folder.display().to_string());
-    let subject = "private folder with the kubeconfig";
-    Ok(Evidence::none_left(subject, left.as_slice()))
 }
 
 fn incomplete(work: &Work, message: String) -> Failure {

@@ -1,4 +1,4 @@
-//! Keeps a cluster after the end of its cell: records it, and lists the commands to inspect it.
+//! Keeps a cluster after the end of its cell: records the cluster, and lists the commands to inspect and to delete it.
 
 use std::slice;
 
@@ -11,12 +11,12 @@ use crate::deadline::milliseconds;
 use crate::event::Failure;
 use crate::machine::process::quoted;
 
-/// Records that the cluster, whose tasks have ended, is kept. If `is_sound`, a later run may reuse it. Returns the
-/// commands to inspect it.
+/// Records that the cluster is kept. Its tasks must have ended. If the cluster `is_sound`, a later run may reuse it.
+/// Returns the commands to inspect and to delete it.
 pub(super) fn keep(work: &Work, plan: &CellPlan, is_sound: bool) -> Result<Vec<String>, Failure> {
     let commands = commands(work, plan);
     let ledger = &plan.ledger;
-    let [folder, processes] = work.on_host();
+    let [folder, processes] = work.plan.on_host();
     // kind has ended, so no process is left.
     ledger.gone(&processes)?;
     if let Some(mut claim) = work.claim() {
@@ -31,7 +31,7 @@ pub(super) fn keep(work: &Work, plan: &CellPlan, is_sound: bool) -> Result<Vec<S
     Ok(commands)
 }
 
-/// Everything that a later run needs to reuse the cluster; `None` if it never came up.
+/// Everything that a later run needs to reuse the cluster; `None` if the cluster never came up.
 fn reusable(work: &Work, plan: &CellPlan) -> Option<Kept> {
     work.access.get()?;
     Some(Kept {

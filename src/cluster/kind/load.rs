@@ -77,7 +77,10 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
     let imported = work.steps.measure(&step, importing).await;
     let evidence = imported.map_err(|why| failed(node, &why))?;
     if evidence.iter().any(|row| !row.holds) {
-        let failure = failed(node, "its image differs from the one that was sent");
+        let failure = failed(
+            node,
+            "an image on the node differs from the image that was sent",
+        );
         return Err(failure.with_evidence(evidence));
     }
     Ok(evidence)

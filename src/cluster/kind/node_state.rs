@@ -7,37 +7,45 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::Docker;
 use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::Node;
 use serde::{Deserialize, Serialize};
 
 use super::nodes;
 use super::work::Work;
 use crate::cluster::NodeName;
+use crate::cluster::kubernetes::Tenant;
+use crate::cluster::kubernetes::watch::Snapshot;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::manifest::Rendered;
 
-/// Lists those of the given paths that exist, followed by the network interfaces.
+/// Lists the given paths that exist, followed by the network interfaces.
 const LIST: &str = r#"for path; do if [ -e "$path" ] || [ -L "$path" ]; then echo "path $path"; fi; done
 for interface in /sys/class/net/*; do echo "interface ${interface##*/}"; done"#;
 
 /// Deletes the given paths.
 const DELETE: &str = r#"for path; do rm -rf -- "$path" || exit 1; done"#;
 
-/// Kills the containers of a namespace until none is running. The kubelet deletes the pods' sandboxes, and frees their
-/// ports with them.
-const KILL: &str = r#"for attempt in $(seq 200); do
-  running=
-  for id in $(ctr -n k8s.io containers list -q "labels.\"io.kubernetes.pod.namespace\"==$1"); do
-    ctr -n k8s.io tasks list | grep "^$id " | grep -q RUNNING || continue
-    running=$id
-    ctr -n k8s.io containers info "$id" | grep -q '"io.cri-containerd.kind": "sandbox"' || ctr -n k8s.io tasks kill --signal SIGKILL "$id"
-  done
-  [ -n "$running" ] || exit 0
+/// Kills the containers of a namespace's pods until none is running. The kubelet deletes the pods' sandboxes, which
+/// frees the pods' ports.
+const KILL: &str = r#"for attempt in $(seq "$2"); do
+  running='an unknown container'
+  if containers=$(ctr -n k8s.io containers list -q "labels.\"io.kubernetes.pod.namespace\"==$1") && tasks=$(ctr -n k8s.io tasks list); then
+    running=
+    for id in $containers; do
+      printf '%s\n' "$tasks" | grep "^$id " | grep -qv STOPPED || continue
+      running=$id
+      ctr -n k8s.io containers info "$id" | grep -q '"io.cri-containerd.kind": "sandbox"' || ctr -n k8s.io tasks kill --signal SIGKILL "$id"
+    done
+    [ -n "$running" ] || exit 0
+  fi
   sleep 0.05
 done
 echo "$running is still running" >&2
 exit 1"#;
 
-/// The name prefixes of the interfaces that the cluster's network creates: with the first pods, and for each pod.
+/// How often [`KILL`] looks for running containers.
+const KILL_ATTEMPTS: u16 = 200;
+
+/// The name prefixes of the interfaces that the cluster's network creates when the first pods start, and for each pod.
 const CLUSTERS_OWN: [&str; 3] = ["veth", "cni", "kube-"];
 
 /// The state of a node at one moment.
@@ -51,21 +59,41 @@ pub(super) struct NodeState {
 /// The states of all nodes at one moment.
 pub(super) type NodeStates = BTreeMap<NodeName, NodeState>;
 
-/// Kills all containers of the pods in `namespace`, which the API server doesn't list anymore.
+/// Kills all containers of the pods in `namespace`. The API server no longer lists these pods.
 pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     let docker = work.shared.docker().await?;
-    let namespace = [namespace.to_owned()];
+    let arguments = [namespace.to_owned(), KILL_ATTEMPTS.to_string()];
     let nodes = work.containers.iter();
-    let killing = nodes.map(|node| run(docker, node, KILL, &namespace));
+    let killing = nodes.map(|node| run(docker, node, KILL, &arguments));
     try_join_all(killing).await.map(drop)
 }
 
-/// Reads the state of all nodes as soon as they run, before the pods of the cell with the manifests `rendered` start.
-pub(super) async fn read_before(work: &Work, rendered: &Rendered) -> Result<(), Failure> {
-    work.all_running().await?;
-    let before = read(work, &rendered.host_paths()).await?;
+/// Reads the state of all nodes when their kubelets run, before the cell's pods start. What a node creates during its
+/// startup, such as the runtime's socket or the kubelet's folders, then counts as the node's own.
+pub(super) async fn read_before(work: &Work, cell: &Tenant) -> Result<(), Failure> {
+    let kube = cell.kube.reached().await?;
+    let mut changes = kube.view.changes();
+    let nodes = work.nodes();
+    while !have_registered(&kube.view.snapshot(), &nodes) {
+        if changes.changed().await.is_err() {
+            // The cell has ended, and with it the view.
+            return Ok(());
+        }
+    }
+    let before = read(work, &cell.plan.rendered.host_paths()).await?;
     work.before().set(Ok(before));
     Ok(())
+}
+
+/// Whether the kubelets of all nodes have registered since the nodes were started. A frozen node has no address.
+fn have_registered(snapshot: &Snapshot, nodes: &[NodeName]) -> bool {
+    let has_address = |node: &Node| {
+        let status = node.status.as_ref();
+        status.is_some_and(|status| status.addresses.iter().flatten().next().is_some())
+    };
+    nodes
+        .iter()
+        .all(|node| snapshot.node(node.as_str()).is_some_and(has_address))
 }
 
 /// Reads the state of all nodes.
@@ -94,7 +122,7 @@ fn parse(listing: &str) -> NodeState {
     state
 }
 
-/// Deletes those of `paths` that didn't exist `before`, and compares each node with its earlier state.
+/// Deletes the `paths` that didn't exist `before`, and compares each node with its earlier state.
 pub(super) async fn wipe(
     work: &Work,
     paths: &[String],
@@ -115,8 +143,8 @@ pub(super) async fn wipe(
     Ok(rows.collect())
 }
 
-/// Evidence that a node is as it was. Paths that existed before may contain changes that can't be detected, so they
-/// never count as clean.
+/// Evidence whether a node is as it was before the cell. A path that existed before may contain changes that can't be
+/// detected, so such a path never counts as clean.
 fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[String]) -> Evidence {
     let old = paths.iter().filter(|path| before.paths.contains(*path));
     let mut seen: Vec<String> = old
@@ -152,7 +180,36 @@ async fn run(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    /// Runs [`KILL`] with a program `ctr` that runs `script`. Returns whether it succeeds.
+    fn kill_with(script: &str) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("ctr");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let path = format!("{}:{}", folder.path().display(), env!("PATH"));
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", KILL, "sh", "cell", "2"])
+            .env("PATH", path);
+        shell.output().unwrap().status.success()
+    }
+
+    #[test]
+    fn processes_are_gone_only_if_the_runtime_says_so() {
+        let with_task = |state: &str| {
+            format!("case \"$*\" in *list*-q*) echo id;; *tasks*list) echo \"id 1 {state}\";; esac")
+        };
+        assert!(kill_with(""));
+        assert!(kill_with(&with_task("STOPPED")));
+        assert!(!kill_with(&with_task("RUNNING")));
+        // The runtime lists a task like this if it doesn't know in time.
+        assert!(!kill_with(&with_task("UNKNOWN")));
+        assert!(!kill_with("exit 1"));
+    }
 
     #[test]
     fn a_node_is_clean_if_its_state_is_unchanged() {
@@ -168,7 +225,7 @@ mod tests {
             row.seen,
             "/var/lib/plexd still exists, the interface wg0 still exists"
         );
-        // A path that belongs to the node can't be wiped, so it is never proven clean.
+        // A path that belongs to the node can't be wiped, so it never counts as clean.
         assert!(!compare(&node, &before, &same, &["/etc".to_owned()]).holds);
     }
 }

@@ -1,4 +1,5 @@
-//! The provider, and what all clusters of a run share. Each shared resource is created when it is first needed.
+//! The provider, and the resources that all clusters of a run share. Each shared resource is created when it is first
+//! needed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,11 +41,11 @@ pub(super) const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Options for all clusters of a run.
 #[derive(Clone, Debug)]
 pub struct KindOptions {
-    /// The folder of locks, archives and ledgers.
+    /// The state folder, which contains locks, archives and ledgers.
     pub state: StateFolder,
     /// The runner's own binary, which is the content of reference images.
     pub runner: PathBuf,
-    /// `[images]`.
+    /// The table `[images]` of the matrix file.
     pub images: Images,
     /// The matrix file's folder, to which paths are relative.
     pub base: PathBuf,
@@ -62,18 +63,18 @@ pub struct KindOptions {
     pub clock: RunClock,
 }
 
-/// Real clusters in Docker.
+/// The provider `kind`: real clusters in Docker.
 pub struct KindProvider(Arc<KindContext>);
 
 /// The state that the clusters of a run share.
 pub(super) struct KindContext {
     pub(super) options: KindOptions,
-    /// The images of agent and mock.
+    /// The names of the images of the agent and the mock.
     pub(super) names: ImageNames,
     docker: OnceCell<Docker>,
     kind_version: OnceCell<String>,
     network: Mutex<Option<Use>>,
-    /// The archives of each agent, by the name of its image.
+    /// For each agent image, the archives that its cells need, by the name of the image.
     archives: Mutex<BTreeMap<String, Arc<OnceCell<Vec<Archive>>>>>,
     /// The clusters that several cells share.
     pub(super) pool: Pool,
@@ -82,7 +83,7 @@ pub(super) struct KindContext {
 }
 
 impl KindProvider {
-    /// Creates a provider. This reads the content that image names depend on, and changes nothing.
+    /// Creates a provider. Reads the files that image names depend on, but changes nothing.
     pub fn new(options: KindOptions) -> Result<Self, Failure> {
         let names = image_names(&options.images, &options.base, &options.runner)?;
         Ok(Self(Arc::new(KindContext {
@@ -99,12 +100,12 @@ impl KindProvider {
 }
 
 impl KindContext {
-    /// The engine.
+    /// The client of the container engine. The first call connects to the engine.
     pub(super) async fn docker(&self) -> Result<&Docker, Failure> {
         self.docker.get_or_try_init(images::connect).await
     }
 
-    /// Locks the name of a cluster for this run; `None` if another run uses it.
+    /// Locks the name of a cluster for this run; `None` if another run uses the name.
     pub(super) fn lock_name(&self, cluster: &str) -> Result<Option<Lock>, LockError> {
         Lock::try_take(&self.options.state.lock(&format!("cluster-{cluster}")))
     }
@@ -116,7 +117,7 @@ impl KindContext {
             .await
     }
 
-    /// Creates the shared network, and uses it until the end of the run.
+    /// Creates the shared network if it doesn't exist, and uses it until the end of the run.
     pub(super) async fn network(&self, ledger: &Ledger) -> Result<(), Failure> {
         let docker = self.docker().await?;
         let mut network = self.network.lock().await;
@@ -144,21 +145,23 @@ impl KindContext {
         }
     }
 
-    /// The clean cluster that waits for `cell`, if its fingerprint matches that of a fresh one. Otherwise it is
-    /// deleted.
-    async fn parked(&self, cell: &Cell) -> Option<Parked> {
-        let parked = self.pool.take(cell)?;
-        let deadline = self.options.clock.deadline(FINGERPRINT_TIMEOUT);
-        let why = match deadline.run(Fingerprint::of(self, cell)).await {
-            Ok(Ok(fingerprint)) => {
-                let differences = parked.fingerprint.differences(&fingerprint);
-                if differences.is_empty() {
-                    return Some(parked);
+    /// The clean cluster that waits for the cell of `plan`, if this is the cell's first attempt and the cluster's
+    /// fingerprint matches that of a fresh cluster. Otherwise, deletes the waiting cluster.
+    async fn parked(&self, plan: &CellPlan) -> Option<Parked> {
+        let parked = self.pool.take(&plan.cell)?;
+        let why = if plan.attempt > 1 {
+            "a retry gets a new cluster".to_owned()
+        } else {
+            match self.fingerprint(&plan.cell).await {
+                Ok(fingerprint) => {
+                    let differences = parked.fingerprint.differences(&fingerprint);
+                    if differences.is_empty() {
+                        return Some(parked);
+                    }
+                    format!("{} changed since it was created", differences.join(", "))
                 }
-                format!("{} changed since it was created", differences.join(", "))
+                Err(failure) => failure.message,
             }
-            Ok(Err(failure)) => failure.message,
-            Err(timed_out) => format!("computing its fingerprint {timed_out}"),
         };
         let name = parked.work.plan.cluster.to_string();
         let mut text = format!("the cluster {name} was not reused: {why}");
@@ -169,6 +172,16 @@ impl KindContext {
         }
         self.pool.rejected(text);
         None
+    }
+
+    /// The fingerprint of a new cluster for `cell`. This may build or pull images, so it has its own deadline.
+    pub(super) async fn fingerprint(&self, cell: &Cell) -> Result<Fingerprint, Failure> {
+        let deadline = self.options.clock.deadline(FINGERPRINT_TIMEOUT);
+        let computing = deadline.run(Fingerprint::of(self, cell)).await;
+        computing.unwrap_or_else(|timed_out| {
+            let message = format!("computing the fingerprint of its cluster {timed_out}");
+            Err(Failure::new(Symptom::ClusterNotUp, message))
+        })
     }
 
     /// The archives that contain the images of `cell`.
@@ -241,8 +254,8 @@ impl Provider for KindProvider {
         self.0.pool.expect(cells);
     }
 
-    /// A worker needs about half as much as a control plane, and a cluster in which the agents run needs half as much
-    /// as one that starts.
+    /// A worker needs about half as much as a control plane. When its agents are running, a cluster needs half as many
+    /// slots as during its start.
     fn need(&self, cell: &Cell) -> Need {
         let nodes = cell.nodes.get();
         let workers = nodes - 1;
@@ -285,8 +298,8 @@ impl Provider for KindProvider {
     }
 
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster> {
-        let parked = match self.0.parked(&plan.cell).await {
-            None if self.0.options.reuse => adopt_kept(&self.0, &plan).await,
+        let parked = match self.0.parked(&plan).await {
+            None if self.0.options.reuse && plan.attempt == 1 => adopt_kept(&self.0, &plan).await,
             parked => parked,
         };
         Arc::new(KindCluster::new(Arc::clone(&self.0), plan, parked))
@@ -297,8 +310,8 @@ impl Provider for KindProvider {
         if parked.is_empty() && !self.0.uses_network() {
             return Ok(self.0.pool.summary());
         }
-        // Nothing can be deleted without the engine. The cells have already waited for it, so this doesn't wait until
-        // `deadline`.
+        // Nothing can be deleted without the engine. If the engine is gone, the cells have already waited for it, so
+        // don't wait for it until `deadline`.
         engine_health::ping(
             self.0.docker().await?,
             &deadline.within(engine_health::PATIENCE),
@@ -321,8 +334,8 @@ impl Provider for KindProvider {
     }
 }
 
-/// A clean cluster that an earlier run kept, if one fits the cell of `plan`. A kept cluster that can't be wiped is
-/// deleted.
+/// Takes over and wipes a cluster that an earlier run kept, if one fits the cell of `plan`. Deletes a kept cluster that
+/// can't be wiped.
 async fn adopt_kept(shared: &Arc<KindContext>, plan: &Arc<CellPlan>) -> Option<Parked> {
     let deadline = shared.options.clock.deadline(WIPE_TIMEOUT);
     let adopting = Box::pin(adopt::adopt(shared, plan, &deadline));

@@ -1,15 +1,17 @@
-//! Wipes a cluster between two cells: deletes everything that belongs to the first cell, and proves that nothing of it
-//! is left for the second. The second cell starts in another namespace while the first one's is still being deleted.
+//! Wipes a cluster between two cells: deletes everything that belongs to the first cell, and checks that nothing of it
+//! is left. The second cell starts in another namespace while the first cell's namespace is still being deleted.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use super::node_state::{self, NodeStates};
 use super::work::Work;
 use crate::cluster::CellPlan;
-use crate::cluster::kubernetes::delete::{delete, dynamic, gone, request, workloads_at_once};
+use crate::cluster::kubernetes::delete::{
+    delete, dynamic, gone, request, services, workloads_at_once,
+};
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
@@ -22,6 +24,9 @@ const SYSTEM: [&str; 5] = [
     "local-path-storage",
 ];
 
+/// The field managers, or the start of their names, that create the objects of a new cluster.
+const CREATORS: [&str; 3] = ["kube-apiserver", "kubeadm", "kubectl"];
+
 /// Everything that a cell leaves behind in its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +36,7 @@ pub(super) struct Leftovers {
     objects: Vec<(String, String, String)>,
     /// The titles of the objects in other namespaces.
     elsewhere: Vec<String>,
-    /// The paths on the nodes that its pods mount.
+    /// The paths on the nodes that the cell's pods mount.
     paths: Vec<String>,
 }
 
@@ -41,10 +46,12 @@ impl Leftovers {
         namespace == self.namespace || SYSTEM.contains(&namespace)
     }
 
-    /// What the cell of `plan` leaves.
+    /// What the cell of `plan` leaves behind.
     pub(super) fn of(plan: &CellPlan) -> Self {
         let objects = plan.rendered.objects();
-        let outside = objects.filter(|object| !object.is_in(&plan.namespace));
+        let is_system =
+            |object: &Object| object.kind == "Namespace" && SYSTEM.contains(&object.name.as_str());
+        let outside = objects.filter(|object| !object.is_in(&plan.namespace) || is_system(object));
         let is_scoped = |object: &&Object| object.kind != "Namespace" && !object.is_namespaced();
         let scoped = plan.rendered.objects().filter(is_scoped).map(|object| {
             let (version, kind) = (&object.api_version, &object.kind);
@@ -59,8 +66,8 @@ impl Leftovers {
     }
 }
 
-/// Deletes everything that a cell left in the cluster, and fails if something remains. The namespace, in which nothing
-/// is running anymore, is deleted in the background: see [`Work::wait_for_deletion`].
+/// Deletes everything that a cell left in the cluster, and fails if something remains. When this returns, nothing runs
+/// in the cell's namespace, and the namespace is being deleted in the background: see [`Work::wait_for_deletion`].
 pub(super) async fn wipe(
     work: &Work,
     leftovers: &Leftovers,
@@ -70,7 +77,7 @@ pub(super) async fn wipe(
     let client = &access.client;
     let namespaces = dynamic(client, "v1", "Namespace");
     let name = leftovers.namespace.clone();
-    // From now on, no controller can create another pod in it.
+    // From now on, no controller can create another pod in the namespace.
     let requested = request(&namespaces, &name, &DeleteParams::foreground()).await?;
     work.watch_deletion(async move { gone(&namespaces, &name, requested).await });
     Box::pin(end_processes(work, client, leftovers)).await?;
@@ -91,7 +98,7 @@ pub(super) async fn wipe(
         None => Ok(evidence),
         Some(left) => {
             let message = match &left.node {
-                // The state of a node consists of sentences.
+                // A row about a node already says what is left.
                 Some(node) => format!("{node}: {}", left.seen),
                 None => format!("{} still exist: {}", left.subject, left.seen),
             };
@@ -100,22 +107,40 @@ pub(super) async fn wipe(
     }
 }
 
-/// Kills the cell's processes. Asking them to end could take as long as they like.
+/// Kills the cell's processes. A graceful end could take as long as the processes like.
 async fn end_processes(work: &Work, client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
     let deleting = Box::pin(workloads_at_once(client, &leftovers.namespace));
     work.steps.measure("pods deleted", deleting).await?;
+    // The namespace is deleted only after several seconds, but the next cell may need the same node ports at once.
+    Box::pin(services(client, &leftovers.namespace)).await?;
     let killing = node_state::kill(work, &leftovers.namespace);
     work.steps.measure("processes killed", killing).await
 }
 
-/// Deletes the cluster-scoped objects. Deletion in the foreground would wait for the garbage collector, which can stop
-/// for half a minute while definitions of resources change.
+/// Deletes the cluster-scoped objects. Foreground deletion would wait for the garbage collector, which can pause for
+/// half a minute while custom resource definitions change.
 async fn delete_objects(client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
     for (version, kind, name) in &leftovers.objects {
         let api = dynamic(client, version, kind);
-        delete(&api, name, &DeleteParams::background()).await?;
+        if api
+            .get_opt(name)
+            .await?
+            .is_some_and(|object| !is_clusters_own(&object))
+        {
+            delete(&api, name, &DeleteParams::background()).await?;
+        }
     }
     Ok(())
+}
+
+/// Whether the object is part of every cluster, and the cell only changed it. It isn't deleted, so the cluster isn't
+/// reused.
+fn is_clusters_own(object: &DynamicObject) -> bool {
+    let managers = object.managed_fields().iter();
+    managers
+        .filter(|fields| fields.subresource.is_none())
+        .filter_map(|fields| fields.manager.as_deref())
+        .any(|manager| CREATORS.iter().any(|creator| manager.starts_with(creator)))
 }
 
 async fn namespaces_left(client: &Client, leftovers: &Leftovers) -> Result<Evidence, Failure> {
@@ -146,4 +171,29 @@ async fn objects_left(client: &Client, leftovers: &Leftovers) -> Result<Evidence
         }
     }
     Ok(Evidence::none_left("cluster-scoped objects", &left))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_the_cluster_created_is_its_own() {
+        let managed_by = |managers: &[(&str, Option<&str>)]| {
+            let fields = managers
+                .iter()
+                .map(|(manager, part)| json!({"manager": manager, "subresource": part}));
+            let fields: Vec<_> = fields.collect();
+            let object = json!({"metadata": {"name": "x", "managedFields": fields}});
+            is_clusters_own(&serde_json::from_value(object).unwrap())
+        };
+        let own = ("e2e-matrix", None);
+        assert!(!managed_by(&[own]));
+        // The API server reports the state of a definition that the cell applied.
+        assert!(!managed_by(&[own, ("kube-apiserver", Some("status"))]));
+        assert!(managed_by(&[own, ("kubectl-client-side-apply", None)]));
+        assert!(managed_by(&[("kube-apiserver", None), own]));
+    }
 }

@@ -24,7 +24,7 @@ use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
-use crate::machine::{HostResource, Lock};
+use crate::machine::Lock;
 use crate::matrix::Keep;
 
 /// The state of a cluster's creation.
@@ -34,8 +34,8 @@ pub(super) struct Work {
     pub(super) plan: Arc<CellPlan>,
     pub(super) source: Source,
     pub(super) steps: Arc<StepLog>,
-    /// The containers of the nodes, control plane first. kind gives each node the name of its container; the nodes of
-    /// a prepared cluster have those of its template: see [`Self::nodes`].
+    /// The names of the nodes' containers, control plane first. kind gives each node the name of its container, but the
+    /// nodes of a clone have the names of the template's nodes: see [`Self::nodes`].
     pub(super) containers: Vec<NodeName>,
     /// The seal, which only the containers of this cluster have.
     pub(super) seal: String,
@@ -43,13 +43,13 @@ pub(super) struct Work {
     claim: Mutex<Option<Claim>>,
     /// Keeps other runs from using the cluster's name.
     name: Mutex<Option<Lock>>,
-    /// Reached right before kind or the engine starts to create containers; with that time.
+    /// Reached right before kind or the engine starts to create containers. The value is the time of that moment.
     pub(super) begun: Milestone<Timestamp>,
     /// Reached when kind has succeeded, or when the containers of a clone were created.
     pub(super) created: Milestone<()>,
     /// How the cluster is created. Set before any milestone is reached.
     pub(super) origin: OnceLock<Origin>,
-    /// For each container of a node: reached when it is running.
+    /// For each node's container: reached when it is running.
     pub(super) running: BTreeMap<NodeName, Milestone<()>>,
     /// Reached when the images are loaded on every node.
     pub(super) loaded: Milestone<Vec<Evidence>>,
@@ -76,12 +76,12 @@ pub(super) struct Work {
 pub(super) enum Source {
     /// kind, or a template if there is one.
     Any,
-    /// Only kind, with the reason if a template exists.
+    /// Only kind. Contains the reason if a template was rejected.
     Kind(Option<String>),
 }
 
 impl Work {
-    /// The cluster of `tenant`, the first cell in it.
+    /// The cluster of `tenant`, which is its first cell.
     pub(super) fn new(shared: Arc<KindContext>, tenant: &Tenant, source: Source) -> Self {
         let plan = Arc::clone(&tenant.plan);
         let containers = plan.cluster.nodes(plan.cell.nodes.get());
@@ -142,7 +142,7 @@ impl Work {
         self.shared.options.reuse || self.plan.keep != Keep::Never
     }
 
-    /// Takes over a cluster that an earlier run kept, with the lock of its name.
+    /// Takes over a cluster that an earlier run kept. `name` is the lock of the cluster's name.
     pub(super) fn take_over(&self, claim: Claim, name: Lock, kept: Kept) -> Result<(), Failure> {
         *self.name.lock() = Some(name);
         let mark = self.plan.mark.clone();
@@ -158,7 +158,7 @@ impl Work {
         Ok(())
     }
 
-    /// The private folders of the runs that kept the cluster before.
+    /// The private folders that earlier runs kept for the cluster.
     pub(super) fn earlier_folders(&self) -> &[PathBuf] {
         match self.origin.get() {
             Some(Origin::Kept(kept)) => &kept.folders,
@@ -190,15 +190,6 @@ impl Work {
         self.claim.lock().clone()
     }
 
-    /// The resources on the host that belong to the cell.
-    pub(super) fn on_host(&self) -> [HostResource; 2] {
-        let (path, mark) = (self.plan.runtime.clone(), self.plan.mark.clone());
-        [
-            HostResource::Folder { path },
-            HostResource::Processes { mark },
-        ]
-    }
-
     /// Records the resources that are about to be created.
     pub(super) fn plan_resources(&self) -> Result<(), Failure> {
         let claim = Claim {
@@ -216,7 +207,7 @@ impl Work {
     /// Claims the cluster and the resources on the host.
     fn record(&self, claim: Claim) -> Result<(), Failure> {
         *self.claim.lock() = Some(claim.clone());
-        for resource in self.on_host() {
+        for resource in self.plan.on_host() {
             self.plan.ledger.plan(&resource)?;
         }
         Ok(self.plan.ledger.plan(&KindResource::Cluster(claim))?)
@@ -227,13 +218,13 @@ impl Work {
         if let Some(claim) = self.claim() {
             self.plan.ledger.gone(&KindResource::Cluster(claim))?;
         }
-        for resource in self.on_host() {
+        for resource in self.plan.on_host() {
             self.plan.ledger.gone(&resource)?;
         }
         Ok(())
     }
 
-    /// Records those of `found` that belong to the cluster and aren't known yet, and their volumes.
+    /// Records the containers in `found` that belong to the cluster and aren't recorded yet, and their volumes.
     pub(super) fn record_containers(&self, found: &[ContainerSummary]) -> Result<(), Failure> {
         if let Some(claim) = self.claim.lock().as_mut()
             && claim.add(found)
@@ -250,7 +241,7 @@ impl Work {
         format!("{}:{SEALS}/{}:ro", folder.display(), self.seal)
     }
 
-    /// Spawns a task that ends when it is done, or when the tasks are stopped.
+    /// Spawns `task`, which runs until it is done or the tasks are stopped.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = self.stop.clone().run_until_cancelled_owned(Box::pin(task));
         self.tasks.spawn(task.in_current_span());
@@ -261,7 +252,7 @@ impl Work {
         Arc::clone(&self.before.lock())
     }
 
-    /// Waits in the background until the namespace of a cell is deleted.
+    /// Runs `work` in the background. `work` waits until the namespace of a cell is deleted.
     pub(super) fn watch_deletion(
         &self,
         work: impl Future<Output = Result<(), Failure>> + Send + 'static,
@@ -286,7 +277,7 @@ impl Work {
             })
     }
 
-    /// Stops the tasks. Creation ends its processes first.
+    /// Stops the tasks, and waits until they have ended. The task that creates the cluster ends its processes first.
     pub(super) async fn end(&self, deadline: &Deadline) {
         self.stop.cancel();
         self.tasks.close();
@@ -319,13 +310,21 @@ pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     *work.before.lock() = Arc::new(Milestone::new());
     let (it, cell) = (Arc::clone(work), Arc::clone(tenant));
     tenant.spawn(async move {
-        if it.may_be_reused()
-            && let Err(failure) = node_state::read_before(&it, &cell.plan.rendered).await
-        {
-            return cell.applied.set(Err(failure));
+        let may_start = Milestone::new();
+        let preparing = async {
+            let loaded = it.loaded.reached().await;
+            let read = if it.may_be_reused() {
+                node_state::read_before(&it, &cell).await
+            } else {
+                Ok(())
+            };
+            may_start.set(read.and(loaded));
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            applied = cell.apply(cell.plan.rendered.objects(), &may_start) => cell.applied.set(applied),
+            () = preparing => {}
         }
-        let objects = cell.plan.rendered.objects();
-        cell.applied.set(cell.apply(objects, &it.loaded).await);
     });
 }
 

@@ -8,6 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 
+use super::apply::retry_transient;
 use super::watch::View;
 use crate::cluster::retry::every;
 use crate::deadline::Deadline;
@@ -31,7 +32,8 @@ pub(crate) struct Kube {
     pub(crate) view: View,
 }
 
-/// The delay between two requests until the API server responds. It is short, because everything else waits for this.
+/// The delay between two requests until the API server responds. It is short, because everything else waits for the API
+/// server.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 impl Access {
@@ -63,7 +65,7 @@ const TIMEOUTS: Timeouts = Timeouts {
     idle: Duration::from_secs(100),
 };
 
-/// A client for `kubeconfig`, as the user in `options`.
+/// A client for the context, cluster and user that `options` select in `kubeconfig`.
 pub(crate) async fn client(
     kubeconfig: Kubeconfig,
     options: &KubeConfigOptions,
@@ -82,13 +84,14 @@ fn with_timeouts(mut config: Config, timeouts: &Timeouts) -> kube::Result<Client
     Ok(builder.with_layer(&response).build())
 }
 
-/// Waits for the response to a request that does `what`. Fails if the deadline passes first.
-pub(super) async fn request<T>(
+/// Makes a request, and retries it as long as its error may be temporary. Fails if the deadline passes first. `what`
+/// says in messages what the request does, such as `delete an agent`.
+pub(super) async fn request<T, F: Future<Output = kube::Result<T>>>(
     what: &str,
     deadline: &Deadline,
-    requesting: impl Future<Output = kube::Result<T>>,
+    call: impl FnMut() -> F,
 ) -> Result<T, Failure> {
-    let why = match deadline.run(requesting).await {
+    let why = match deadline.run(retry_transient(call)).await {
         Ok(Ok(response)) => return Ok(response),
         Ok(Err(error)) => chain(&error),
         Err(timed_out) => timed_out.to_string(),
@@ -128,7 +131,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A client of an API server that accepts a request, sends `response`, and then nothing more.
+    /// A client of an API server that accepts a request, sends `response`, and then sends nothing more.
     async fn silent_after(response: &'static str, timeouts: &Timeouts) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,14 +1,17 @@
-//! Applies objects with server-side apply, in rendered order. Unknown fields are rejected.
+//! Applies objects with server-side apply, in the order in which they were rendered. The API server rejects unknown
+//! fields.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use backon::Retryable;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Definition;
 use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::wait::{Condition, await_condition, conditions};
-use kube::{Api, Client, discovery};
+use kube::runtime::wait::{self, Condition, await_condition, conditions};
+use kube::{Api, Client, Resource, discovery};
+use serde::de::DeserializeOwned;
 
 use super::rejection::is_object_rejected;
 use crate::cluster::milestone::Milestone;
@@ -36,7 +39,12 @@ const STARTUP: Duration = Duration::from_secs(30);
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Applies `objects` in order. Objects that create pods wait until `images` are loaded.
+/// How many errors a watch may have, and how long to pause after each error. All pauses together take about as long as
+/// [`STARTUP`].
+const WATCH_ERRORS: u32 = 60;
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
+
+/// Applies `objects` in order. Applies objects that create pods only after `images` are loaded.
 pub(crate) async fn all(
     client: &Client,
     objects: impl Iterator<Item = &Object>,
@@ -78,7 +86,7 @@ impl Applier<'_> {
         let mut parameters = PatchParams::apply(MANAGER).force();
         parameters.field_validation = Some(ValidationDirective::Strict);
         let patch = Patch::Apply(&object.value);
-        let applied = retry_while_starting(|| api.patch(&object.name, &parameters, &patch)).await;
+        let applied = retry_transient(|| api.patch(&object.name, &parameters, &patch)).await;
         applied.map_err(|error| apply_failure(object, &error))?;
         if object.kind == "CustomResourceDefinition" {
             let group = object.value["spec"]["group"].as_str();
@@ -100,7 +108,7 @@ impl Applier<'_> {
         if let Some(resource) = self.kinds.get(kind) {
             return Ok(resource.clone());
         }
-        let found = retry_while_starting(|| discovery::pinned_kind(self.client, kind)).await;
+        let found = retry_transient(|| discovery::pinned_kind(self.client, kind)).await;
         let (resource, _) = found.map_err(|error| apply_failure(object, &error))?;
         self.kinds.insert(kind.clone(), resource.clone());
         Ok(resource)
@@ -116,7 +124,7 @@ impl Applier<'_> {
             let decided = |definition: Option<&Definition>| {
                 served.matches_object(definition) || definition.and_then(name_conflict).is_some()
             };
-            let decided = await_condition(api, &name, decided).await;
+            let decided = until_holds(&api, &name, decided).await;
             let decided =
                 decided.map_err(|error| wait_failure(&format!("{name} is established"), &error))?;
             if let Some(why) = decided.as_ref().and_then(name_conflict) {
@@ -142,15 +150,38 @@ async fn await_quota(api: Api<DynamicObject>, object: &Object) -> Result<(), Fai
     let is_enforced = |quota: Option<&DynamicObject>| {
         quota.is_some_and(|quota| quota.data.pointer("/status/hard").is_some())
     };
-    let waited = await_condition(api, &object.name, is_enforced).await;
+    let waited = until_holds(&api, &object.name, is_enforced).await;
     let what = format!("{} is in effect", object.title());
     waited
         .map(drop)
         .map_err(|error| wait_failure(&what, &error))
 }
 
+/// Waits until `condition` holds for an object. If watching the object fails, watches it again: under load, a single
+/// error says nothing about the object.
+pub(super) async fn until_holds<K>(
+    api: &Api<K>,
+    name: &str,
+    condition: impl Fn(Option<&K>) -> bool,
+) -> Result<Option<K>, wait::Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut errors = 0;
+    loop {
+        match Box::pin(await_condition(api.clone(), name, &condition)).await {
+            Err(error) if errors < WATCH_ERRORS => {
+                errors += 1;
+                tracing::debug!(name, error = chain(&error), "an object can't be watched");
+                tokio::time::sleep(WATCH_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
 /// The failure if waiting until `what` ended with `error`.
-fn wait_failure(what: &str, error: &kube::runtime::wait::Error) -> Failure {
+fn wait_failure(what: &str, error: &wait::Error) -> Failure {
     let message = format!("failed to wait until {what}: {}", chain(error));
     Failure::new(Symptom::ApiServerGone, message)
 }
@@ -161,8 +192,9 @@ pub(super) fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {
     GroupVersionKind::gvk(group, version, kind)
 }
 
-/// Retries `call` as long as its error is one that an API server returns during its startup.
-async fn retry_while_starting<T, F: Future<Output = Result<T, kube::Error>>>(
+/// Retries `call` as long as its error may be temporary, like the errors of an API server that is starting or
+/// overloaded.
+pub(super) async fn retry_transient<T, F: Future<Output = Result<T, kube::Error>>>(
     call: impl FnMut() -> F,
 ) -> Result<T, kube::Error> {
     call.retry(every(INTERVAL, STARTUP))
@@ -197,5 +229,44 @@ fn apply_failure(object: &Object, error: &kube::Error) -> Failure {
             let message = format!("failed to apply {title}: {}", chain(error));
             Failure::new(Symptom::ApiServerGone, message)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use k8s_openapi::api::core::v1::Namespace;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_survives_an_error_of_its_watch() {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let (status, body) = match counted.fetch_add(1, Ordering::Relaxed) {
+                0 => (
+                    500,
+                    json!({"kind": "Status", "code": 500, "message": "etcdserver: request timed out"}),
+                ),
+                _ => (
+                    200,
+                    json!({"metadata": {"resourceVersion": "1"}, "items": []}),
+                ),
+            };
+            let body = kube::client::Body::from(body.to_string().into_bytes());
+            let response = http::Response::builder().status(status).body(body);
+            std::future::ready(Ok::<_, Infallible>(
+                response.expect("the response is valid"),
+            ))
+        });
+        let namespaces: Api<Namespace> = Api::all(Client::new(service, "default"));
+        let found = until_holds(&namespaces, "cell", |found| found.is_none()).await;
+        assert!(found.expect("the error is temporary").is_none());
+        assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
 }

@@ -3,13 +3,12 @@
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::core::ApiResource;
-use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::apply::gvk;
+use super::apply::{gvk, until_holds};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
@@ -36,6 +35,11 @@ pub(crate) async fn workloads_at_once(client: &Client, namespace: &str) -> Resul
     .await
 }
 
+/// Deletes all Services, which releases their node ports and fixed addresses.
+pub(crate) async fn services(client: &Client, namespace: &str) -> Result<(), Failure> {
+    all_of::<Service>(client, namespace, &DeleteParams::background()).await
+}
+
 async fn controllers(client: &Client, namespace: &str, how: &DeleteParams) -> Result<(), Failure> {
     all_of::<CronJob>(client, namespace, how).await?;
     tokio::try_join!(
@@ -44,7 +48,7 @@ async fn controllers(client: &Client, namespace: &str, how: &DeleteParams) -> Re
         Box::pin(all_of::<StatefulSet>(client, namespace, how)),
         Box::pin(all_of::<Job>(client, namespace, how)),
     )?;
-    // Otherwise, a ReplicaSet would exist until the garbage collector deletes it.
+    // Don't wait until the garbage collector deletes the ReplicaSets.
     all_of::<ReplicaSet>(client, namespace, how).await
 }
 
@@ -95,8 +99,10 @@ pub(crate) async fn gone(
     Requested(uid): Requested,
 ) -> Result<(), Failure> {
     if let Some(uid) = uid {
-        let waiting = await_condition(api.clone(), name, conditions::is_deleted(&uid));
-        let waited = Box::pin(waiting).await;
+        let is_gone = |object: Option<&DynamicObject>| {
+            object.is_none_or(|object| object.uid().as_ref() != Some(&uid))
+        };
+        let waited = until_holds(api, name, is_gone).await;
         waited.map_err(|error| failed(name, &error))?;
     }
     Ok(())

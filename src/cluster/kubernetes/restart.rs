@@ -27,11 +27,18 @@ pub(crate) async fn restart(
     let before = kube.view.snapshot();
     let old = agents(&before, nodes)?;
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
-    let parameters = DeleteParams::default();
     let names: Vec<_> = old.values().map(|pod| pod.name_any()).collect();
-    let deletions = names.iter().map(|name| pods.delete(name, &parameters));
-    request("delete an agent", deadline, try_join_all(deletions)).await?;
+    let deletions = || try_join_all(names.iter().map(|name| delete(&pods, name)));
+    request("delete an agent", deadline, deletions).await?;
     until(&kube.view, deadline, |snapshot| evaluate(snapshot, &old)).await
+}
+
+/// Deletes a pod. If the pod doesn't exist, an earlier attempt deleted it, but the response got lost.
+async fn delete(pods: &Api<Pod>, name: &str) -> kube::Result<()> {
+    match pods.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        result => result.map(drop),
+    }
 }
 
 /// The agents of `nodes`.
@@ -58,7 +65,7 @@ fn evaluate(snapshot: &Snapshot, old: &Agents<'_>) -> Progress {
     Progress::of(evidence, failure, suspicions(snapshot, true))
 }
 
-/// Whether another pod has replaced `old`. The UIDs distinguish them.
+/// Whether a new pod has replaced `old` and is ready. A new pod has another UID.
 fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Pod) -> Evidence {
     let new = agent_pod(snapshot, node).filter(|pod| pod.uid().is_some() && pod.uid() != old.uid());
     let expected = format!("ready, not {}", old.uid().unwrap_or_default());

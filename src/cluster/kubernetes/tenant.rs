@@ -1,4 +1,5 @@
-//! One cell in a cluster: everything that the phases need from its namespace, for all providers with real clusters.
+//! A cell in a cluster: everything that the phases need from the cell's namespace. All providers with real clusters use
+//! it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -33,9 +34,9 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(crate) struct Tenant {
     pub(crate) plan: Arc<CellPlan>,
     pub(crate) steps: Arc<StepLog>,
-    /// The API server responds and is watched.
+    /// Reached when the API server responds and is watched.
     pub(crate) kube: Milestone<Arc<Kube>>,
-    /// Every object is applied.
+    /// Reached when every object is applied.
     pub(crate) applied: Milestone<Vec<Evidence>>,
     /// Fails when the cluster can no longer come up or has gone down.
     pub(crate) lost: Arc<Milestone<()>>,
@@ -48,7 +49,7 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    /// A cell that has no objects in its cluster yet. `lost` belongs to the cluster.
+    /// A cell that has no objects in its cluster yet. The caller fails `lost` when the cluster is lost.
     pub(crate) fn new(plan: Arc<CellPlan>, lost: Arc<Milestone<()>>) -> Self {
         Self {
             steps: Arc::new(StepLog::new(&plan.clock)),
@@ -77,7 +78,7 @@ impl Tenant {
         self.tasks.spawn(work.in_current_span());
     }
 
-    /// Starts to watch the cluster, and with `system` also its core pods, because their state matters to the cell.
+    /// Starts to watch the cluster. With `system`, also watches the cluster's core pods.
     pub(crate) fn enter(&self, access: Access, system: bool) {
         let view = View::start(self, &access.client, system);
         self.kube.set(Ok(Arc::new(Kube {
@@ -87,7 +88,7 @@ impl Tenant {
         })));
     }
 
-    /// Applies `objects`. Those that create pods wait until `images` are loaded.
+    /// Applies `objects`. Applies objects that create pods only after `images` are loaded.
     pub(crate) async fn apply(
         &self,
         objects: impl Iterator<Item = &Object> + Send,
@@ -201,7 +202,7 @@ impl Tenant {
         let Some(period) = period else {
             return Ok(sentences(&before));
         };
-        // The probe's own timeout is one second unless the manifest sets another.
+        // Wait one second longer than the period, because that is the default timeout of a probe.
         let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
         deadline.within(wait).passed().await;
         let after = self.warnings(deadline).await?;
@@ -211,35 +212,36 @@ impl Tenant {
         }
     }
 
-    /// Waits until the liveness probes of the agents have run once. Returns the agents for which this would take too
-    /// long.
+    /// Waits until each agent's liveness probe has run once. Doesn't wait for agents for which this would take too
+    /// long, and returns them.
     async fn await_first_probes(&self, deadline: &Deadline) -> Result<Vec<Unprobed>, Failure> {
         let Some(terminations) = self.terminations.get() else {
             return Ok(Vec::new());
         };
         let kube = self.kube(deadline).await?;
         let snapshot = kube.view.snapshot();
-        // The remaining time is for probes that fail.
+        // The rest of the time is for failing probes to recover.
         let patience = (deadline.remaining() / 2).min(LONGEST_FIRST_PROBE);
         let unprobed = terminations.unprobed(&snapshot, Instant::now()).into_iter();
         let (awaited, late): (Vec<_>, Vec<_>) =
             unprobed.partition(|probe| probe.within <= patience);
         if let Some(longest) = awaited.iter().map(|probe| probe.within).max() {
-            // Without permission to read the metrics, wait for the longest time that a probe may take.
+            // Without permission to read the metrics, this waits until each probe must have run.
             let succeeded = probes::all_succeeded(&kube.client, &awaited);
             let _ = deadline.within(longest).run(succeeded).await;
         }
         Ok(late)
     }
 
-    /// The warnings in the agents' events, listed directly because a watch may lag. Fails if an agent has terminated.
+    /// The warnings in the agents' events. Requests the events directly, because a watch may lag. Fails if an agent has
+    /// terminated.
     async fn warnings(&self, deadline: &Deadline) -> Result<Vec<Warning>, Failure> {
         let kube = self.kube(deadline).await?;
         let (client, namespace) = (&kube.client, &self.plan.namespace);
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
         let events: Api<Event> = Api::namespaced(client.clone(), namespace);
         let all = ListParams::default();
-        let listing = try_join(pods.list(&all), events.list(&all));
+        let listing = || try_join(pods.list(&all), events.list(&all));
         let what = "list the agents' pods and events before cleanup";
         let (pods, events) = request(what, deadline, listing).await?;
         let snapshot = Snapshot {
@@ -328,8 +330,8 @@ impl Tenant {
         Ok(evidence)
     }
 
-    /// Stops everything that runs in this process for the cell: its forward, watches and tasks. Its objects stay in the
-    /// cluster.
+    /// Stops everything that runs in this process for the cell: its forward, watches and tasks. The cell's objects stay
+    /// in the cluster.
     pub(crate) async fn leave(&self, deadline: &Deadline) {
         self.stop.cancel();
         if let Some(forward) = self.forward.get() {

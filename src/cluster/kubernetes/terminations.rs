@@ -1,5 +1,5 @@
-//! The terminations of the agents' processes: which of them the suite didn't cause, and which processes the kubelet is
-//! about to kill. Pure.
+//! Pure functions that find terminations of the agents' processes that the suite didn't cause, and processes that the
+//! kubelet is about to kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,10 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::health::{is_out_of_memory, node_name, statuses, terminated, terminations};
+use super::health::{
+    evicted, has_memory_limit, is_out_of_memory, node_name, out_of_memory, statuses, terminated,
+    terminations,
+};
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
@@ -20,14 +23,14 @@ use crate::event::{Evidence, Failure, Symptom};
 /// terminate after that.
 #[derive(Debug)]
 pub(crate) struct Terminations {
-    /// The pods that must not be deleted, by UID.
+    /// The pods that only the suite may delete, by UID.
     baselines: Mutex<BTreeMap<String, Baseline>>,
     /// How often the containers of a pod may terminate after readiness.
     allowed: u32,
     early: Vec<String>,
 }
 
-/// An agent's pod at the time when it became ready.
+/// The state of an agent's pod when it became ready.
 #[derive(Debug)]
 struct Baseline {
     node: String,
@@ -64,7 +67,7 @@ impl Terminations {
         let ready_at = Instant::now();
         let mut known = self.baselines.lock();
         for pod in agents(snapshot) {
-            // Earlier terminations were checked before.
+            // Terminations before this call have already been checked.
             known
                 .entry(pod.uid().unwrap_or_default())
                 .or_insert(Baseline {
@@ -75,8 +78,8 @@ impl Terminations {
         }
     }
 
-    /// The agents whose liveness probe may not have run by `now`. Kubernetes reports only failures of a probe, so this
-    /// is derived from the time since readiness, by which the container had started.
+    /// The agents whose liveness probe may not have run by `now`. Kubernetes reports only a probe's failures, so this
+    /// is estimated from the time since readiness, because the container had started by then.
     pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
         let known = self.baselines.lock();
         let unprobed = |pod: &Pod| {
@@ -105,6 +108,11 @@ impl Terminations {
     /// other than the suite deleted its pod.
     pub(crate) fn failure(&self, snapshot: &Snapshot) -> Option<Failure> {
         let known = self.baselines.lock();
+        let is_tracked = |pod: &&Pod| known.contains_key(&pod.uid().unwrap_or_default());
+        let mut tracked = agents(snapshot).filter(is_tracked);
+        if let Some(evicted) = tracked.find_map(|pod| evicted(pod, Owner::Agent)) {
+            return Some(evicted.failure);
+        }
         let is_alive =
             |uid: &str| agents(snapshot).any(|pod| pod.metadata.uid.as_deref() == Some(uid));
         if let Some((_, baseline)) = known.iter().find(|(uid, _)| !is_alive(uid)) {
@@ -117,7 +125,7 @@ impl Terminations {
             u32::try_from(count(pod) - before).unwrap_or_default()
         };
         let pod = agents(snapshot).find(|pod| since(pod) > self.allowed)?;
-        let end = last(pod);
+        let (container, end) = last(pod).unzip();
         let (how, at) = end.map_or_else(Default::default, |end| {
             let at = end.finished_at.as_ref();
             let at = at.map_or_else(String::new, |at| format!(" at {}", at.0));
@@ -126,17 +134,22 @@ impl Terminations {
         let node = node_name(pod);
         let probe = end.and_then(|end| failed_liveness_probe(snapshot, pod, end));
         let killed = |why: &str| {
-            format!("the agent on {node} was killed after it was ready ({how}{at}): {why}")
+            format!("the agent on {node} was killed after it became ready ({how}{at}): {why}")
         };
         let (symptom, message) = match probe {
             Some(probe) => (Symptom::AgentUnhealthy, killed(probe)),
-            None if end.is_some_and(is_out_of_memory) => (
-                Symptom::AgentOutOfMemory,
-                killed("it used more memory than its limit"),
-            ),
+            None if end.is_some_and(is_out_of_memory) => {
+                let is_limited = container.is_some_and(|it| has_memory_limit(pod, it));
+                let symptom = if is_limited {
+                    Symptom::AgentOutOfMemory
+                } else {
+                    Symptom::NodePressure
+                };
+                (symptom, killed(out_of_memory(is_limited)))
+            }
             None => (
                 Symptom::AgentCrashed,
-                format!("the agent on {node} exited after it was ready: {how}{at}"),
+                format!("the agent on {node} exited after it became ready: {how}{at}"),
             ),
         };
         let subject = "exits of the agent's process since readiness";
@@ -148,7 +161,7 @@ impl Terminations {
 
 fn deleted(node: &str) -> Failure {
     let message = format!(
-        "something other than the suite deleted the agent's pod on {node} after it was ready"
+        "something other than the suite deleted the agent's pod on {node} after it became ready"
     );
     let evidence = Evidence::new("agent pod", "not deleted", "deleted", false).on(Some(node));
     Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
@@ -164,13 +177,15 @@ fn count(pod: &Pod) -> i32 {
     statuses(pod).filter_map(terminations).sum()
 }
 
-fn last(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    let ends = statuses(pod).filter_map(|status| terminated(status).next());
-    ends.max_by_key(|end| end.finished_at.as_ref().map(|at| at.0))
+/// The last termination of a container of the pod, with the container's name.
+fn last(pod: &Pod) -> Option<(&str, &ContainerStateTerminated)> {
+    let ends =
+        statuses(pod).filter_map(|status| Some((status.name.as_str(), terminated(status).next()?)));
+    ends.max_by_key(|(_, end)| end.finished_at.as_ref().map(|at| at.0))
 }
 
-/// The message of the failed liveness probe for which the kubelet killed the process of `pod` that ended with `end`.
-/// Both times are from the node's clock.
+/// If the kubelet killed a process of `pod` because of a failed liveness probe, the probe's message. `end` is the
+/// termination of that process. All compared times are from the node's clock.
 fn failed_liveness_probe<'a>(
     snapshot: &'a Snapshot,
     pod: &Pod,
@@ -201,11 +216,14 @@ fn describe(end: &ContainerStateTerminated) -> String {
 }
 
 fn early_termination(pod: &Pod) -> Option<String> {
-    let how = describe(last(pod)?);
+    let (_, end) = last(pod)?;
+    let how = describe(end);
     let node = node_name(pod);
     Some(match count(pod) {
         1 => format!("the agent on {node} exited once before it was ready: {how}"),
-        ends => format!("the agent on {node} exited {ends} times before it was ready, last: {how}"),
+        ends => format!(
+            "the agent on {node} exited {ends} times before it was ready, most recently: {how}"
+        ),
     })
 }
 
@@ -217,12 +235,12 @@ pub(crate) struct Unprobed {
     pub(crate) uid: String,
     /// The pod's containers that have a liveness probe.
     pub(crate) containers: BTreeSet<String>,
-    /// The time from now until its first result is known.
+    /// The longest time from now until the probe's first result is known.
     pub(crate) within: Duration,
 }
 
 impl Unprobed {
-    /// The warning for reports if the first result isn't awaited.
+    /// The warning for reports if the cell doesn't wait for the first result.
     pub(crate) fn sentence(&self) -> String {
         let Self { node, within, .. } = self;
         let seconds = within.as_secs();
@@ -241,7 +259,8 @@ pub(crate) struct Warning {
     /// How often the event occurred.
     count: i32,
     text: String,
-    /// How long until the liveness probe runs again; `None` if the warning is about something else.
+    /// For a failed liveness probe, the period after which it runs again; `None` if the warning is about something
+    /// else.
     pub(crate) liveness: Option<Duration>,
 }
 
@@ -257,7 +276,7 @@ impl Warning {
         }
     }
 
-    /// Whether the event has occurred again since `earlier`.
+    /// Whether the event has occurred since the `earlier` warnings were collected.
     fn recurred_since(&self, earlier: &[Self]) -> bool {
         let same = |other: &&Self| other.uid == self.uid && other.text == self.text;
         let earlier = earlier.iter().find(same);
@@ -328,7 +347,7 @@ fn liveness_period(pod: &Pod) -> Duration {
     periods.max().unwrap_or(DEFAULT_PERIOD)
 }
 
-/// The failure if a liveness probe that had failed `before` has failed again `after` its period.
+/// The failure if a liveness probe has failed between the time of the warnings `before` and the time of those `after`.
 pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure> {
     let is_failing =
         |warning: &&Warning| warning.liveness.is_some() && warning.recurred_since(before);
@@ -368,7 +387,7 @@ mod tests {
         json!({
             "metadata": {"name": uid, "uid": uid, "labels": {"app.kubernetes.io/name": "plexd"}},
             "spec": {"nodeName": "worker", "containers": [
-                {"name": "c", "livenessProbe": {"periodSeconds": 1}},
+                {"name": "c", "livenessProbe": {"periodSeconds": 1}, "resources": {"limits": {"memory": "1Mi"}}},
             ]},
             "status": {"containerStatuses": [{
                 "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": restarts,
@@ -460,7 +479,7 @@ mod tests {
         assert_eq!(of_this_process.symptom, Symptom::AgentUnhealthy);
         assert_eq!(
             of_this_process.message,
-            "the agent on worker was killed after it was ready (Completed, exit code 0): Liveness probe failed: refused"
+            "the agent on worker was killed after it became ready (Completed, exit code 0): Liveness probe failed: refused"
         );
         let of_an_earlier_process = failure("2026-01-01T00:00:09Z");
         assert_eq!(of_an_earlier_process.symptom, Symptom::AgentCrashed);
@@ -476,8 +495,30 @@ mod tests {
         assert_eq!(failure.symptom, Symptom::AgentOutOfMemory);
         assert_eq!(
             failure.message,
-            "the agent on worker was killed after it was ready (OOMKilled, exit code 137): it used more memory than its limit"
+            "the agent on worker was killed after it became ready (OOMKilled, exit code 137): it used more memory than its limit"
         );
+        let mut unlimited = agent("a", 0, &killed);
+        unlimited["spec"]["containers"][0]["resources"] = json!({});
+        let failure = terminations.failure(&snapshot(&json!([unlimited]), &json!([])));
+        let failure = failure.unwrap();
+        assert_eq!(failure.symptom, Symptom::NodePressure);
+        assert_eq!(
+            failure.message,
+            "the agent on worker was killed after it became ready (OOMKilled, exit code 137): its node had no memory left"
+        );
+    }
+
+    #[test]
+    fn an_eviction_because_of_the_node_is_not_a_crash() {
+        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
+        let terminations = Terminations::new(&ready, 0);
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "Error"}});
+        let mut evicted = agent("a", 0, &killed);
+        evicted["status"]["phase"] = json!("Failed");
+        evicted["status"]["reason"] = json!("Evicted");
+        evicted["status"]["message"] = json!("The node was low on resource: memory.");
+        let failure = terminations.failure(&snapshot(&json!([evicted]), &json!([])));
+        assert_eq!(failure.unwrap().symptom, Symptom::NodePressure);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One cell of the local provider, phase by phase.
+//! A cell of the local provider, phase by phase.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,9 @@ use super::controller::Controller;
 use super::failure;
 use super::health::{self, RestartBaseline};
 use super::status::{PodStatus, Pods, Role, agents, mock};
-use super::{destroy, diagnostics, logs, pod_config, preflight, readiness};
+use super::{diagnostics, logs, pod_config, preflight, readiness};
+use crate::cluster::host;
+use crate::cluster::reclaim::incomplete;
 use crate::cluster::{
     Cleared, Cluster, Connect, Diagnostic, Forward, LONGEST_FIRST_PROBE, LONGEST_RECOVERY,
     NodeName, StepLog, Stream,
@@ -21,8 +23,8 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
+use crate::machine::open_files;
 use crate::machine::process::quoted;
-use crate::machine::{HostResource, open_files};
 use crate::manifest;
 
 /// One cell.
@@ -42,23 +44,11 @@ impl LocalCluster {
         }
     }
 
-    /// The failure if a pod failed permanently, or if an agent's process ended after readiness.
+    /// The failure if a pod has failed permanently, or if an agent's process has ended too often since readiness.
     fn failed(&self, pods: &Pods) -> Option<Failure> {
         let baseline = self.baseline.get();
         let exceeded = baseline.and_then(|baseline| baseline.exceeded(pods));
         exceeded.or_else(|| health::failed(pods))
-    }
-
-    /// The cell's resources in the ledger.
-    fn resources(&self) -> [HostResource; 2] {
-        [
-            HostResource::Folder {
-                path: self.controller.layout.root.clone(),
-            },
-            HostResource::Processes {
-                mark: self.controller.plan.mark.clone(),
-            },
-        ]
     }
 
     /// The agents on `nodes` that have not been deleted.
@@ -78,13 +68,13 @@ impl LocalCluster {
         let terminating = deadline.within(deadline.remaining() * 3 / 4);
         let terminated = self.controller.shut_down(&terminating);
         steps.measure("pods end", terminated).await;
-        let processes = destroy::processes(&self.controller.plan.mark, deadline);
+        let processes = host::end_processes(&self.controller.plan.mark, deadline);
         let mut evidence = vec![steps.measure("processes gone", processes).await];
         evidence.extend(steps.measure("port closed", self.close_forward()).await);
         evidence
     }
 
-    /// The commands to inspect and to delete what is kept: only files, because the processes have ended.
+    /// The commands to inspect and to delete what is kept. Only files are kept, because the processes have ended.
     fn commands(&self) -> Vec<String> {
         let layout = &self.controller.layout;
         let path = |path: &Path| quoted(&path.display().to_string());
@@ -123,11 +113,8 @@ fn not_forwarded(error: impl std::fmt::Display) -> Failure {
 
 #[async_trait]
 impl Cluster for LocalCluster {
-    /// Does nothing: no work takes long enough to be started early.
-    fn begin(&self) {}
-
     async fn up(&self, _deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
-        for resource in self.resources() {
+        for resource in self.controller.plan.on_host() {
             self.controller.plan.ledger.plan(&resource)?;
         }
         let (layout, nodes) = (self.controller.layout.clone(), self.nodes());
@@ -191,7 +178,7 @@ impl Cluster for LocalCluster {
 
     async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let statuses = &self.controller.statuses;
-        // The rest of the time is for probes that fail.
+        // The rest of the time is for failing probes to recover.
         let first = deadline.within((deadline.remaining() / 2).min(LONGEST_FIRST_PROBE));
         let probed = |pods: &Pods| match self.failed(pods) {
             Some(failure) => Some(Err(failure)),
@@ -207,7 +194,7 @@ impl Cluster for LocalCluster {
                 None => health::liveness_failures(pods).is_empty().then_some(Ok(())),
             }
         };
-        // A probe that doesn't run again in this time results in a warning.
+        // If a failing probe doesn't run again within this time, the cell gets a warning.
         let recovery = deadline.within(LONGEST_RECOVERY);
         let decided = recovery.run(statuses.wait_for(decided)).await;
         decided.unwrap_or(Ok(()))?;
@@ -242,16 +229,14 @@ impl Cluster for LocalCluster {
         };
         let nodes = &self.controller.nodes;
         CellFacts {
-            server_version: None,
             nodes: nodes.iter().map(ToString::to_string).collect(),
-            node_prefix: None,
             agent: command(Role::Agent),
             mock: command(Role::Mock),
             address: self
                 .forward
                 .get()
                 .map(|forward| forward.address().to_string()),
-            tuning: Vec::new(),
+            ..CellFacts::default()
         }
     }
 
@@ -322,17 +307,12 @@ impl Cluster for LocalCluster {
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure> {
         open_files::use_reserve();
         let mut evidence = self.stop(deadline).await;
-        let Controller {
-            plan,
-            steps,
-            layout,
-            ..
-        } = self.controller.as_ref();
-        let removed = destroy::folder(&layout.root);
+        let Controller { plan, steps, .. } = self.controller.as_ref();
+        let removed = host::delete_folder(&plan.runtime);
         evidence.push(steps.measure("folder gone", removed).await);
-        let message = "some of the cell's resources still exist";
-        let evidence = destroy::complete(evidence, message)?;
-        for resource in self.resources() {
+        let failure = incomplete("some of the cell's resources still exist");
+        let evidence = failure.unless_all_hold(evidence)?;
+        for resource in plan.on_host() {
             plan.ledger.gone(&resource)?;
         }
         Ok(evidence.into())
@@ -340,12 +320,12 @@ impl Cluster for LocalCluster {
 
     async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let message = "some of the cell's processes are still running, or its port is still open";
-        destroy::complete(self.stop(deadline).await, message)?;
+        incomplete(message).unless_all_hold(self.stop(deadline).await)?;
         let commands = self.commands();
-        let ledger = &self.controller.plan.ledger;
-        let [folder, processes] = self.resources();
-        ledger.keep(&folder, commands.clone())?;
-        ledger.gone(&processes)?;
+        let plan = &self.controller.plan;
+        let [folder, processes] = plan.on_host();
+        plan.ledger.keep(&folder, commands.clone())?;
+        plan.ledger.gone(&processes)?;
         Ok(commands)
     }
 

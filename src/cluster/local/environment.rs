@@ -63,11 +63,10 @@ pub(super) fn resolve(
         let prefix = source.prefix.as_deref().unwrap_or_default();
         let secret = source.secret_ref.as_ref();
         let config_map = source.config_map_ref.as_ref();
-        let secret = secret.map(|from| (SECRET, &from.name, from.optional));
-        let config_map = config_map.map(|from| (CONFIG_MAP, &from.name, from.optional));
-        for (kind, name, optional) in secret.into_iter().chain(config_map) {
-            let data = contents::data(rendered, kind, name, optional)?;
-            let data = data.into_iter().flatten();
+        let secret = secret.map(|from| (SECRET, &from.name));
+        let config_map = config_map.map(|from| (CONFIG_MAP, &from.name));
+        for (kind, name) in secret.into_iter().chain(config_map) {
+            let data = contents::data(rendered, kind, name).into_iter();
             environment.extend(data.map(|(key, value)| (format!("{prefix}{key}"), text(&value))));
         }
     }
@@ -94,9 +93,9 @@ fn value_from(
         return fields.value(field).map(Some);
     }
     let value = if let Some(from) = &source.secret_key_ref {
-        contents::value(rendered, SECRET, &from.name, &from.key, from.optional)?
+        contents::data(rendered, SECRET, &from.name).remove(&from.key)
     } else if let Some(from) = &source.config_map_key_ref {
-        contents::value(rendered, CONFIG_MAP, &from.name, &from.key, from.optional)?
+        contents::data(rendered, CONFIG_MAP, &from.name).remove(&from.key)
     } else {
         return Err(failure::container(format_args!(
             "the local provider doesn't support the source of the variable {variable}"

@@ -89,7 +89,7 @@ impl RestartBaseline {
         };
         let (node, reason, at) = (&agent.pod.node, &last.reason, last.at);
         let message =
-            format!("the agent on {node} {ended} after it was ready: {reason} at {at:.3}");
+            format!("the agent on {node} {ended} after it became ready: {reason} at {at:.3}");
         let subject = "exits of the agent's process since readiness";
         let (expected, seen) = (format!("<= {}", self.allowed), ends(agent));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({reason})"), false);
@@ -104,7 +104,9 @@ fn early_end(agent: &PodStatus) -> Option<String> {
     Some(match agent.restarts {
         1 => format!("the agent on {node} exited once before it was ready: {reason}"),
         ends => {
-            format!("the agent on {node} exited {ends} times before it was ready, last: {reason}")
+            format!(
+                "the agent on {node} exited {ends} times before it was ready, most recently: {reason}"
+            )
         }
     })
 }

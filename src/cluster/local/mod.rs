@@ -2,13 +2,12 @@
 //! process in a sandbox.
 //!
 //! There is no Kubernetes API. Environment, arguments, mounts, Services and probes have the effect that the manifests
-//! specify. Everything else in them is only validated, by the code that also renders them for real clusters.
+//! specify. Everything else in the manifests is only validated, by the code that also renders them for real clusters.
 
 mod addresses;
 mod cluster;
 mod contents;
 mod controller;
-mod destroy;
 mod diagnostics;
 mod environment;
 mod failure;
@@ -33,7 +32,6 @@ use tokio::sync::OnceCell;
 use super::{CellPlan, Cluster, ImageNames, Programs, Provider, Survey};
 use crate::deadline::Deadline;
 use crate::event::{Execution, Failure, Symptom};
-use crate::machine::Ledger;
 use crate::machine::budget::Need;
 use crate::manifest::PullPolicy;
 use crate::matrix::{Cell, Phase, ProviderChoice};
@@ -42,7 +40,7 @@ use cluster::LocalCluster;
 use controller::Controller;
 use launcher::Launcher;
 
-/// How many additional nodes take as much of the machine as a cell with one node.
+/// A cell with one node takes one slot. This many additional nodes take another slot.
 const NODES_PER_SLOT: usize = 8;
 
 /// Runs cells as processes on this machine.
@@ -129,10 +127,5 @@ impl Provider for LocalProvider {
         let launcher = Arc::clone(self.launcher().await);
         let controller = Controller::new(plan, programs, launcher);
         Arc::new(LocalCluster::new(controller))
-    }
-
-    /// Does nothing: the cells share nothing.
-    async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
-        Ok(Vec::new())
     }
 }

@@ -21,13 +21,13 @@ use crate::machine::sandbox::Sandbox;
 
 /// The default grace period of a pod.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
-/// The environment variable with the address of the agent's health endpoints.
+/// The environment variable that sets the address of the agent's health endpoints.
 const HEALTH_ADDRESS: &str = "PLEXD_HEALTH_ADDR";
 const DEFAULT_HEALTH_PORT: u16 = 9100;
-/// The hosts in listen addresses that stand for all addresses.
+/// The hosts that mean all interfaces in a listen address.
 const UNSPECIFIED: [&str; 3] = ["", "0.0.0.0", "[::]"];
 
-/// A pod that can be started. Has no `Debug`: its environment contains tokens.
+/// A pod that can be started. Doesn't implement `Debug`, because its environment contains secrets.
 pub(super) struct PodConfig {
     pub(super) role: Role,
     pub(super) node: NodeName,
@@ -68,7 +68,7 @@ impl PodConfig {
         let spec = template.spec.as_ref().ok_or_else(missing)?;
         let container = container.ok_or_else(missing)?;
         let uid = format!("{:032x}", rand::random::<u128>());
-        let name = format!("{}-{}", container.name, &uid[..5]);
+        let name = format!("{}-{}", container.name, &uid[..10]);
         let folder = layout.pod(node, &name);
         let ip = address.to_string();
         let account = spec.service_account_name.as_deref();
@@ -128,21 +128,21 @@ impl PodConfig {
     }
 }
 
-/// The files of each pod on `node` that replace the host's; `hosts` is its `/etc/hosts`.
+/// The files that replace the host's files in each pod on `node`. `hosts` is the content of `/etc/hosts`.
 fn files(node: &NodeName, hosts: String) -> BTreeMap<PathBuf, String> {
     const RESOLV_CONF: &str = "/etc/resolv.conf";
     let mut files = BTreeMap::from([
         ("/etc/hosts".into(), hosts),
         ("/etc/hostname".into(), format!("{node}\n")),
     ]);
-    // On the host, this may be a link to a file that isn't visible in a pod.
+    // On the host, this file may be a link to a file that isn't visible in a pod.
     let resolv_conf = fs::read_to_string(RESOLV_CONF).ok();
     files.extend(resolv_conf.map(|text| (RESOLV_CONF.into(), text)));
     files
 }
 
-/// The arguments of a container. The first word of `command` is left out: it is the program, which has another path
-/// here.
+/// The arguments of a container. The first word of `command` is left out: it is the program's path in the image, and
+/// the program has another path on this machine.
 fn arguments(container: &Container, environment: &Environment, address: IpAddr) -> Vec<String> {
     let command = container.command.iter().flatten().skip(1);
     let all = command.chain(container.args.iter().flatten());
@@ -150,7 +150,8 @@ fn arguments(container: &Container, environment: &Environment, address: IpAddr) 
         .collect()
 }
 
-/// Changes an argument that is a listen address on all interfaces to `address`, because pods share the host's network.
+/// If an argument is a listen address on all interfaces, replaces the host in it with `address`, because pods share the
+/// host's network.
 fn on_address(argument: &str, address: IpAddr) -> String {
     let (option, value) = match argument.split_once('=') {
         Some((option, value)) if option.starts_with('-') => (Some(option), value),
@@ -167,7 +168,8 @@ fn on_address(argument: &str, address: IpAddr) -> String {
     }
 }
 
-/// What this provider leaves out: the other containers, for which it has no programs, and files from an API server.
+/// Describes what this provider leaves out: other containers, for which it has no programs, and files that come from an
+/// API server.
 fn ignored(spec: &PodSpec, container: &Container) -> Vec<String> {
     let init = spec.init_containers.iter().flatten();
     let others = init
@@ -184,7 +186,8 @@ fn ignored(spec: &PodSpec, container: &Container) -> Vec<String> {
     others.chain(volumes).collect()
 }
 
-/// The program of `role`: the one that the matrix file specifies, or the runner's own binary with its first argument.
+/// The program of `role`: the one in the matrix file, or else the runner's own binary with the subcommand as its first
+/// argument.
 pub(super) fn program(programs: &Programs, role: Role) -> (PathBuf, Option<String>) {
     let (custom, subcommand) = match role {
         Role::Agent => (&programs.agent, "agent"),

@@ -1,13 +1,10 @@
 //! Runs one pod: starts its process, probes it, restarts it when it ends, and terminates it when the pod is deleted.
 
-use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
-use rustix::process::Signal;
 use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
@@ -17,25 +14,25 @@ use super::prober::Prober;
 use super::status::{Role, State, Termination};
 use super::{launcher, logs, volumes};
 use crate::error::chain;
-use crate::machine::process::Group;
+use crate::machine::process::{Group, describe};
 
-/// How often an agent is restarted, in addition to the ends that the cell expects.
+/// How often an agent is restarted, in addition to the restarts that the cell expects.
 const AGENT_RESTARTS: u32 = 2;
-/// A mock that has ended has lost its counters, so restarting it would not help.
+/// A mock is never restarted: it has lost its counters when it ends, so a restart wouldn't help.
 const MOCK_RESTARTS: u32 = 0;
 /// The delay before the first restart. It doubles with each further restart.
 const INITIAL_BACK_OFF: Duration = Duration::from_millis(250);
 const MAX_BACK_OFF: Duration = Duration::from_secs(10);
-/// After this time, other processes may start even if this one doesn't listen yet.
+/// How long a process that doesn't listen yet can keep other processes from starting.
 const START_LIMIT: Duration = Duration::from_secs(1);
 
 /// How an attempt to run the process ended.
 pub(super) enum End {
-    /// It exited, as described in the text.
+    /// The process exited, as described in the text.
     Crashed(String),
-    /// It has to be killed because of a failed probe, as described in the text.
+    /// The process has to be killed because of a failed probe, as described in the text.
     Killed(String),
-    /// This machine can't start or probe it, and a retry would not help; the text has the reason.
+    /// This machine can't start or probe it, and a retry wouldn't help. The text has the reason.
     Unrunnable(String),
     /// The pod was deleted.
     Deleted,
@@ -140,7 +137,7 @@ async fn supervise(
     tokio::select! {
         biased;
         status = group.wait() => End::Crashed(match status {
-            Ok(status) => describe(status),
+            Ok(status) => format!("its process {}", describe(status)),
             Err(error) => chain(&error),
         }),
         () = deleted.cancelled() => End::Deleted,
@@ -164,16 +161,4 @@ fn start(controller: &Controller, pod: &PodConfig) -> Result<Group, String> {
         status.record("Started", format!("process {}", pid.unwrap_or_default()));
     });
     Ok(group)
-}
-
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("its process exited with code {code}"),
-        (None, Some(signal)) => {
-            let name = Signal::from_named_raw(signal).map(|signal| format!(" ({signal:?})"));
-            let name = name.unwrap_or_default();
-            format!("its process was killed by signal {signal}{name}")
-        }
-        (None, None) => "its process exited".to_owned(),
-    }
 }

@@ -89,9 +89,8 @@ pub(super) fn write(folders: &[Folder]) -> io::Result<()> {
 
 /// The files of a volume. A volume with a single source works like a projected volume with only that source.
 fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<Files, Failure> {
-    let keys = |kind, name: &str, optional, items: &Option<Vec<KeyToPath>>| {
-        let data = contents::data(rendered, kind, name, optional)?;
-        Ok::<_, Failure>(data.map_or_else(Files::new, |data| selected(data, items.as_deref())))
+    let keys = |kind, name: &str, items: &Option<Vec<KeyToPath>>| {
+        selected(contents::data(rendered, kind, name), items.as_deref())
     };
     let downward = |items: &Option<Vec<DownwardAPIVolumeFile>>| {
         let items = items.iter().flatten();
@@ -104,10 +103,10 @@ fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<
         let mut files = Files::new();
         for source in projected.sources.iter().flatten() {
             if let Some(from) = &source.secret {
-                files.extend(keys(SECRET, &from.name, from.optional, &from.items)?);
+                files.extend(keys(SECRET, &from.name, &from.items));
             }
             if let Some(from) = &source.config_map {
-                files.extend(keys(CONFIG_MAP, &from.name, from.optional, &from.items)?);
+                files.extend(keys(CONFIG_MAP, &from.name, &from.items));
             }
             if let Some(from) = &source.downward_api {
                 files.extend(downward(&from.items)?);
@@ -116,9 +115,9 @@ fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<
         Ok(files)
     } else if let Some(from) = &volume.secret {
         let name = from.secret_name.as_deref().unwrap_or_default();
-        keys(SECRET, name, from.optional, &from.items)
+        Ok(keys(SECRET, name, &from.items))
     } else if let Some(from) = &volume.config_map {
-        keys(CONFIG_MAP, &from.name, from.optional, &from.items)
+        Ok(keys(CONFIG_MAP, &from.name, &from.items))
     } else if let Some(from) = &volume.downward_api {
         downward(&from.items)
     } else if volume.host_path.is_some() || volume.empty_dir.is_some() {

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_cut_off_announce_nothing_and_hide_nothing() {
+    fn cut_off_lines_are_ignored_and_hide_no_other_lines() {
         let (one, two, three) = (line("planned", 1), line("planned", 2), line("planned", 3));
         let torn = &three[..three.len() - 9];
         let text = format!("{one}\n{{\"state\":\"pl\n{two}\n{torn}");

@@ -19,9 +19,9 @@ pub(super) fn of(run: &DeadRun) -> Vec<PathBuf> {
         .chain(state)
         .flat_map(|folder| beginning(folder, &start))
         .collect();
-    // The link is next to the run's folder; a part of a shared run has its own, one level deeper.
+    // The link is in the folder of all runs. The folder of a part is two folders deeper than that of a run.
     let link = latest_temporary(&owner.run);
-    let above = owner.folder.ancestors().skip(1).take(2);
+    let above = owner.folder.ancestors().skip(1).take(3);
     let links = above.map(|folder| folder.join(&link));
     found.extend(links.filter(|link| fs::symlink_metadata(link).is_ok()));
     found.sort();

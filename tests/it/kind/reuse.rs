@@ -1,11 +1,15 @@
 //! One cluster for several cells, one after another: each verdict is the same as on a fresh cluster, and nothing is
 //! left behind.
 
+use std::fs;
 use std::time::Duration;
+
+use serde_json::json;
 
 use super::faults;
 use crate::support::inherited::{ENGINE, inherited};
-use crate::support::{Scratch, quick_matrix, record};
+use crate::support::manifests::Manifests;
+use crate::support::{QUICK_AGENT, Scratch, quick_matrix, record};
 use e2e_matrix::event::CellVerdict;
 use e2e_matrix::record::model::PhaseModel;
 use e2e_matrix::record::{FILE_NAME, RunModel};
@@ -13,7 +17,10 @@ use e2e_matrix::record::{FILE_NAME, RunModel};
 /// Far longer than the cells need.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// The faults on prepared clusters are tested in `faults`.
+/// The socket of a node's container runtime.
+const SOCKET: &str = "/run/containerd/containerd.sock";
+
+/// `faults` tests the faults on prepared clusters.
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
 fn every_fault_fails_exactly_its_phase_on_a_reused_cluster() {
@@ -50,7 +57,7 @@ fn every_round_reuses_the_cluster() {
     ] {
         let scratch = Scratch::new();
         let matrix = scratch.path().join("matrix.toml");
-        std::fs::write(&matrix, quick_matrix("1.36")).unwrap();
+        fs::write(&matrix, quick_matrix("1.36")).unwrap();
         let mut command = scratch.command(&["--provider", "kind", "--reuse"]);
         let output = command
             .envs(inherited(&ENGINE))
@@ -70,12 +77,12 @@ fn every_round_reuses_the_cluster() {
     }
 }
 
-/// Two runs want the same kept cluster. One gets it, and the other gets a fresh cluster.
+/// Two runs want the same kept cluster. One of them gets it, and the other one gets a fresh cluster.
 #[test]
 #[ignore = "needs kind (creates 2 clusters)"]
 fn one_of_two_later_runs_reuses_a_kept_cluster() {
     let scratch = Scratch::new();
-    std::fs::write(scratch.path().join("matrix.toml"), quick_matrix("1.36")).unwrap();
+    fs::write(scratch.path().join("matrix.toml"), quick_matrix("1.36")).unwrap();
     let run = |folder: &str, more: &[&str]| {
         let mut command = scratch.command(&["--provider", "kind", "--prepared", "never"]);
         command.envs(inherited(&ENGINE)).timeout(PATIENCE);
@@ -102,4 +109,83 @@ fn one_of_two_later_runs_reuses_a_kept_cluster() {
     // Nothing is left of any of the three runs.
     record::assert_nothing_else_is_left(&scratch, &one.0);
     record::assert_nothing_else_is_left(&scratch, &other.0);
+}
+
+/// The cells of one group: one that fails and is retried, one that mounts a socket that the node creates during its
+/// startup, and two that use the same node port.
+#[test]
+#[ignore = "needs kind (creates 3 clusters)"]
+fn nothing_that_a_cell_leaves_in_its_cluster_affects_the_next_cell() {
+    let scratch = Scratch::new();
+    let names = ["retried", "socket", "port", "port-again"];
+    let [_, socket, port, port_again] =
+        names.map(|name| Manifests::shipped(&scratch.path().join(name)));
+    let volumes = json!([
+        {"name": "config", "configMap": {"name": "plexd-config"}},
+        {"name": "data", "hostPath": {"path": "/var/lib/plexd", "type": "DirectoryOrCreate"}},
+        {"name": "run", "hostPath": {"path": "/var/run/plexd", "type": "DirectoryOrCreate"}},
+        {"name": "socket", "hostPath": {"path": SOCKET, "type": "Socket"}},
+    ]);
+    let pointer = "/spec/template/spec/volumes";
+    socket.edit("kubernetes/daemonset.yaml", pointer, &volumes);
+    for manifests in [port, port_again] {
+        manifests.add(&json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "fixed", "namespace": "plexd-system"},
+            "spec": {
+                "type": "NodePort",
+                "selector": {"app": "fixed"},
+                "ports": [{"port": 80, "nodePort": 30_999}],
+            },
+        }));
+    }
+    let config = |name: &str| {
+        format!(
+            "[config.{name}]\nagent = {QUICK_AGENT}\nmanifests = \"{name}/deploy/kubernetes\"\n"
+        )
+    };
+    let configs: String = names.iter().map(|name| config(name)).collect();
+    let text = format!(
+        "[matrix]\nkubernetes = [\"1.34\"]\nconfig = {names:?}\n[run]\nports = \"any\"\njobs = 1\n\
+         [phases.periodic]\ntimeout = \"10s\"\n{configs}[config.retried.env]\nPLEXD_FAULT = \"heartbeat-once\"\n",
+    );
+    fs::write(scratch.path().join("matrix.toml"), text).unwrap();
+    let arguments = [
+        "--provider",
+        "kind",
+        "--reuse",
+        "--retries",
+        "1",
+        "--retry-on",
+        "product",
+    ];
+    let mut command = scratch.command(&arguments);
+    command.envs(inherited(&ENGINE)).timeout(PATIENCE);
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let run = record::read(&scratch);
+    let seen = names.map(|name| {
+        let cell = record::cell(&run, &format!("k8s-1.34-n1-{name}"));
+        (cell.verdict, record::origin(cell))
+    });
+    let expected = [
+        // The second attempt failed like the first, on a new cluster.
+        (CellVerdict::Failed, "new"),
+        (CellVerdict::Passed, "reused after k8s-1.34-n1-retried"),
+        // The node's socket was mounted, so the cluster isn't reused.
+        (CellVerdict::Passed, "new"),
+        (CellVerdict::Passed, "reused after k8s-1.34-n1-port"),
+    ];
+    let seen = seen.map(|(verdict, origin)| {
+        let is_reused = origin.starts_with("reused after ");
+        (verdict, if is_reused { origin } else { "new" })
+    });
+    assert_eq!(seen, expected, "{stderr}");
+    assert!(
+        stderr.contains(&format!("{SOCKET} belongs to the node")),
+        "{stderr}"
+    );
+    record::assert_nothing_else_is_left(&scratch, &run);
 }

@@ -107,7 +107,7 @@ fn an_agent_that_is_killed_because_of_its_liveness_probe_is_unhealthy() {
     let fields = "            initialDelaySeconds: 3\n            failureThreshold: 1\n";
     let failure = liveness_failure(&scratch, fields);
     assert!(
-        failure.message.contains("was killed after it was ready"),
+        failure.message.contains("was killed after it became ready"),
         "{failure}"
     );
 }

@@ -104,7 +104,10 @@ pub(in crate::cluster::kind) fn check(
     if stale.is_empty() {
         Progress::Done(evidence)
     } else {
-        let message = format!("not updated since the start: {}", stale.join(", "));
+        let message = format!(
+            "no state reported since the clone was started: {}",
+            stale.join(", ")
+        );
         Progress::Pending(failed(&message), Vec::new())
     }
 }

@@ -10,14 +10,14 @@ use crate::cluster::kubernetes::pods::Owner;
 use crate::cluster::kubernetes::wait::Suspicion;
 use crate::event::Symptom;
 
-/// The states of a pod's containers, init containers first.
+/// The statuses of a pod's containers, init containers first.
 pub(super) fn of(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
     let init = status.flat_map(|status| status.init_container_statuses.iter().flatten());
     init.chain(statuses(pod))
 }
 
-/// The states of a pod's containers, without init containers.
+/// The statuses of a pod's containers, without init containers.
 pub(crate) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
     status.flat_map(|status| status.container_statuses.iter().flatten())
@@ -28,7 +28,7 @@ pub(crate) fn was_restarted(pod: &Pod) -> bool {
     statuses(pod).any(|status| status.restart_count > 0)
 }
 
-/// How often a container has terminated; `None` if never.
+/// How often a container has terminated; `None` if it has never terminated.
 pub(crate) fn terminations(status: &ContainerStatus) -> Option<i32> {
     let state = status.state.as_ref()?;
     let is_down = state.terminated.is_some() || waiting_reason(state) == Some("CrashLoopBackOff");
@@ -44,12 +44,13 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
 pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let who = title(pod, owner);
     if terminated(status).any(is_out_of_memory) {
+        let is_limited = has_memory_limit(pod, &status.name);
         let symptom = match owner {
-            Owner::Agent | Owner::Other => Symptom::AgentOutOfMemory,
+            Owner::Agent | Owner::Other if is_limited => Symptom::AgentOutOfMemory,
             Owner::Mock => Symptom::MockUnavailable,
-            Owner::System => Symptom::NodePressure,
+            Owner::Agent | Owner::Other | Owner::System => Symptom::NodePressure,
         };
-        let message = format!("{who} was killed for using more memory than its limit");
+        let message = format!("{who} was killed: {}", out_of_memory(is_limited));
         return Some(suspicion(pod, AT_ONCE, symptom, message));
     }
     if let Some(end) = terminated(status).find(|end| is_start_error(end.reason.as_deref())) {
@@ -64,7 +65,7 @@ pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
             Owner::System => Symptom::NodeNotReady,
         };
         let code = terminated(status).next().map_or(String::new(), |end| {
-            format!(", last with exit code {}", end.exit_code)
+            format!(", most recently with exit code {}", end.exit_code)
         });
         let message = format!("{who} has exited {count} times{code}");
         return Some(suspicion(pod, AT_ONCE, symptom, message));
@@ -80,13 +81,13 @@ pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Opti
     Some(suspicion(pod, patience, symptom, message))
 }
 
-/// The symptom for a container's reason for waiting, and how long it may last; `None` if the container is only
+/// How long a container may wait for this reason, and the symptom if it waits longer; `None` if the container is only
 /// starting.
 fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
     match reason {
         "InvalidImageName" => Some((AT_ONCE, Symptom::ImageNameUnusable)),
         "ErrImageNeverPull" => Some((SHORT, Symptom::ImageNameUnusable)),
-        // Before 1.31, a back-off doesn't repeat the error. The event of the pull contains it.
+        // Before Kubernetes 1.31, a back-off doesn't repeat the error. Then only the event about the pull contains it.
         "ErrImagePull" | "ImagePullBackOff" => {
             detail.contains("rror").then(|| (LONG, of_pull(detail)))
         }
@@ -103,7 +104,35 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
     }
 }
 
-/// Whether the kernel killed the container because it exceeded its memory limit.
+/// Whether the memory of a container, or of its pod, is limited. Otherwise, the kernel kills it only if the node has no
+/// memory left.
+pub(crate) fn has_memory_limit(pod: &Pod, container: &str) -> bool {
+    let Some(spec) = &pod.spec else {
+        return false;
+    };
+    let init = spec.init_containers.iter().flatten();
+    let own = init
+        .chain(&spec.containers)
+        .filter(|it| it.name == container)
+        .map(|it| &it.resources);
+    own.chain([&spec.resources]).flatten().any(|resources| {
+        resources
+            .limits
+            .as_ref()
+            .is_some_and(|limits| limits.contains_key("memory"))
+    })
+}
+
+/// Why the kernel killed a container because memory ran out.
+pub(crate) fn out_of_memory(is_limited: bool) -> &'static str {
+    if is_limited {
+        "it used more memory than its limit"
+    } else {
+        "its node had no memory left"
+    }
+}
+
+/// Whether the kernel killed the container because memory ran out.
 pub(crate) fn is_out_of_memory(end: &ContainerStateTerminated) -> bool {
     end.reason.as_deref() == Some("OOMKilled")
 }
@@ -123,7 +152,7 @@ const MACHINE: [&str; 7] = [
     "resource temporarily unavailable",
 ];
 
-/// The symptom if the runtime couldn't start a container: due to the manifests, unless the machine has a problem.
+/// The symptom if the runtime couldn't start a container. The manifests are the cause unless the machine has a problem.
 pub(super) fn of_start_error(why: &str) -> Symptom {
     if MACHINE.iter().any(|words| why.contains(words)) {
         Symptom::PodNotStarted
@@ -132,7 +161,7 @@ pub(super) fn of_start_error(why: &str) -> Symptom {
     }
 }
 
-/// The termination that a container is in now, and the one before its last restart.
+/// The container's current termination, if it isn't running, and the termination before its last restart.
 pub(crate) fn terminated(
     status: &ContainerStatus,
 ) -> impl Iterator<Item = &ContainerStateTerminated> {

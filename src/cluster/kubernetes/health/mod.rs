@@ -1,7 +1,8 @@
-//! Detects problems in the state of pods, nodes and events: which are permanent, and how long others may last. Pure.
+//! Pure functions that detect problems in the state of pods, nodes and events. Some problems are permanent; the others
+//! become failures only if they last.
 //!
-//! A state that Kubernetes never leaves is reported at once. A state that also occurs while a cluster starts (no
-//! network yet, a stale cache, a taint that is about to be removed) is reported only if it lasts.
+//! A state that Kubernetes never leaves is reported at once. A state that is also normal while a cluster starts (no
+//! network yet, a stale cache, a taint that will be removed soon) is reported only if it lasts.
 
 mod containers;
 mod events;
@@ -18,7 +19,10 @@ use super::pods::Owner;
 use super::wait::Suspicion;
 use super::watch::{FailedWatch, Snapshot};
 use crate::event::{Failure, Symptom};
-pub(crate) use containers::{is_out_of_memory, statuses, terminated, terminations, was_restarted};
+pub(crate) use containers::{
+    has_memory_limit, is_out_of_memory, out_of_memory, statuses, terminated, terminations,
+    was_restarted,
+};
 
 const AT_ONCE: Duration = Duration::ZERO;
 /// For states that a stale cache may cause for a moment.
@@ -29,7 +33,8 @@ const LONG: Duration = Duration::from_secs(10);
 /// A program that has terminated this many times counts as crashing.
 const CRASH_THRESHOLD: i32 = 3;
 
-/// All suspected problems. With `is_applied`, all objects are applied, so an object that is missing now stays missing.
+/// All suspected problems. `is_applied` says that all objects are applied, so an object that is missing now will stay
+/// missing.
 pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
     let nodes_ready =
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
@@ -117,7 +122,8 @@ fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
     found
 }
 
-/// A core pod may crash while the others start, so this is a problem only if it keeps crashing for a while.
+/// The problem that a core pod has crashed repeatedly. A core pod may crash while others start, so this becomes a
+/// failure only if it lasts.
 fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
     let crashed = containers::of(pod)
         .find_map(|status| terminations(status).filter(|count| *count >= CRASH_THRESHOLD));
@@ -137,19 +143,25 @@ fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion
     nodes_ready.then(|| suspicion(pod, LONG, Symptom::Unschedulable, message))
 }
 
-/// The problem that a pod failed as a whole, because the kubelet evicted or rejected it.
-fn evicted(pod: &Pod, owner: Owner) -> Option<Suspicion> {
+/// The problem that a pod has failed because the kubelet evicted or rejected it.
+pub(super) fn evicted(pod: &Pod, owner: Owner) -> Option<Suspicion> {
     let status = pod.status.as_ref()?;
     if status.phase.as_deref() != Some("Failed") {
         return None;
     }
     let reason = status.reason.as_deref().unwrap_or("Failed");
-    let symptom = if reason == "Evicted" {
-        Symptom::NodePressure
-    } else {
-        Symptom::Unschedulable
-    };
     let why = status.message.as_deref().unwrap_or_default();
+    let symptom = match (reason, owner) {
+        // The pod used more storage than its own limits allow. In all other cases, the message begins with `The node`.
+        ("Evicted", Owner::Agent | Owner::Other)
+            if why.contains("limit") && !why.starts_with("The node") =>
+        {
+            Symptom::AgentCrashed
+        }
+        ("Evicted" | "Preempting", _) => Symptom::NodePressure,
+        ("Terminated", _) => Symptom::NodeNotReady,
+        _ => Symptom::Unschedulable,
+    };
     let message = format!(
         "the kubelet evicted or rejected {}: {reason}: {why}",
         title(pod, owner)
@@ -186,7 +198,7 @@ pub(crate) fn is_pod_ready(pod: &Pod) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Whether an event matters: it doesn't concern a pod, or a pod that exists and isn't ready.
+/// Whether an event matters. An event about a pod matters only if the pod exists and isn't ready.
 fn is_relevant(event: &Event, snapshot: &Snapshot) -> bool {
     match event.involved_object.kind.as_deref() {
         Some("Pod") => alive(&snapshot.pods)

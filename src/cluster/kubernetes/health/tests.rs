@@ -1,4 +1,4 @@
-//! The problem that each state and event shows.
+//! Checks which problem each state and event shows.
 
 use std::sync::Arc;
 
@@ -9,7 +9,10 @@ use super::*;
 fn pod(name: &str, status: &Value) -> Arc<Pod> {
     let pod = json!({
         "metadata": {"name": name, "uid": name, "labels": {"app.kubernetes.io/name": name}},
-        "spec": {"nodeName": "worker", "containers": []},
+        "spec": {"nodeName": "worker", "containers": [
+            {"name": "c", "resources": {"limits": {"memory": "1Mi"}}},
+            {"name": "unlimited"},
+        ]},
         "status": status,
     });
     Arc::new(serde_json::from_value(pod).unwrap())
@@ -124,8 +127,26 @@ fn each_state_shows_its_problem() {
         ),
         (
             "plexd",
-            json!({"phase": "Failed", "reason": "Evicted"}),
+            json!({"containerStatuses": [{
+                "name": "unlimited", "image": "i", "imageID": "", "ready": false, "restartCount": 1,
+                "lastState": killed("OOMKilled", 137),
+            }]}),
+            vec![(Symptom::NodePressure, AT_ONCE)],
+        ),
+        (
+            "plexd",
+            json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}),
             vec![(Symptom::NodePressure, SHORT)],
+        ),
+        (
+            "plexd",
+            json!({"phase": "Failed", "reason": "Evicted", "message": "Usage of EmptyDir volume \"data\" exceeds the limit \"1Mi\"."}),
+            vec![(Symptom::AgentCrashed, SHORT)],
+        ),
+        (
+            "plexd",
+            json!({"phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown."}),
+            vec![(Symptom::NodeNotReady, SHORT)],
         ),
         (
             "plexd",
@@ -298,7 +319,7 @@ fn events_show_problems_that_no_status_shows() {
         assert_eq!(found(&snapshot), expected, "{message}");
         // Objects may be missing while others are still being applied.
         assert!(suspicions(&snapshot, false).is_empty());
-        // An event of a pod that is ready now doesn't matter.
+        // An event about a pod that is ready now doesn't matter.
         if kind == "Pod" {
             let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
             snapshot.pods = vec![pod("plexd", &ready)];
