@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn time_between_regular_updates_counts() {
+    fn time_between_regular_updates_is_counted_in_full() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
         for tick in 1..=600 {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_the_process_counts_one_second() {
+    fn a_pause_of_the_process_counts_as_at_most_one_second() {
         let start = Instant::now();
         let mut pulse = Pulse::new(start, LONGEST_GAP);
         let awake = start + SECOND * 3600;
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_deadline_never_ends_after_the_whole_one() {
+    fn a_deadline_within_another_never_passes_later() {
         let whole = RunClock::new().deadline(SECOND);
         assert!(whole.within(SECOND * 9).remaining() <= SECOND);
         assert!(whole.within(SECOND / 2).remaining() <= SECOND / 2);

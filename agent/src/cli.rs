@@ -66,7 +66,7 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("cannot set up the process")]
     Process(#[source] io::Error),
-    #[error("the fault {0} ends the process")]
+    #[error("exiting because of the fault {0}")]
     Fault(Fault),
 }
 

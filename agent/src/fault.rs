@@ -74,9 +74,9 @@ faults! {
     HeartbeatNotJson = "heartbeat-not-json" fails Some("request-bodies");
     /// Reports an empty list of capabilities.
     EmptyActions = "empty-actions" fails Some("request-bodies");
-    /// Each process sends no heartbeat after the first acknowledged one.
+    /// Each process stops sending heartbeats after its first acknowledged one.
     HeartbeatOnce = "heartbeat-once" fails Some("periodic");
-    /// Each process sends no metrics to the Central API after the first acknowledged report.
+    /// Each process stops sending metrics to the Central API after its first acknowledged report.
     MetricsOnce = "metrics-once" fails Some("periodic");
     /// Registers again after a restart.
     ForgetIdentity = "forget-identity" fails Some("restart");
@@ -88,7 +88,7 @@ faults! {
     HeartbeatOnceAfterRestart = "heartbeat-once-after-restart" fails Some("restart");
     /// Exits with code 0 after the first acknowledged heartbeat that follows a restart.
     EndsAfterRestart = "ends-after-restart" fails Some("restart");
-    /// Decrypts with another key, so it has no token for the local endpoint.
+    /// Decrypts with the wrong key, so it gets no token for the local endpoint.
     WrongKey = "wrong-key" fails Some("local-endpoint");
     /// Sends no metrics to the local endpoint.
     NoLocalMetrics = "no-local-metrics" fails Some("local-endpoint");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_slow_start_and_wrong_clocks_must_pass() {
+    fn only_slow_start_and_clock_faults_must_pass() {
         let passing: Vec<_> = Fault::ALL
             .iter()
             .filter(|fault| fault.phase().is_none())

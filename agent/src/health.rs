@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_healthy_at_once_and_ready_when_the_loops_start() {
+    async fn it_is_healthy_at_once_and_ready_once_the_agent_has_started() {
         let listener = listen(":0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let readiness = Readiness::default();

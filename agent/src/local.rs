@@ -30,7 +30,7 @@ pub(crate) enum LocalError {
     #[error("cannot fetch the local endpoint's token")]
     Fetch(#[source] ApiError),
     /// The secret can't be decrypted.
-    #[error("cannot open the local endpoint's token")]
+    #[error("cannot decrypt the local endpoint's token")]
     Open(#[from] OpenError),
     /// The endpoint returned an error.
     #[error("the post was not accepted")]

@@ -38,7 +38,7 @@ pub(crate) async fn until_done<T, E: Error, F: Future<Output = Result<T, E>>>(
         })
         .await;
     if result.is_ok() && failures > 0 {
-        info!(failures, "{what} works again");
+        info!(failures, "{what} succeeded after failures");
     }
     result
 }

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_can_be_created_for_every_trust() {
+    fn a_client_can_be_created_for_each_kind_of_trust() {
         for trust in [Trust::None, Trust::System, Trust::Any] {
             client(trust).unwrap();
         }

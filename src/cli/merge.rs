@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_combined_into_one_run_each_time_that_one_ends() {
+    fn parts_are_combined_into_one_run_each_time_a_part_ends() {
         let out = tempfile::tempdir().unwrap();
         let model = || {
             let recorded = Recorded::find(Some(RUN), out.path()).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_run_share_its_folder_of_cells() {
+    fn parts_of_a_run_share_the_cells_folder() {
         let out = tempfile::tempdir().unwrap();
         let part = RunFolder::create_part(out.path(), RUN, "k8s-1.36-n1-fast").unwrap();
         fs::write(part.path().join("cells/pods.txt"), "pods").unwrap();

@@ -61,7 +61,7 @@ pub enum Event {
         /// The cells, in order.
         cells: Vec<CellSummary>,
     },
-    /// A cell waits before it starts, for display.
+    /// A cell waits before it starts; for display only.
     CellWaiting {
         /// The cell.
         cell: CellId,
@@ -128,7 +128,7 @@ pub enum Event {
         /// The counters.
         counters: NodeCounters,
     },
-    /// A cell's cluster is kept after its end, as it is.
+    /// A cell's cluster is kept unchanged after the cell has ended.
     CellKept {
         /// The cell.
         cell: CellId,

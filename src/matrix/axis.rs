@@ -25,7 +25,9 @@ impl AxisName {
     /// Checks `text` against the grammar.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let violated = if Self::TAKEN.contains(&text) {
-            format!("`{text}` has another meaning in the file, so it can't be an axis")
+            format!(
+                "`{text}` is already used for something else in the file, so it can't be an axis"
+            )
         } else if FILTER_WORDS.contains(&text) {
             format!("`{text}` is a reserved word of the filter language, so it can't be an axis")
         } else if !is_lowercase_name(text, "") {

@@ -166,7 +166,7 @@ impl RecordReader {
             Ok(0) => None,
             Ok(length) if length as u64 > LONGEST_LINE => {
                 let line = self.number + 1;
-                let message = format!("line {line} is longer than 16 MiB, which no event can be");
+                let message = format!("line {line} is longer than 16 MiB, so it can't be an event");
                 Some(Err(io::Error::other(message)))
             }
             Ok(_) => Some(Ok(())),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_off_loses_nothing_else() {
+    fn a_cut_off_line_loses_no_other_events() {
         let folder = tempfile::tempdir().unwrap();
         let records = fixture::mixed();
         let path = written(folder.path(), &records);

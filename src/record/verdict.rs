@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_applies_is_the_runs_verdict() {
+    fn the_first_rule_that_applies_gives_the_verdict() {
         let product = cell(&[Symptom::CounterNotMet]);
         let configuration = cell(&[Symptom::ObjectRefused]);
         let infrastructure = cell(&[Symptom::EngineGone]);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_with_only_skipped_cells_has_no_cells() {
+    fn a_run_with_only_skipped_cells_has_nothing_to_do() {
         let skipped = Counted::default();
         assert_eq!(
             of(std::slice::from_ref(&skipped), None),

@@ -98,7 +98,7 @@ impl CellTask {
                 "not started: the run timeout (--run-timeout) was reached"
             }
             Some(Termination::Interrupt | Termination::Terminate) | None => {
-                "the run was interrupted before the cell started"
+                "not started: the run was interrupted"
             }
         }
         .to_owned()

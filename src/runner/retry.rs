@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_of_the_file_has_retries_for_the_named_classes() {
+    fn retries_of_a_phase_apply_to_the_named_classes() {
         let mut phases = PhaseSettings::default();
         phases[Phase::Readiness].retries = 2;
         phases[Phase::Assertions].retries = 1;

@@ -81,7 +81,7 @@ pub enum SessionError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The rounds have too many cells.
-    #[error("{cells} cells in {rounds} rounds exceed the limit of {MAX_CELLS} cells per run")]
+    #[error("{rounds} rounds of {cells} cells exceed the limit of {MAX_CELLS} cells per run")]
     TooManyCells {
         /// The number of selected cells.
         cells: usize,

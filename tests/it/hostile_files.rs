@@ -71,6 +71,6 @@ fn a_record_with_too_many_cells_is_rejected() {
     .unwrap();
     let (stderr, code) = run(&scratch, "--provider local --repeat 10000");
     assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("2 cells in 10000 rounds"), "{stderr}");
+    assert!(stderr.contains("10000 rounds of 2 cells"), "{stderr}");
     assert!(stderr.contains("--repeat"), "{stderr}");
 }

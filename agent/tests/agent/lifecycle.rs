@@ -271,7 +271,9 @@ async fn an_api_that_starts_late_is_used() {
         ])
         .await;
     assert!(
-        stage.log().contains("registration works again"),
+        stage
+            .log()
+            .contains("registration succeeded after failures"),
         "{}",
         stage.log()
     );

@@ -27,7 +27,9 @@ pub(super) async fn inject_event(
     let injection: Injection = payload.document()?;
     // The type becomes the event's name on the stream, which must be a single line.
     if injection.event_type.is_empty() || injection.event_type.contains(char::is_control) {
-        return Err(Problem::bad_request("event_type must be a word"));
+        return Err(Problem::bad_request(
+            "event_type must not be empty or contain control characters",
+        ));
     }
     app.publish(app.signer.seal(&injection.event_type, &injection.payload));
     app.count_unowned(Counter::InjectEvent);

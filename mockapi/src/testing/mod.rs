@@ -72,7 +72,7 @@ async fn last_request(
     let endpoint = endpoint_named(&name)?;
     let body = app.last_body(endpoint, query.node.as_deref());
     let body =
-        body.ok_or_else(|| Problem::not_found(format!("no call of {endpoint} has been received")))?;
+        body.ok_or_else(|| Problem::not_found(format!("{endpoint} has received no call")))?;
     let octets = HeaderValue::from_static("application/octet-stream");
     let content_type = body.content_type.clone().unwrap_or(octets);
     Ok((

@@ -45,7 +45,7 @@ async fn token(mock: &Mock, node: &Node) -> String {
 }
 
 #[tokio::test]
-async fn the_chain_ends_in_a_counted_post() {
+async fn a_post_with_the_decrypted_token_is_counted() {
     let mock = Mock::start().await;
     let (a, b) = (mock.register("a").await, mock.register("b").await);
     let (token_a, token_b) = (token(&mock, &a).await, token(&mock, &b).await);

@@ -17,7 +17,7 @@ pub(crate) struct ClusterOptions {
     /// Defaults to the value in the matrix file, or `auto`.
     #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER", value_parser = one_of(&PROVIDERS))]
     pub(crate) provider: Option<ProviderChoice>,
-    /// Keep clusters for debugging: failed (default), always or never
+    /// Keep clusters for debugging: failed (if WHEN is omitted), always or never
     ///
     /// Without this option, the matrix file decides; its default is `never`. `--keep` without WHEN means `failed`: the clusters of cells that did not pass are kept.
     #[arg(
@@ -36,7 +36,7 @@ pub(crate) struct ClusterOptions {
     reuse: bool,
     /// Whether kind clusters may be cloned from prepared ones: auto or never
     ///
-    /// `e2e-matrix prepare` prepares clusters. With `auto`, a run clones them, and prepares a missing one itself if at least three cells that have not started yet could use it, too. A clone is verified before it is used. Defaults to the value in the matrix file, or `auto`.
+    /// `e2e-matrix prepare` prepares clusters. With `auto`, a run clones them, and prepares a missing one if at least three further cells that have not started yet could use it. A clone is verified before it is used. Defaults to the value in the matrix file, or `auto`.
     #[arg(
         long,
         env = "E2E_MATRIX_PREPARED",

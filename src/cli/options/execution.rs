@@ -46,7 +46,7 @@ pub(in crate::cli) struct ExecutionOptions {
     pub(in crate::cli) retry_on: Vec<RetryClass>,
     /// The delay before the first retry [default: from the matrix file, or `1s`]
     ///
-    /// At most 24h. The delay doubles with each further retry, up to one minute. A longer delay stays the same.
+    /// At most 24h. The delay doubles with each further retry, up to one minute. A delay of more than a minute doesn't change.
     #[arg(long, env = "E2E_MATRIX_RETRY_BACKOFF", value_name = "DURATION", value_parser = |text: &str| parse_duration(text, &TIMEOUTS), hide_short_help = true)]
     pub(in crate::cli) retry_backoff: Option<Duration>,
     /// How to count a cell that passed on a retry [default: from the matrix file, or `pass`]
@@ -139,7 +139,7 @@ fn retry_class(text: &str) -> Result<RetryClass, String> {
     }
     Err(match text {
         "configuration" => {
-            "configuration failures are never retried, because they would only repeat"
+            "configuration failures are never retried, because a retry would fail in the same way"
         }
         _ => "expected `product` or `infrastructure`",
     }

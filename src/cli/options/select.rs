@@ -35,7 +35,7 @@ pub(in crate::cli) struct SelectOptions {
         hide_short_help = true
     )]
     pub(in crate::cli) timings: Option<PathBuf>,
-    /// How to treat a selection without cells
+    /// How to treat a run for which no cells are selected
     #[arg(
         long,
         env = "E2E_MATRIX_NO_CELLS",
@@ -46,7 +46,7 @@ pub(in crate::cli) struct SelectOptions {
     pub(in crate::cli) no_cells: NoCells,
 }
 
-/// How to treat a selection without cells.
+/// How to treat a run for which no cells are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum NoCells {
     /// As a failure: exit code 4

@@ -78,7 +78,7 @@ impl Findings<'_> {
             self.add(
                 field,
                 format!("refers to the ServiceAccount `{name}`, which the manifests don't define"),
-                "refer to one that the manifests define, or define this one",
+                "refer to an object that the manifests define, or add the missing one",
             );
         }
     }

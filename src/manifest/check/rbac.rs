@@ -155,7 +155,7 @@ fn check_role(findings: &mut Findings<'_>, role: &RoleRef) {
         findings.add(
             "roleRef",
             format!("refers to the {kind} `{name}`, which the manifests don't define"),
-            "refer to one that the manifests define, or define this one",
+            "refer to an object that the manifests define, or add the missing one",
         );
     }
 }

@@ -200,7 +200,7 @@ fn end(input: &mut Input<'_>) -> Parsed<()> {
         )
     } else {
         (
-            format!("expected `and`, `or` or the end, found {found}"),
+            format!("expected `and`, `or` or the end of the filter, found {found}"),
             JOINED,
         )
     };

@@ -142,7 +142,7 @@ impl Values {
             self.list.push(new);
             return;
         };
-        let message = format!("`{}` is listed twice on `{}`", new.value, entry.key);
+        let message = format!("`{}` is listed twice in `{}`", new.value, entry.key);
         let help = "two cells would have the same id: remove one of the two";
         let problem = Problem::at(new.span, message, help);
         let problem = problem.labelled("again");

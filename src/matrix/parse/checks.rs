@@ -42,11 +42,11 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
         "pointer": parsed(Pointer::parse, pointer_help) => pointer, required "\"/timestamp\"";
         /// The value exists, even if it is `null`.
         "present": present() => condition;
-        /// It is a `"string"`, `"number"`, `"boolean"`, `"array"`, `"object"` or `"null"`.
+        /// The value is a `"string"`, `"number"`, `"boolean"`, `"array"`, `"object"` or `"null"`.
         "type": choice(JsonType::NAMES).map(Condition::Type) => condition;
-        /// It is equal to this value. `1` and `1.0` are the same number.
+        /// The value is equal to this one. `1` and `1.0` are the same number.
         "equals": equals() => condition;
-        /// It is a string in which this [regular expression](https://docs.rs/regex) finds a match.
+        /// The value is a string in which this [regular expression](https://docs.rs/regex) finds a match.
         "matches": parsed(Pattern::parse, pattern_help).map(Condition::Matches) => condition;
     }
     let table = &keys.table;

@@ -185,7 +185,7 @@ impl<'d> Entry<'d> {
             (LIST, _) if is_scalar => format!("write it as an array: `[{source}]`"),
             (TABLE, _) => {
                 let key = self.key;
-                format!("write a table: `{key} = {{ … }}`, or with its own header")
+                format!("write a table: `{key} = {{ … }}`, or a table with its own header")
             }
             _ => String::new(),
         };

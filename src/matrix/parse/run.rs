@@ -51,8 +51,8 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         "retries": retries() => run.retry.retries;
         /// Which classes of failures are retried: `"product"`, `"infrastructure"`.
         "retry-on": retry_classes() => run.retry.on;
-        /// The delay before the first retry; it doubles with each retry, up to a minute; a longer delay stays the same.
-        /// Greater than zero and at most 24 hours.
+        /// The delay before the first retry: greater than zero and at most 24 hours. It doubles with each further
+        /// retry, up to a minute. A delay of more than a minute doesn't change.
         "retry-backoff": duration() => run.retry.backoff;
         /// How to count a cell that passed on a retry: `"pass"` or `"fail"`.
         "flaky-result": choice(FlakyResult::NAMES) => run.retry.flaky_result;
@@ -127,7 +127,7 @@ fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
             return Some(());
         }
         let message = "failures of class configuration are never retried";
-        let help = "they would fail again: remove it from `retry-on`";
+        let help = "a retry would fail in the same way: remove `configuration` from `retry-on`";
         entry.fail(message, help)
     });
     list(retried)

@@ -101,7 +101,7 @@ pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
     let (mut tag, mut binary) = (None, None);
     keys! { keys;
         /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). All keys are
-        /// allowed, but no dates or infinities. Strings can [come from the environment](#values-from-the-environment).
+        /// allowed; dates and infinite numbers are not. Strings can [come from the environment](#values-from-the-environment).
         "agent": agent() => configured;
         /// The values that the counters must reach, per node; by default 1 each.
         "expect": expected() => expect;

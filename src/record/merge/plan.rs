@@ -174,7 +174,7 @@ fn missing_shards(origins: &[PartFacts]) -> Vec<String> {
         .any(|shard| shard.count != first.count || shard.digest != first.digest)
     {
         gaps.push(
-            "the shards belong to different selections: the matrix, filters, history or number of shards differ, so cells may be missing"
+            "the shards belong to different selections: the matrix, filters, timings or number of shards differ, so cells may be missing"
                 .to_owned(),
         );
     }

@@ -142,7 +142,7 @@ fn a_shard_that_is_missing_or_belongs_to_another_selection_is_reported() {
 }
 
 #[test]
-fn a_cell_is_reported_by_one_run_or_by_its_rerun() {
+fn only_a_rerun_of_the_same_run_may_repeat_a_cell() {
     let place = tempfile::tempdir().unwrap();
     let failed = MIXED[2];
     let passes = CellPlan(failed.0, failed.1, failed.2, failed.3, Story::Passes);

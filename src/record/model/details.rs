@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_passed_take_no_room_from_the_others() {
+    fn passed_cells_do_not_use_the_budget_of_the_others() {
         let budget = Budget {
             passed: 0,
             ..Budget::default()

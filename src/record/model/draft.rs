@@ -192,7 +192,7 @@ impl CellDraft {
     fn end_at(&mut self, last: Timestamp) {
         let began = self.model.began();
         let reason = match (self.model.started, began) {
-            (Some(_), _) => "the run ended during this phase",
+            (Some(_), _) => "the run ended while this cell was running",
             (None, Some(_)) => "the run ended before the next attempt",
             (None, None) => "the run ended before this cell started",
         };

@@ -39,7 +39,7 @@ fn every_cell_and_phase_matches_the_table() {
 }
 
 #[test]
-fn nodes_are_shown_without_what_their_names_have_in_common() {
+fn nodes_are_shown_without_their_common_prefix() {
     let mut cell = RunModel::new(&fixture::mixed()).cells.remove(0);
     let node = format!("{}-worker", cell.cluster.as_deref().unwrap());
     assert_eq!(cell.short_node(&node), "worker");
@@ -119,7 +119,10 @@ fn a_failed_cell_always_has_a_fault() {
     assert_eq!(killed.verdict, CellVerdict::Interrupted);
     let fault = killed.faults()[0];
     assert_eq!(fault.phase, None);
-    assert_eq!(fault.sentence(), "the run ended during this phase");
+    assert_eq!(
+        fault.sentence(),
+        "the run ended while this cell was running"
+    );
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn resumed(mut records: Vec<Record>, later: &[Record]) -> Vec<Record> {
 }
 
 #[test]
-fn a_resumed_run_is_one_run_without_the_time_between() {
+fn a_resumed_run_is_one_run_without_the_time_between_sessions() {
     let first = fixture::killed(&MIXED[5..7]);
     let second = fixture::killed(&[Plan("1.36", 3, "default", false, Story::Passes)]);
     let of = |records: &[Record]| RunModel::new(records).duration_ms;

@@ -152,7 +152,7 @@ fn the_properties_of_a_suite_are_the_values_on_the_axes_and_the_tags() {
 }
 
 #[test]
-fn a_cell_that_may_fail_does_not_fail_the_file_and_hides_nothing() {
+fn an_allowed_failure_does_not_fail_the_file_and_keeps_its_evidence() {
     let report = read_back(&RunModel::new(&fixture::mixed()));
     let case = case(&report, &MIXED[5], Phase::Restart);
     let TestCaseStatus::Skipped { message, .. } = &case.status else {
@@ -178,7 +178,7 @@ fn an_interrupted_phase_shows_its_progress() {
     let message = message.as_ref().unwrap().as_str();
     assert_eq!(
         message,
-        "the run ended during this phase (last seen: 1 of 3 agents ready)"
+        "the run ended while this cell was running (last seen: 1 of 3 agents ready)"
     );
 }
 

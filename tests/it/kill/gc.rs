@@ -111,7 +111,7 @@ fn a_dead_run_is_deleted_and_a_live_one_is_not_touched() {
 }
 
 #[test]
-fn recently_dead_runs_can_be_left_for_later() {
+fn gc_can_skip_runs_that_died_recently() {
     let scratch = Scratch::new();
     left::prepare(&scratch);
     let dead = local::held(&scratch, Phase::Cluster);
@@ -125,7 +125,7 @@ fn recently_dead_runs_can_be_left_for_later() {
 }
 
 #[test]
-fn two_gc_processes_can_run_at_once() {
+fn several_gc_processes_can_run_at_once() {
     let scratch = Scratch::new();
     left::prepare(&scratch);
     let dead = local::held(&scratch, Phase::Periodic);

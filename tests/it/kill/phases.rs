@@ -60,7 +60,7 @@ fn kill(phase: Phase, signal: Signal, code: Option<i32>) {
 }
 
 #[test]
-fn the_mounts_of_its_pods_end_with_a_run_that_is_killed() {
+fn a_killed_run_leaves_no_mounts_of_its_pods() {
     let scratch = Scratch::new();
     left::prepare(&scratch);
     let running = local::held(&scratch, Phase::Assertions);

@@ -6,7 +6,7 @@ use crate::support::inherited::inherited;
 
 #[test]
 #[ignore = "needs kind (creates 1 cluster)"]
-fn other_labels_pass_on_kind() {
+fn a_cell_with_other_labels_passes_on_kind() {
     let scratch = prepare();
     let mut command = scratch.command(&["--provider", "kind", "--keep", "never"]);
     let output = command

@@ -49,7 +49,7 @@ fn edit(scratch: &Scratch, file: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn other_labels_pass_on_local() {
+fn a_cell_with_other_labels_passes_on_local() {
     let scratch = prepare();
     let mut command = scratch.command(&["--provider", "local"]);
     let output = command.timeout(PATIENCE).output().unwrap();
