@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{PodTemplateSpec, Service, ServicePort};
+use k8s_openapi::api::core::v1::{PodSpec, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use reqwest::Url;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Findings;
-use super::workload::labels_of;
+use super::workload::pod_labels;
 use crate::manifest::{Object, ServiceAddress, names};
 
 /// Checks that a Service has pods, and that each of its ports targets a port of these pods.
@@ -25,29 +25,39 @@ pub(super) fn service(findings: &mut Findings<'_>) {
         return;
     };
     let deployed = findings.deployed;
-    let templates: Vec<PodTemplateSpec> = deployed
-        .of_kind("Deployment")
-        .filter_map(|object| object.decode::<Deployment>().ok())
-        .map(|deployment| deployment.spec.template)
-        .filter(|template| {
-            let labels = labels_of(template);
+    let is_selected = |object: &&&Object| {
+        pod_labels(object).is_some_and(|labels| {
             let mut pairs = selector.iter();
             pairs.all(|(key, value)| labels.get(key) == Some(value))
         })
+    };
+    let selected: Vec<&Object> = deployed
+        .objects
+        .iter()
+        .filter(is_selected)
+        .copied()
         .collect();
-    if templates.is_empty() {
+    if selected.is_empty() {
         if deployed.is_complete {
-            let remedy = "set it to the labels of the Deployment's template";
+            let remedy = "set it to the labels of a pod template";
             findings.add("spec.selector", "selects no pod of the manifests", remedy);
         }
         return;
     }
+    // Another check reports specifications that can't be decoded.
+    let pods = selected
+        .iter()
+        .map(|object| object.value.pointer(object.pod_spec()));
+    let pods = pods.map(|spec| PodSpec::deserialize(spec.unwrap_or(&Value::Null)));
+    let Ok(pods) = pods.collect::<Result<Vec<_>, _>>() else {
+        return;
+    };
     for (index, port) in spec.ports.iter().flatten().enumerate() {
-        if !templates.iter().any(|template| has_target(template, port)) {
+        if !pods.iter().any(|pod| has_target(pod, port)) {
             findings.add(
                 &format!("spec.ports[{index}].targetPort"),
                 format!("port {} targets no port of the selected pods", port.port),
-                "set it to a port of the Deployment's container",
+                "set it to a port of one of their containers",
             );
         }
     }
@@ -74,8 +84,8 @@ fn service_ports(findings: &mut Findings<'_>, ports: &[ServicePort]) {
 
 /// Whether the pod has the target port of a Service. Declaring ports is optional, so any port number is accepted for a
 /// pod that declares none.
-fn has_target(template: &PodTemplateSpec, port: &ServicePort) -> bool {
-    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+fn has_target(pod: &PodSpec, port: &ServicePort) -> bool {
+    let containers = pod.containers.iter();
     let mut ports = containers
         .flat_map(|container| container.ports.iter().flatten())
         .peekable();

@@ -75,7 +75,7 @@ fn foreign_pods(findings: &mut Findings<'_>, selector: &LabelSelector) {
 }
 
 /// The labels of an object's pods, if it has pods.
-fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
+pub(super) fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
     let pod = object.pod_spec().strip_suffix("/spec")?;
     let labels = object.value.pointer(&format!("{pod}/metadata/labels"))?;
     let labels = labels.as_object()?;
@@ -83,7 +83,7 @@ fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
     Some(labels.iter().filter_map(text).collect())
 }
 
-pub(super) fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
+fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
     let metadata = template.metadata.clone().unwrap_or_default();
     metadata.labels.unwrap_or_default()
 }

@@ -69,6 +69,28 @@ fn other_pods_with_the_agents_labels_are_reported_regardless_of_their_owner() {
 }
 
 #[test]
+fn a_service_can_select_the_pods_of_any_kind() {
+    let service = |name: &str, port: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\n\
+             spec: {{selector: {{app.kubernetes.io/name: {name}}}, ports: [{{port: 80, targetPort: {port}}}]}}\n"
+        )
+    };
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: probe, labels: {app.kubernetes.io/name: probe}}\n\
+               spec: {containers: [{name: probe, image: 'probe:1'}]}\n";
+    let services = |port| [&service("plexd", port), &service("probe", "80"), pod].join("---\n");
+    let found = |port| problems(with_file("services.yaml", services(port)));
+    assert_eq!(found("health"), [] as [&str; 0]);
+    assert_eq!(
+        found("metrics"),
+        [
+            "deploy/kubernetes/services.yaml, document 1, line 1 (Service plexd), \
+             spec.ports[0].targetPort: port 80 targets no port of the selected pods"
+        ]
+    );
+}
+
+#[test]
 fn an_empty_selector_is_reported() {
     let daemon_set = DAEMON_SET.replace(
         "    matchLabels:\n      app.kubernetes.io/name: plexd\n",

@@ -135,8 +135,8 @@ fn nothing_that_a_cell_leaves_in_its_cluster_affects_the_next_cell() {
             "metadata": {"name": "fixed", "namespace": "plexd-system"},
             "spec": {
                 "type": "NodePort",
-                "selector": {"app": "fixed"},
-                "ports": [{"port": 80, "nodePort": 30_999}],
+                "selector": {"app.kubernetes.io/name": "plexd"},
+                "ports": [{"port": 80, "targetPort": "health", "nodePort": 30_999}],
             },
         }));
     }
