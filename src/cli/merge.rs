@@ -2,6 +2,7 @@
 //! cells.
 
 use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -31,9 +32,13 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     runner::prepare(&copies.paths())?;
     let folder = out.join(&plan.facts.run);
     let merged = write(&parts, &plan, &folder, &copies)?;
-    run::tables(options.output.color, &folder)
-        .end(&merged)
-        .map_err(CliError::io("write the summary"))?;
+    if let Err(error) = run::tables(options.output.color, &folder).end(&merged)
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // The reports are complete, so this doesn't change the verdict.
+        let text = format!("warning: failed to write the summary: {error}\n");
+        drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
     // The record was just written, so it has a verdict.
     let verdict = merged.verdict;
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))

@@ -9,10 +9,10 @@ use super::matrix_file::{self, Selected};
 use super::options::RunOptions;
 use super::recorded::Recorded;
 use super::streams;
-use crate::event::CellVerdict;
-use crate::matrix::ProviderChoice;
+use crate::event::{CellVerdict, RunVerdict};
+use crate::matrix::{FlakyResult, ProviderChoice};
 use crate::record::RunModel;
-use crate::runner::Resumption;
+use crate::runner::{ResumeError, Resumption};
 
 /// What to run.
 pub(super) enum Wanted {
@@ -46,8 +46,12 @@ fn failed_cells(
 ) -> Result<Wanted, CliError> {
     let recorded = find(options, name, &selected)?;
     let run = recorded.model()?;
+    let Some(facts) = &run.facts else {
+        let folder = recorded.folder.clone();
+        return Err(ResumeError::NotStarted { folder }.into());
+    };
     let id = run_id(&run, &recorded);
-    let wanted = ids_of_failed(&run);
+    let wanted = ids_of_failed(&run, facts.flaky_result);
     selected
         .cells
         .retain(|cell| wanted.contains(cell.id.as_str()));
@@ -59,20 +63,32 @@ fn failed_cells(
             "the matrix no longer contains these cells of {id}, so they can't be rerun: {gone}"
         ));
     }
+    if selected.cells.is_empty() && !wanted.is_empty() {
+        let gone = gone.join(", ");
+        return Err(CliError::rejected(
+            format!(
+                "the matrix no longer contains any of the cells of {id} that did not pass: {gone}"
+            ),
+            "restore these cells in the matrix file, or start a new run",
+        ));
+    }
     if selected.cells.is_empty() {
-        streams::notice(&format!(
-            "nothing to rerun: every cell of {id} that is still in the matrix has passed"
-        ))?;
-        return Ok(Wanted::Nothing(Exit::Passed));
+        streams::notice(&format!("nothing to rerun: every cell of {id} has passed"))?;
+        // Cells of a missing shard or of a killed run can't be rerun.
+        return Ok(Wanted::Nothing(match run.verdict {
+            Some(RunVerdict::InfrastructureFailure) | None => Exit::Infrastructure,
+            Some(_) => Exit::Passed,
+        }));
     }
     selected.selection.rerun_of = Some(id);
     Ok(Wanted::Cells(Box::new(selected), None))
 }
 
-/// The cells that did not pass, by their ids in the matrix.
-fn ids_of_failed(run: &RunModel) -> BTreeSet<&str> {
+/// The cells that did not pass, by their ids in the matrix. Flaky cells count as `flaky_result` says.
+fn ids_of_failed(run: &RunModel, flaky_result: FlakyResult) -> BTreeSet<&str> {
     let failed = run.cells.iter().filter(|cell| match cell.verdict {
-        CellVerdict::Passed | CellVerdict::Flaky => false,
+        CellVerdict::Passed => false,
+        CellVerdict::Flaky => flaky_result == FlakyResult::Fail,
         CellVerdict::Failed
         | CellVerdict::Error
         | CellVerdict::Skipped

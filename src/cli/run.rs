@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file::{self, Selected};
-use super::options::RunOptions;
+use super::options::{NoCells, RunOptions};
 use super::rerun::{self, Wanted};
 use super::{gc, log, runner_path, runtime};
 use crate::cluster::ClusterName;
@@ -30,7 +30,12 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
     if let Some(resumption) = resumption {
         session.resume(*resumption);
     }
-    Ok(execute(session)?.verdict.into())
+    let exit = execute(session)?.verdict.into();
+    Ok(match (exit, options.select.no_cells) {
+        // All cells were skipped.
+        (Exit::NothingToDo, NoCells::Pass) => Exit::Passed,
+        (exit, _) => exit,
+    })
 }
 
 /// Runs `session`. At the end, reports the resources that are left.

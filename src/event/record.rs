@@ -326,6 +326,9 @@ pub struct PartFacts {
     pub duration_ms: u64,
     /// The cells whose results come from this run.
     pub cells: Vec<CellId>,
+    /// Whether it was killed before it finished.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub killed: bool,
 }
 
 /// The facts of a session that resumes a run.

@@ -72,14 +72,22 @@ impl Object {
                     ManifestProblem::new(source.below(field), message, remedy)
                 })
         };
-        Ok(Self {
+        let mut object = Self {
             api_version: text("/apiVersion", "apiVersion")?,
             kind: text("/kind", "kind")?,
             name: text("/metadata/name", "metadata.name")?,
             namespace: text("/metadata/namespace", "").ok(),
             source,
             value,
-        })
+        };
+        if !object.is_namespaced() {
+            // As in an API server, a namespace of a cluster-scoped object has no effect.
+            object.namespace = None;
+            if let Some(metadata) = object.value["metadata"].as_object_mut() {
+                metadata.remove("namespace");
+            }
+        }
+        Ok(object)
     }
 
     /// Creates an object that isn't from a file.

@@ -51,6 +51,7 @@ pub(super) fn isolate(
             kind @ ("ClusterRole" | "ClusterRoleBinding") => {
                 if kind == "ClusterRole" {
                     roles.insert(object.name.clone());
+                    stop_aggregation(object);
                 }
                 set_all(object, "labels", &shared.labels);
                 let name = unique_name(&object.name, namespace);
@@ -88,6 +89,14 @@ fn set_all(object: &mut Object, field: &str, values: &BTreeMap<String, String>) 
     if let Some(held) = subtable(metadata, field) {
         let values = values.iter();
         held.extend(values.map(|(key, value)| (key.clone(), json!(value))));
+    }
+}
+
+/// Removes the labels that add the rules of a role to other roles. The cluster's own `admin`, `edit` and `view` would
+/// grant them to all of their users.
+fn stop_aggregation(role: &mut Object) {
+    if let Some(labels) = table(&mut role.value, "/metadata/labels") {
+        labels.retain(|key, _| !key.starts_with("rbac.authorization.k8s.io/aggregate-to-"));
     }
 }
 

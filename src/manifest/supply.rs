@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Map, Value, json};
 
-use super::check::{Reference, references};
+use super::check::{CLUSTER_CERTIFICATES, Reference, references};
 use super::patch::{self, subtable, table};
 use super::{ManifestProblem, Object, Place, document, items, names, only};
 use crate::secret::Secret;
@@ -45,10 +45,13 @@ impl PodReferences {
         Some(Self { pod })
     }
 
-    /// The references to objects of `kind` that name single keys, or use keys as files.
+    /// The references to objects of `kind` that name single keys, or use keys as files. Kubernetes itself creates the
+    /// cluster's certificates.
     fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
         let all = references("", &self.pod).into_iter();
-        all.filter(move |it| it.kind == kind && it.keys.is_some())
+        all.filter(move |it| {
+            it.kind == kind && it.keys.is_some() && it.name != CLUSTER_CERTIFICATES
+        })
     }
 
     /// The only object of `kind` that is referred to by key and meets `condition`.

@@ -116,6 +116,9 @@ pub(super) fn of_run(
         RunVerdict::Interrupted {
             by: Termination::RunTimeout,
         }
+    } else if counted().any(|cell| cell.verdict() == CellVerdict::Interrupted) {
+        // Nothing ended the run, so a process that ran the cell was killed.
+        RunVerdict::InfrastructureFailure
     } else if cells.iter().all(|cell| cell.attempts.is_empty()) {
         RunVerdict::NothingToDo
     } else {

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::labels::{run_of, selector};
+use super::labels::{is_ours, run_of, selector};
 use super::lease::CellLease;
 use super::provider::TargetCluster;
 use super::reclaim::{ExistingResource, NAMESPACE};
@@ -126,6 +126,24 @@ impl ExistingCluster {
         objects.filter_map(|object| self.resource(object)).collect()
     }
 
+    /// Fails if an object outside the cell's namespace, or the namespace itself, exists already and isn't ours: the cell
+    /// would change it and then delete it. Existing custom resource definitions are used unchanged instead.
+    async fn check_names(&self, client: &Client) -> Result<(), Failure> {
+        let resources = self.resources().into_iter();
+        for resource in resources.filter(|resource| resource.kind != definitions::KIND) {
+            let found = resource.api(client).get_opt(&resource.name).await?;
+            if found.is_some_and(|found| !is_ours(&found)) {
+                let (kind, name) = (&resource.kind, &resource.name);
+                let message =
+                    format!("{kind} {name} exists already and was not created by e2e-matrix");
+                let remedy =
+                    "omit `--cluster-name`, or choose a name that is not used in the cluster";
+                return Err(Failure::new(Symptom::BadConfiguration, message).with_remedy(remedy));
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes what the cell has created, and checks that nothing is left.
     async fn clear(&self, client: &Client, deadline: &Deadline) -> Result<Cleared, Failure> {
         let plan = &self.tenant.plan;
@@ -185,6 +203,7 @@ impl Cluster for ExistingCluster {
             opened.map_err(|timed_out| late("connecting to the API server", timed_out))??;
         let version = access.server_version.clone();
         let entering = async {
+            self.check_names(client).await?;
             self.take_turn(client, deadline).await?;
             self.clear_stale(client, deadline).await
         };

@@ -228,9 +228,15 @@ const STATUS_LIMIT: u64 = 256;
 /// Requests `path` and returns the status code. Doesn't read the rest of the response. A cell may have two hundred
 /// nodes, each probed twice per second, so this function does only what the protocol requires.
 async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16> {
-    let host = stream.peer_addr()?;
+    let mut names = headers.lines().filter_map(|line| line.split(':').next());
+    let host = if names.any(|name| name.eq_ignore_ascii_case("host")) {
+        // Servers reject a request with two of these headers.
+        String::new()
+    } else {
+        format!("Host: {}\r\n", stream.peer_addr()?)
+    };
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: e2e-matrix\r\nConnection: close\r\n{headers}\r\n"
+        "GET {path} HTTP/1.1\r\n{host}User-Agent: e2e-matrix\r\nConnection: close\r\n{headers}\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     let mut line = String::new();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::supply::ConfigPlace;
 use super::{ManifestProblem, Object, strict};
 
-pub(super) use reference::{Reference, references};
+pub(super) use reference::{CLUSTER_CERTIFICATES, Reference, references};
 
 /// The maximum number of objects of a deployment.
 pub(super) const MAX_OBJECTS: usize = 500;

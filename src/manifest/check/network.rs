@@ -24,6 +24,9 @@ pub(super) fn service(findings: &mut Findings<'_>) {
     let Some(selector) = spec.selector.filter(|selector| !selector.is_empty()) else {
         return;
     };
+    if findings.is_elsewhere() {
+        return;
+    }
     let deployed = findings.deployed;
     let is_selected = |object: &&&Object| {
         pod_labels(object).is_some_and(|labels| {
@@ -82,21 +85,17 @@ fn service_ports(findings: &mut Findings<'_>, ports: &[ServicePort]) {
     }
 }
 
-/// Whether the pod has the target port of a Service. Declaring ports is optional, so any port number is accepted for a
-/// pod that declares none.
+/// Whether the pod has the target port of a Service. Containers don't have to declare their ports, so any number is
+/// accepted. A name has to be declared, by a container or by an init container that keeps running.
 fn has_target(pod: &PodSpec, port: &ServicePort) -> bool {
-    let containers = pod.containers.iter();
-    let mut ports = containers
-        .flat_map(|container| container.ports.iter().flatten())
-        .peekable();
-    let is_undeclared = ports.peek().is_none();
-    let target = port.target_port.clone();
-    match target.unwrap_or(IntOrString::Int(port.port)) {
-        IntOrString::Int(number) => {
-            is_undeclared || ports.any(|declared| declared.container_port == number)
-        }
-        IntOrString::String(name) => ports.any(|declared| declared.name.as_ref() == Some(&name)),
-    }
+    let Some(IntOrString::String(name)) = &port.target_port else {
+        return true;
+    };
+    let init = pod.init_containers.iter().flatten();
+    let sidecars = init.filter(|it| it.restart_policy.as_deref() == Some("Always"));
+    let containers = pod.containers.iter().chain(sidecars);
+    let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+    ports.any(|declared| declared.name.as_ref() == Some(name))
 }
 
 /// Checks each URL in the agent's configuration that refers to a Service.

@@ -150,7 +150,7 @@ pub(super) fn of_pod(findings: &mut Findings<'_>, field: &str, spec: &PodSpec) {
 }
 
 /// Kubernetes creates this ConfigMap in every namespace.
-const CLUSTER_CERTIFICATES: &str = "kube-root-ca.crt";
+pub(in crate::manifest) const CLUSTER_CERTIFICATES: &str = "kube-root-ca.crt";
 
 fn check(findings: &mut Findings<'_>, references: Vec<Reference<'_>>) {
     let deployed = findings.deployed;

@@ -91,6 +91,16 @@ fn a_service_can_select_the_pods_of_any_kind() {
 }
 
 #[test]
+fn a_service_of_another_namespace_is_not_checked() {
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: dns, namespace: kube-system}\n\
+                spec: {clusterIP: None, selector: {k8s-app: kube-dns}, ports: [{port: 9153}]}\n";
+    assert_eq!(
+        problems(with_file("dns.yaml", text.to_owned())),
+        [] as [&str; 0]
+    );
+}
+
+#[test]
 fn an_empty_selector_is_reported() {
     let daemon_set = DAEMON_SET.replace(
         "    matchLabels:\n      app.kubernetes.io/name: plexd\n",

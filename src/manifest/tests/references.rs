@@ -184,14 +184,15 @@ fn a_service_targets_a_declared_port_or_any_number_if_none_is_declared() {
         (declared, "[{port: 1, targetPort: web}]"),
         (declared, "[{port: 1, targetPort: 80}]"),
         (declared, "[{port: 80}]"),
+        // A container can serve a port that it doesn't declare.
+        (declared, "[{port: 1, targetPort: 81}]"),
+        (declared, "[{port: 1}]"),
         ("[]", "[{port: 1}]"),
     ] {
         assert_eq!(found(declared, ports), [""; 0], "{ports}");
     }
     for (declared, ports) in [
         (declared, "[{port: 1, targetPort: api}]"),
-        (declared, "[{port: 1, targetPort: 81}]"),
-        (declared, "[{port: 1}]"),
         ("[]", "[{port: 1, targetPort: web}]"),
     ] {
         assert_eq!(

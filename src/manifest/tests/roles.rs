@@ -1,7 +1,7 @@
 //! Roles and bindings: how the agent gets a role, and which roles and `ServiceAccounts` the manifests must contain.
 
 use super::patches::{with_file, with_files};
-use super::{Case, problems};
+use super::{Case, problems, value};
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
@@ -13,6 +13,16 @@ fn bound_to(subject: &str) -> String {
     let agent = "  - kind: ServiceAccount\n    name: plexd\n    namespace: plexd-system\n";
     assert!(RBAC.contains(agent));
     RBAC.replace(agent, &format!("  - {subject}\n"))
+}
+
+#[test]
+fn the_namespace_of_a_cluster_role_is_ignored() {
+    let role = "kind: ClusterRole\nmetadata:\n  name: plexd\n";
+    assert!(RBAC.contains(role));
+    let text = RBAC.replace(role, &format!("{role}  namespace: plexd-system\n"));
+    let rendered = Case::new(with_file("rbac.yaml", text)).rendered();
+    let metadata = value(&rendered, "ClusterRole", "plexd", "/metadata");
+    assert!(metadata.get("namespace").is_none());
 }
 
 fn problems_with(rbac: &str) -> Vec<String> {

@@ -23,6 +23,23 @@ fn in_shared_cluster(sources: Sources) -> Case {
 }
 
 #[test]
+fn a_role_adds_nothing_to_the_roles_of_the_cluster() {
+    let label = "rbac.authorization.k8s.io/aggregate-to-edit";
+    let rbac = include_str!("../../../deploy/kubernetes/rbac.yaml");
+    let head = "kind: ClusterRole\nmetadata:\n  name: plexd\n  labels:\n";
+    assert!(rbac.contains(head));
+    let text = rbac.replace(head, &format!("{head}    {label}: 'true'\n"));
+    let labels = |case: Case, name: &str| {
+        let rendered = case.rendered();
+        let labels = value(&rendered, "ClusterRole", name, "/metadata/labels").clone();
+        labels.get(label).is_some()
+    };
+    let sources = || with_file("rbac.yaml", text.clone());
+    assert!(labels(Case::new(sources()), "plexd"));
+    assert!(!labels(in_shared_cluster(sources()), "plexd-plexd-e2e"));
+}
+
+#[test]
 fn cluster_scoped_objects_are_named_and_labeled_for_the_cell() {
     let rendered = in_shared_cluster(Sources::builtin()).rendered();
     for kind in ["ClusterRole", "ClusterRoleBinding"] {

@@ -72,11 +72,6 @@ impl Part {
         cells.filter(|cell| self.reported.contains(&cell.summary.id))
     }
 
-    /// Whether the part was cut off before all cells that are reported from it had a verdict.
-    pub(super) fn is_cut_off(&self) -> bool {
-        self.cells().any(|cell| !cell.verdict.is_settled())
-    }
-
     /// The part itself, or the parts that it was merged from, with only the cells that are reported from this part.
     pub(super) fn origins(&self) -> Vec<PartFacts> {
         let mut origins = self.facts.parts.clone();
@@ -88,12 +83,24 @@ impl Part {
                 shard: self.facts.shard.clone(),
                 duration_ms: self.run.duration_ms,
                 cells: cells.collect(),
+                killed: self.run.verdict.is_none(),
             });
         }
         for origin in &mut origins {
             origin.cells.retain(|cell| self.reported.contains(cell));
         }
         origins
+    }
+
+    /// Whether the part was cut off before all cells that are reported from it had a verdict.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cells().any(|cell| !cell.verdict.is_settled())
+    }
+
+    /// Whether the suite determined a verdict on the cell.
+    pub(super) fn has_result(&self, cell: &CellId) -> bool {
+        let mut cells = self.run.cells.iter();
+        cells.any(|it| it.summary.id == *cell && it.verdict.is_settled())
     }
 
     /// The ids of this run and of the runs that it was merged from.

@@ -1,7 +1,7 @@
 //! The plan of a merge, made before any event is copied: whether the parts belong together, and which part reports each
 //! cell.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use super::{Part, facts};
@@ -76,7 +76,7 @@ impl Plan {
         let mut notices = assign_cells(parts)?;
         let origins = combine_processes(parts.iter().flat_map(Part::origins));
         let mut gaps = missing_shards(&origins);
-        gaps.extend(killed_parts(parts));
+        gaps.extend(killed_runs(parts, &origins));
         let is_whole = gaps.is_empty();
         notices.extend(gaps.into_iter().map(|text| (Severity::Warning, text)));
         Ok(Self {
@@ -92,7 +92,10 @@ impl Plan {
 fn combine_processes(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
     let mut runs: Vec<PartFacts> = Vec::new();
     for origin in origins {
-        let key = |part: &PartFacts| (part.run.clone(), part.host.clone(), part.shard.clone());
+        let key = |part: &PartFacts| {
+            let (run, host, shard) = (&part.run, &part.host, &part.shard);
+            (run.clone(), host.clone(), shard.clone(), part.killed)
+        };
         match runs.iter_mut().find(|run| key(run) == key(&origin)) {
             Some(run) => {
                 run.cells.extend(origin.cells);
@@ -132,6 +135,11 @@ fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeErro
                     one: parts[before].folder.clone(),
                     other: part.folder.clone(),
                 });
+            }
+            if parts[before].has_result(cell) && !part.has_result(cell) {
+                // A rerun that skipped the cell says nothing about it.
+                owners.insert(cell.clone(), before);
+                continue;
             }
             let names = (part.facts.run.as_str(), parts[before].facts.run.as_str());
             *reruns.entry(names).or_default() += 1;
@@ -198,12 +206,16 @@ fn missing_shards(origins: &[PartFacts]) -> Vec<String> {
     gaps
 }
 
-/// Notices about parts that were killed before all of their cells had a verdict.
-fn killed_parts(parts: &[Part]) -> impl Iterator<Item = String> {
-    let parts = parts.iter();
-    let killed = parts.filter(|part| part.run.verdict.is_none() && part.is_cut_off());
-    killed.map(|part| {
-        let (run, host) = (&part.facts.run, &part.facts.host.name);
+/// Notices about runs that were killed before all of their cells had a verdict, even if they were merged before.
+fn killed_runs(parts: &[Part], origins: &[PartFacts]) -> Vec<String> {
+    let cells = parts.iter().flat_map(Part::cells);
+    let open = cells.filter(|cell| !cell.verdict.is_settled());
+    let open: HashSet<&CellId> = open.map(|cell| &cell.summary.id).collect();
+    let is_cut_off =
+        |origin: &&PartFacts| origin.killed && origin.cells.iter().any(|cell| open.contains(cell));
+    let killed = origins.iter().filter(is_cut_off).map(|origin| {
+        let (run, host) = (&origin.run, &origin.host);
         format!("the run {run} on {host} was killed before it finished")
-    })
+    });
+    killed.collect()
 }

@@ -179,6 +179,22 @@ fn only_a_rerun_of_the_same_run_may_repeat_a_cell() {
 }
 
 #[test]
+fn a_rerun_that_skips_a_cell_does_not_replace_its_result() {
+    let place = tempfile::tempdir().unwrap();
+    let failed = MIXED[2];
+    let skipped = CellPlan(failed.0, failed.1, failed.2, failed.3, Story::IsSkipped);
+    let first = run(place.path(), "first", 0, &[MIXED[0], failed], |_| ());
+    let again = run(place.path(), "again", 900, &[skipped], |facts| {
+        facts.rerun_of = Some("first".to_owned());
+    });
+    let (plan, records) = merged(&[&first, &again]).unwrap();
+    let both = RunModel::new(&records);
+    assert_eq!(both.cells[1].verdict, CellVerdict::Failed);
+    assert_eq!(both.cells[1].host.as_deref(), Some("host of first"));
+    assert!(plan.notices.is_empty(), "{:?}", plan.notices);
+}
+
+#[test]
 fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     let place = tempfile::tempdir().unwrap();
     let cut = MIXED[6];
@@ -205,6 +221,20 @@ fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
         records.iter().filter(is_end).count()
     };
     assert_eq!((ends(&records), ends(&joined)), (0, 1));
+
+    // A merge of the merged run doesn't lose this.
+    let mut records = joined;
+    let last = records[records.len() - 1].clone();
+    records.push(Record {
+        event: Event::RunFinished {
+            verdict: RunVerdict::InfrastructureFailure,
+            duration_ms: 60_000,
+        },
+        ..last
+    });
+    let once = written(place.path(), "merged-once", &records);
+    let (plan, _) = merged(&[&once]).unwrap();
+    assert!(!plan.is_whole);
 
     let passes = CellPlan(cut.0, cut.1, cut.2, cut.3, Story::Passes);
     let again = run(place.path(), "again", 900, &[passes], |facts| {

@@ -90,6 +90,19 @@ fn assert_cells_leave_it_unchanged(hand: &Hand, matrix: &str) {
     let before = listing(hand);
     let kubeconfig = std::fs::read(hand.kubeconfig()).unwrap();
 
+    // A namespace that exists already is neither changed nor deleted.
+    let theirs = [
+        "--filter",
+        "k8s-1.34-n1-default",
+        "--cluster-name",
+        "somebody",
+    ];
+    let (code, output) = hand.run(&theirs);
+    assert_eq!(code, Some(2), "{output}");
+    let message = "Namespace somebody exists already and was not created by e2e-matrix";
+    assert!(output.contains(message), "{output}");
+    assert_eq!(listing(hand), before);
+
     let (code, output) = hand.run(&[]);
     assert_eq!(code, Some(0), "{output}");
     assert!(

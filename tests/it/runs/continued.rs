@@ -1,7 +1,7 @@
 //! Runs that build on others: resumed after a kill, rerun for failed cells, and merged from shards.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -243,6 +243,20 @@ fn failed_cells_can_be_rerun_and_merged() {
     let scratch = prepare();
     assert_eq!(run(&scratch, &["--filter", "n1"]).status.code(), Some(1));
     let first = record::read(&scratch).facts.unwrap().run;
+    // A summary that can't be written doesn't change the verdict.
+    let folder = record::folder(&scratch);
+    let mut unwritable = scratch.process(&["merge", "--output-dir", "merged"]);
+    unwritable.arg(&folder);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let unwritable = unwritable.stdout(full).output().unwrap();
+    assert_eq!(unwritable.status.code(), Some(1), "{unwritable:?}");
+    let warning = "failed to write the summary";
+    assert!(stderr(&unwritable).contains(warning), "{unwritable:?}");
+    let renamed = MATRIX.replace("garbled", "renamed");
+    fs::write(scratch.path().join("matrix.toml"), renamed).unwrap();
+    let gone = run(&scratch, &["--rerun-failed"]);
+    assert_eq!(gone.status.code(), Some(2), "{gone:?}");
+    assert!(stderr(&gone).contains("k8s-1.36-n1-garbled"), "{gone:?}");
     let fixed = MATRIX.replace("heartbeat-not-json", "none");
     let fixed = fixed.replace("env = { PLEXD_FAULT = \"none\" }", "");
     fs::write(scratch.path().join("matrix.toml"), fixed).unwrap();
@@ -272,6 +286,21 @@ fn failed_cells_can_be_rerun_and_merged() {
             .iter()
             .any(|notice| notice.text.contains("replaces the results of"))
     );
+}
+
+#[test]
+fn a_rerun_of_an_incomplete_run_does_not_pass() {
+    let scratch = prepare();
+    let shard = ["--filter", "fast", "--shard", "1/2"];
+    assert_eq!(run(&scratch, &shard).status.code(), Some(0));
+    let part = record::read(&scratch).facts.unwrap().run;
+    assert_eq!(run(&scratch, &["merge", &part]).status.code(), Some(3));
+    let nothing = run(&scratch, &["--rerun-failed"]);
+    assert_eq!(nothing.status.code(), Some(3), "{nothing:?}");
+    // The process was killed before it recorded anything.
+    fs::write(record::folder(&scratch).join(file::FILE_NAME), "").unwrap();
+    let empty = run(&scratch, &["--rerun-failed"]);
+    assert_eq!(empty.status.code(), Some(2), "{empty:?}");
 }
 
 #[test]

@@ -149,7 +149,8 @@ pub(super) fn evicted(pod: &Pod, owner: Owner) -> Option<Suspicion> {
     if status.phase.as_deref() != Some("Failed") {
         return None;
     }
-    let reason = status.reason.as_deref().unwrap_or("Failed");
+    // Without a reason, its own containers failed, such as those of a Job that retries.
+    let reason = status.reason.as_deref()?;
     let why = status.message.as_deref().unwrap_or_default();
     let symptom = match (reason, owner) {
         // The pod used more storage than its own limits allow. In all other cases, the message begins with `The node`.
