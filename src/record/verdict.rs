@@ -99,6 +99,9 @@ pub(super) fn of_run(
     let counted = || cells.iter().filter(|cell| !cell.allow_failure);
     let failures = || counted().flat_map(Counted::failures);
     let has = |class| failures().any(|failure| failure.class() == class && !is_bug(&failure));
+    // If nothing ended the run, a process that ran such a cell was killed.
+    let is_interrupted = |cell: &Counted| cell.verdict() == CellVerdict::Interrupted;
+    let is_killed = ended.is_none() && counted().any(is_interrupted);
     let is_flaky = |cell: &Counted| cell.verdict() == CellVerdict::Flaky;
     // A bug in the runner counts even if it affects only a cell that is allowed to fail.
     let mut all = cells.iter().flat_map(Counted::failures);
@@ -108,7 +111,7 @@ pub(super) fn of_run(
         RunVerdict::FlakyFailure
     } else if has(FailureClass::Configuration) {
         RunVerdict::ConfigurationFailure
-    } else if has(FailureClass::Infrastructure) {
+    } else if has(FailureClass::Infrastructure) || is_killed {
         RunVerdict::InfrastructureFailure
     } else if all.any(|failure| is_bug(&failure)) {
         RunVerdict::RunnerBug
@@ -116,9 +119,6 @@ pub(super) fn of_run(
         RunVerdict::Interrupted {
             by: Termination::RunTimeout,
         }
-    } else if counted().any(|cell| cell.verdict() == CellVerdict::Interrupted) {
-        // Nothing ended the run, so a process that ran the cell was killed.
-        RunVerdict::InfrastructureFailure
     } else if cells.iter().all(|cell| cell.attempts.is_empty()) {
         RunVerdict::NothingToDo
     } else {
