@@ -2,7 +2,6 @@
 //! cells.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::options::MergeOptions;
 use super::recorded::{self, Recorded};
-use super::{report, run};
+use super::{report, run, streams};
+use crate::error::chain;
 use crate::event::Event;
 use crate::record::merge::{MergeError, MergedEvents, Part, Plan, copy_cells};
 use crate::record::model::ModelBuilder;
@@ -32,12 +32,10 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     runner::prepare(&copies.paths())?;
     let folder = out.join(&plan.facts.run);
     let merged = write(&parts, &plan, &folder, &copies)?;
-    if let Err(error) = run::tables(options.output.color, &folder).end(&merged)
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        // The reports are complete, so this doesn't change the verdict.
-        let text = format!("warning: failed to write the summary: {error}\n");
-        drop(io::stderr().lock().write_all(text.as_bytes()));
+    let written = run::tables(options.output.color, &folder).end(&merged);
+    if let Err(error) = streams::unless_closed("the summary", written) {
+        // The reports are complete, so neither this nor a closed stderr changes the verdict.
+        drop(streams::notice(&format!("warning: {}", chain(&error))));
     }
     // The record was just written, so it has a verdict.
     let verdict = merged.verdict;

@@ -57,28 +57,28 @@ fn failed_cells(
         .retain(|cell| wanted.contains(cell.id.as_str()));
     let present: BTreeSet<&str> = selected.cells.iter().map(|cell| cell.id.as_str()).collect();
     let gone: Vec<&str> = wanted.difference(&present).copied().collect();
-    if !gone.is_empty() {
-        let gone = gone.join(", ");
-        selected.selection.warnings.push(format!(
+    let gone = gone.join(", ");
+    match (selected.cells.is_empty(), gone.is_empty()) {
+        (true, true) => {
+            streams::notice(&format!("nothing to rerun: every cell of {id} has passed"))?;
+            // Cells of a missing shard or of a killed run can't be rerun.
+            return Ok(Wanted::Nothing(match run.verdict {
+                Some(RunVerdict::InfrastructureFailure) | None => Exit::Infrastructure,
+                Some(_) => Exit::Passed,
+            }));
+        }
+        (true, false) => {
+            return Err(CliError::rejected(
+                format!(
+                    "the matrix no longer contains any of the cells of {id} that did not pass: {gone}"
+                ),
+                "restore these cells in the matrix file, or start a new run",
+            ));
+        }
+        (false, true) => {}
+        (false, false) => selected.selection.warnings.push(format!(
             "the matrix no longer contains these cells of {id}, so they can't be rerun: {gone}"
-        ));
-    }
-    if selected.cells.is_empty() && !wanted.is_empty() {
-        let gone = gone.join(", ");
-        return Err(CliError::rejected(
-            format!(
-                "the matrix no longer contains any of the cells of {id} that did not pass: {gone}"
-            ),
-            "restore these cells in the matrix file, or start a new run",
-        ));
-    }
-    if selected.cells.is_empty() {
-        streams::notice(&format!("nothing to rerun: every cell of {id} has passed"))?;
-        // Cells of a missing shard or of a killed run can't be rerun.
-        return Ok(Wanted::Nothing(match run.verdict {
-            Some(RunVerdict::InfrastructureFailure) | None => Exit::Infrastructure,
-            Some(_) => Exit::Passed,
-        }));
+        )),
     }
     selected.selection.rerun_of = Some(id);
     Ok(Wanted::Cells(Box::new(selected), None))

@@ -7,6 +7,7 @@ use serde_ignored::Path;
 use serde_json::Value;
 use serde_path_to_error::Track;
 
+use super::patch::table;
 use super::{ManifestProblem, Place};
 
 /// One object of a deployment.
@@ -83,7 +84,7 @@ impl Object {
         if !object.is_namespaced() {
             // As in an API server, a namespace of a cluster-scoped object has no effect.
             object.namespace = None;
-            if let Some(metadata) = object.value["metadata"].as_object_mut() {
+            if let Some(metadata) = table(&mut object.value, "/metadata") {
                 metadata.remove("namespace");
             }
         }

@@ -11,8 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::health::{
-    evicted, has_memory_limit, is_out_of_memory, node_name, out_of_memory, statuses, terminated,
-    terminations,
+    evicted, is_out_of_memory, node_name, out_of_memory, statuses, terminated, terminations,
 };
 use super::pods::Owner;
 use super::watch::Snapshot;
@@ -126,6 +125,10 @@ impl Terminations {
         };
         let pod = agents(snapshot).find(|pod| since(pod) > self.allowed)?;
         let (container, end) = last(pod).unzip();
+        let memory = end
+            .filter(|end| is_out_of_memory(end))
+            .and(container)
+            .map(|container| out_of_memory(pod, container));
         let (how, at) = end.map_or_else(Default::default, |end| {
             let at = end.finished_at.as_ref();
             let at = at.map_or_else(String::new, |at| format!(" at {}", at.0));
@@ -136,18 +139,10 @@ impl Terminations {
         let killed = |why: &str| {
             format!("the agent on {node} was killed after it became ready ({how}{at}): {why}")
         };
-        let (symptom, message) = match probe {
-            Some(probe) => (Symptom::AgentUnhealthy, killed(probe)),
-            None if end.is_some_and(is_out_of_memory) => {
-                let is_limited = container.is_some_and(|it| has_memory_limit(pod, it));
-                let symptom = if is_limited {
-                    Symptom::AgentOutOfMemory
-                } else {
-                    Symptom::NodePressure
-                };
-                (symptom, killed(out_of_memory(is_limited)))
-            }
-            None => (
+        let (symptom, message) = match (probe, memory) {
+            (Some(probe), _) => (Symptom::AgentUnhealthy, killed(probe)),
+            (None, Some((symptom, why))) => (symptom, killed(why)),
+            (None, None) => (
                 Symptom::AgentCrashed,
                 format!("the agent on {node} exited after it became ready: {how}{at}"),
             ),

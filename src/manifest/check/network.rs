@@ -28,18 +28,14 @@ pub(super) fn service(findings: &mut Findings<'_>) {
         return;
     }
     let deployed = findings.deployed;
-    let is_selected = |object: &&&Object| {
+    let is_selected = |object: &&Object| {
         pod_labels(object).is_some_and(|labels| {
             let mut pairs = selector.iter();
             pairs.all(|(key, value)| labels.get(key) == Some(value))
         })
     };
-    let selected: Vec<&Object> = deployed
-        .objects
-        .iter()
-        .filter(is_selected)
-        .copied()
-        .collect();
+    let objects = deployed.objects.iter().copied();
+    let selected: Vec<&Object> = objects.filter(is_selected).collect();
     if selected.is_empty() {
         if deployed.is_complete {
             let remedy = "set it to the labels of a pod template";

@@ -16,7 +16,7 @@ use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
 use crate::matrix::{CellId, ImageSource};
 
-/// The maximum number of cells of a matrix. Nobody runs this many, and they still fit into memory.
+/// The maximum number of cells of a matrix. This is far more than a run can have, and they still fit into memory.
 const MAX_CELLS: usize = 100_000;
 
 pub(super) fn check(draft: &Draft, report: &Report<'_>) {

@@ -97,12 +97,6 @@ impl Part {
         self.cells().any(|cell| !cell.verdict.is_settled())
     }
 
-    /// Whether the suite determined a verdict on the cell.
-    pub(super) fn has_result(&self, cell: &CellId) -> bool {
-        let mut cells = self.run.cells.iter();
-        cells.any(|it| it.summary.id == *cell && it.verdict.is_settled())
-    }
-
     /// The ids of this run and of the runs that it was merged from.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         let origins = self.facts.parts.iter().map(|part| part.run.as_str());

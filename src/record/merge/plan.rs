@@ -92,11 +92,11 @@ impl Plan {
 fn combine_processes(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts> {
     let mut runs: Vec<PartFacts> = Vec::new();
     for origin in origins {
-        let key = |part: &PartFacts| {
-            let (run, host, shard) = (&part.run, &part.host, &part.shard);
-            (run.clone(), host.clone(), shard.clone(), part.killed)
+        let is_same = |run: &&mut PartFacts| {
+            (&run.run, &run.host, &run.shard) == (&origin.run, &origin.host, &origin.shard)
+                && run.killed == origin.killed
         };
-        match runs.iter_mut().find(|run| key(run) == key(&origin)) {
+        match runs.iter_mut().find(is_same) {
             Some(run) => {
                 run.cells.extend(origin.cells);
                 run.duration_ms = run.duration_ms.saturating_add(origin.duration_ms);
@@ -122,13 +122,16 @@ fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
 /// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. Returns notices about
 /// reruns that replace results.
 fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeError> {
-    let mut owners: HashMap<CellId, usize> = HashMap::new();
+    // The part that reports the cell, and whether the suite determined a verdict on it there.
+    let mut owners: HashMap<&CellId, (usize, bool)> = HashMap::new();
     let mut reruns: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
-        for cell in part.run.cells.iter().map(|cell| &cell.summary.id) {
-            let Some(before) = owners.insert(cell.clone(), index) else {
+        for cell in &part.run.cells {
+            let (cell, has_result) = (&cell.summary.id, cell.verdict.is_settled());
+            let Some(previous) = owners.insert(cell, (index, has_result)) else {
                 continue;
             };
+            let (before, had_result) = previous;
             if !is_rerun(part, parts) {
                 return Err(MergeError::DuplicateCell {
                     cell: cell.clone(),
@@ -136,9 +139,9 @@ fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeErro
                     other: part.folder.clone(),
                 });
             }
-            if parts[before].has_result(cell) && !part.has_result(cell) {
+            if had_result && !has_result {
                 // A rerun that skipped the cell says nothing about it.
-                owners.insert(cell.clone(), before);
+                owners.insert(cell, previous);
                 continue;
             }
             let names = (part.facts.run.as_str(), parts[before].facts.run.as_str());
@@ -155,6 +158,10 @@ fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeErro
         (Severity::Info, text)
     });
     let notices = notices.collect();
+    let owners = owners.into_iter();
+    let owners: Vec<_> = owners
+        .map(|(cell, (index, _))| (cell.clone(), index))
+        .collect();
     for (cell, index) in owners {
         parts[index].reported.insert(cell);
     }

@@ -45,6 +45,26 @@ fn run(
     written(place, name, &records)
 }
 
+fn with_story(plan: CellPlan, story: Story) -> CellPlan {
+    CellPlan(plan.0, plan.1, plan.2, plan.3, story)
+}
+
+/// A run whose second cell fails, and a rerun of that cell with `story`.
+fn failed_and_rerun(place: &Path, story: Story) -> [PathBuf; 2] {
+    [
+        run(place, "first", 0, &[MIXED[0], MIXED[2]], |_| ()),
+        run(
+            place,
+            "again",
+            900,
+            &[with_story(MIXED[2], story)],
+            |facts| {
+                facts.rerun_of = Some("first".to_owned());
+            },
+        ),
+    ]
+}
+
 fn written(place: &Path, name: &str, records: &[Record]) -> PathBuf {
     let folder = place.join(name);
     fs::create_dir(&folder).unwrap();
@@ -144,12 +164,7 @@ fn a_shard_that_is_missing_or_belongs_to_another_selection_is_reported() {
 #[test]
 fn only_a_rerun_of_the_same_run_may_repeat_a_cell() {
     let place = tempfile::tempdir().unwrap();
-    let failed = MIXED[2];
-    let passes = CellPlan(failed.0, failed.1, failed.2, failed.3, Story::Passes);
-    let first = run(place.path(), "first", 0, &[MIXED[0], failed], |_| ());
-    let again = run(place.path(), "again", 900, &[passes], |facts| {
-        facts.rerun_of = Some("first".to_owned());
-    });
+    let [first, again] = failed_and_rerun(place.path(), Story::Passes);
     let (plan, records) = merged(&[&again, &first]).unwrap();
     let run_of_both = RunModel::new(&records);
     let verdicts: Vec<_> = run_of_both.cells.iter().map(|cell| cell.verdict).collect();
@@ -167,6 +182,7 @@ fn only_a_rerun_of_the_same_run_may_repeat_a_cell() {
     );
     assert!(plan.is_whole);
 
+    let passes = with_story(MIXED[2], Story::Passes);
     let stranger = run(place.path(), "stranger", 900, &[passes], |_| ());
     let of_another = run(place.path(), "of another", 900, &[passes], |facts| {
         facts.rerun_of = Some("another".to_owned());
@@ -181,12 +197,7 @@ fn only_a_rerun_of_the_same_run_may_repeat_a_cell() {
 #[test]
 fn a_rerun_that_skips_a_cell_does_not_replace_its_result() {
     let place = tempfile::tempdir().unwrap();
-    let failed = MIXED[2];
-    let skipped = CellPlan(failed.0, failed.1, failed.2, failed.3, Story::IsSkipped);
-    let first = run(place.path(), "first", 0, &[MIXED[0], failed], |_| ());
-    let again = run(place.path(), "again", 900, &[skipped], |facts| {
-        facts.rerun_of = Some("first".to_owned());
-    });
+    let [first, again] = failed_and_rerun(place.path(), Story::IsSkipped);
     let (plan, records) = merged(&[&first, &again]).unwrap();
     let both = RunModel::new(&records);
     assert_eq!(both.cells[1].verdict, CellVerdict::Failed);
@@ -236,7 +247,7 @@ fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     let (plan, _) = merged(&[&once]).unwrap();
     assert!(!plan.is_whole);
 
-    let passes = CellPlan(cut.0, cut.1, cut.2, cut.3, Story::Passes);
+    let passes = with_story(cut, Story::Passes);
     let again = run(place.path(), "again", 900, &[passes], |facts| {
         facts.rerun_of = Some("20260102-030405-x7".to_owned());
     });

@@ -44,13 +44,13 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
 pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let who = title(pod, owner);
     if terminated(status).any(is_out_of_memory) {
-        let is_limited = has_memory_limit(pod, &status.name);
+        let (symptom, why) = out_of_memory(pod, &status.name);
         let symptom = match owner {
-            Owner::Agent | Owner::Other if is_limited => Symptom::AgentOutOfMemory,
+            Owner::Agent | Owner::Other => symptom,
             Owner::Mock => Symptom::MockUnavailable,
-            Owner::Agent | Owner::Other | Owner::System => Symptom::NodePressure,
+            Owner::System => Symptom::NodePressure,
         };
-        let message = format!("{who} was killed: {}", out_of_memory(is_limited));
+        let message = format!("{who} was killed: {why}");
         return Some(suspicion(pod, AT_ONCE, symptom, message));
     }
     if let Some(end) = terminated(status).find(|end| is_start_error(end.reason.as_deref())) {
@@ -106,7 +106,7 @@ fn of_waiting(reason: &str, detail: &str) -> Option<(Duration, Symptom)> {
 
 /// Whether the memory of a container, or of its pod, is limited. Otherwise, the kernel kills it only if the node has no
 /// memory left.
-pub(crate) fn has_memory_limit(pod: &Pod, container: &str) -> bool {
+fn has_memory_limit(pod: &Pod, container: &str) -> bool {
     let Some(spec) = &pod.spec else {
         return false;
     };
@@ -123,12 +123,13 @@ pub(crate) fn has_memory_limit(pod: &Pod, container: &str) -> bool {
     })
 }
 
-/// Why the kernel killed a container because memory ran out.
-pub(crate) fn out_of_memory(is_limited: bool) -> &'static str {
-    if is_limited {
-        "it used more memory than its limit"
+/// The symptom if the kernel killed a container because memory ran out, and the reason.
+pub(crate) fn out_of_memory(pod: &Pod, container: &str) -> (Symptom, &'static str) {
+    if has_memory_limit(pod, container) {
+        let why = "it used more memory than its limit";
+        (Symptom::AgentOutOfMemory, why)
     } else {
-        "its node had no memory left"
+        (Symptom::NodePressure, "its node had no memory left")
     }
 }
 

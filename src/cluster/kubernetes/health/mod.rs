@@ -20,8 +20,7 @@ use super::wait::Suspicion;
 use super::watch::{FailedWatch, Snapshot};
 use crate::event::{Failure, Symptom};
 pub(crate) use containers::{
-    has_memory_limit, is_out_of_memory, out_of_memory, statuses, terminated, terminations,
-    was_restarted,
+    is_out_of_memory, out_of_memory, statuses, terminated, terminations, was_restarted,
 };
 
 const AT_ONCE: Duration = Duration::ZERO;
