@@ -26,10 +26,11 @@ use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
-/// How long the API server of a clone may take to respond. On an idle machine, it takes three seconds.
-pub(in crate::cluster::kind) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long the API server of a clone may take to respond. On an idle machine, it takes three seconds. On a machine with
+/// more clusters than processors, it can take 50 seconds.
+pub(in crate::cluster::kind) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long verifying a clone may take. On an idle machine, it takes six seconds.
-pub(in crate::cluster::kind) const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(90);
+pub(in crate::cluster::kind) const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// The port of the cluster's DNS in its pods.
 const DNS: u16 = 53;
