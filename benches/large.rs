@@ -184,9 +184,9 @@ fn repeat(from: &Path, to: &Path, bytes: u64) -> Result<usize> {
 struct Used {
     seconds: f64,
     cpu_seconds: f64,
-    /// The most memory that one process had, in MiB.
+    /// The peak memory of the largest process, in MiB.
     process_mib: u64,
-    /// By how much the machine's available memory decreased at most, in MiB.
+    /// The largest decrease in the machine's available memory, in MiB.
     machine_mib: u64,
 }
 

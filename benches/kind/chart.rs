@@ -100,7 +100,7 @@ impl Panel {
     }
 }
 
-/// A bar as high as the median, and a line from the least to the most value.
+/// A bar as high as the median, and a line from the minimum to the maximum.
 fn bar(svg: &mut String, x: f64, column: Column, spread: Spread, scale: impl Fn(f64) -> f64) {
     let (top, least, most) = (
         scale(spread.median),

@@ -21,7 +21,7 @@ use super::meter::{Sample, output};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Column {
-    /// `kind create cluster --wait` and `kind delete cluster`, as many at once as there are cells
+    /// `kind create cluster --wait` and `kind delete cluster`, for as many clusters at once as there are cells
     Bare,
     /// The cells, with `--prepared never`
     Fresh,

@@ -92,17 +92,13 @@ fn part(results: &Results) -> String {
     text += "\n| Ratio | Measured | At most | |\n|---|---|---|---|\n";
     for outcome in &results.targets {
         let (title, ratio, at_most) = (&outcome.title, outcome.ratio, outcome.at_most);
-        let verdict = if outcome.holds {
-            "holds"
-        } else {
-            "does not hold"
-        };
+        let verdict = if outcome.holds { "met" } else { "not met" };
         let _ = writeln!(text, "| {title} | {ratio:.2} | {at_most} | {verdict} |");
     }
     let (machine, versions) = (&results.machine, &results.versions);
     let _ = writeln!(
         text,
-        "\nMedians; with several rounds, the least and the most are in brackets. Measured on {} processors with {} MiB of memory and {}, with \
+        "\nMedians; with several rounds, the minimum and the maximum are in brackets. Measured on {} processors with {} MiB of memory and {}, with \
          e2e-matrix {}, {}, {} and {}.",
         machine.cores,
         machine.memory_mib,

@@ -38,9 +38,10 @@ pub(crate) struct CaseResults {
     pub(crate) measured_at: Timestamp,
     /// All samples, in order.
     pub(crate) rounds: Vec<Round>,
-    /// The spread of each column over all rounds.
+    /// The spread of each column across all rounds.
     pub(crate) columns: BTreeMap<Column, Measured<Spread>>,
-    /// The spread over all rounds of each column divided by another one of the same round, such as `prepared/bare`.
+    /// For each ratio of two columns, such as `prepared/bare`: its spread across all rounds. Both values of a ratio are
+    /// from the same round.
     pub(crate) ratios: BTreeMap<String, Measured<Spread>>,
 }
 

@@ -131,11 +131,7 @@ pub(crate) fn text(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
         let (title, ratio, at_most) = (&outcome.title, outcome.ratio, outcome.at_most);
-        let verdict = if outcome.holds {
-            "holds"
-        } else {
-            "DOES NOT HOLD"
-        };
+        let verdict = if outcome.holds { "met" } else { "NOT MET" };
         // Writing to a String can't fail.
         let _ = writeln!(text, "{title}: {ratio:.2}, at most {at_most}: {verdict}");
     }

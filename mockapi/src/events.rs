@@ -15,8 +15,8 @@ use crate::state::{App, Shared};
 /// The longest silence on a stream, after which a keep-alive comment is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// `GET /v1/nodes/{id}/events`: a `node_state_updated` at once, followed by injected events. A slow reader loses the
-/// oldest events, because the mock's memory is bounded.
+/// `GET /v1/nodes/{id}/events`: a `node_state_updated` immediately, followed by injected events. A slow reader loses
+/// the oldest events, because the mock's memory is bounded.
 pub(crate) async fn node_events(
     State(app): State<Shared>,
     caller: Caller,

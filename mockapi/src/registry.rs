@@ -46,7 +46,7 @@ pub(crate) struct MeshExhausted;
 /// The position of a follower of the counters.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// How often the memory was cleared.
+    /// How many times the memory was cleared.
     pub(crate) epoch: u64,
     /// The number of changes since then.
     pub(crate) version: u64,
@@ -68,7 +68,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Forgets everything except how often it was cleared.
+    /// Forgets everything except how many times it was cleared.
     pub(crate) fn clear(&mut self) {
         let epoch = self.position.epoch + 1;
         *self = Self {
@@ -174,7 +174,7 @@ impl Registry {
             .collect()
     }
 
-    /// The last body that `endpoint` received, from any node or from one.
+    /// The last body that `endpoint` received: from the node `node_id`, or from any node if that is `None`.
     pub(crate) fn last_body(
         &self,
         endpoint: Endpoint,

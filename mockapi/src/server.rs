@@ -67,7 +67,7 @@ pub enum StartError {
     Signing(#[from] SigningKeyError),
 }
 
-/// A running mock. Dropping it closes its connections at once; [`Server::shutdown`] lets calls in flight finish.
+/// A running mock. Dropping it closes its connections immediately; [`Server::shutdown`] lets calls in flight finish.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,

@@ -50,8 +50,8 @@ pub(super) fn command(program: &OsStr) -> String {
     }
 }
 
-/// The shell command that deletes resources of dead runs. It uses the name under which this process was started, or
-/// otherwise `runner`, the path of the binary.
+/// The shell command that deletes resources of dead runs. The command starts with the name under which this process was
+/// started, or with the path `runner` of the binary if that name isn't known.
 pub(super) fn own_command(runner: &Path) -> String {
     let program = std::env::args_os().next();
     command(program.as_deref().unwrap_or(runner.as_os_str()))

@@ -15,11 +15,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
 use super::options::{RerunOptions, RunOptions};
-use super::{arguments, gc, merge, run};
+use super::{arguments, gc, merge, recorded, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::report::Copies;
-use crate::runner::PartId;
+use crate::runner::{PARTS, PartId};
 
 /// The options of `run`, read only from environment variables.
 #[derive(Parser)]
@@ -75,13 +75,7 @@ fn trials(shared: &Arc<Harness>, selected: &Selected) -> Vec<Trial> {
     let cells = selected.cells.clone();
     let trial = |cell: Cell| {
         let (shared, selected) = (Arc::clone(shared), selected.clone());
-        Trial::test(cell.id.to_string(), move || {
-            let selected = Selected {
-                cells: vec![cell.clone()],
-                ..selected
-            };
-            shared.test(&cell, selected)
-        })
+        Trial::test(cell.id.to_string(), move || shared.test(&cell, selected))
     };
     cells.into_iter().map(trial).collect()
 }
@@ -89,11 +83,16 @@ fn trials(shared: &Arc<Harness>, selected: &Selected) -> Vec<Trial> {
 impl Harness {
     /// Runs one cell in the same way as the `e2e-matrix` binary.
     fn test(&self, cell: &Cell, selected: Selected) -> Result<(), Failed> {
+        let out = self.options.output_dir.of(&selected.path);
+        let cell = next_repetition(cell, &out.join(&self.run).join(PARTS));
         let part = PartId {
             run: self.run.clone(),
             part: cell.id.to_string(),
         };
-        let out = self.options.output_dir.of(&selected.path);
+        let selected = Selected {
+            cells: vec![cell.clone()],
+            ..selected
+        };
         let gc = gc::command(self.runner.as_os_str());
         let outcome = run::session(&self.options, selected, self.runner.clone(), gc, Some(part))
             .and_then(run::execute)
@@ -133,6 +132,19 @@ impl Harness {
     }
 }
 
+/// The first repetition of `cell` without a record in `parts`. If nextest retries or stress-tests a cell, each execution
+/// needs its own record and folder.
+fn next_repetition(cell: &Cell, parts: &Path) -> Cell {
+    let mut number = 1;
+    while recorded::is_run(&parts.join(cell.id.repetition(number).as_str())) {
+        number += 1;
+    }
+    Cell {
+        id: cell.id.repetition(number),
+        ..cell.clone()
+    }
+}
+
 /// The message for an error that occurred before the run started. It begins with the failure's class.
 fn before_the_run(error: &CliError) -> String {
     let class = match error.exit() {
@@ -149,4 +161,31 @@ fn run_id() -> String {
     }
     let seconds = Timestamp::now().as_second();
     format!("cargo-test-{seconds}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::matrix::Matrix;
+    use crate::record::RecordWriter;
+
+    #[test]
+    fn a_cell_that_runs_again_gets_its_own_record() {
+        let text = "[matrix]\nkubernetes = [\"1.36\"]";
+        let matrix = Matrix::parse("matrix.toml", text).unwrap();
+        let parts = tempfile::tempdir().unwrap();
+        for id in [
+            "k8s-1.36-n1-default",
+            "k8s-1.36-n1-default#2",
+            "k8s-1.36-n1-default#3",
+        ] {
+            let next = next_repetition(&matrix.cells[0], parts.path());
+            assert_eq!(next.id.as_str(), id);
+            let folder = parts.path().join(id);
+            fs::create_dir(&folder).unwrap();
+            drop(RecordWriter::create(&folder).unwrap());
+        }
+    }
 }

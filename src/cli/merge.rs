@@ -19,6 +19,9 @@ use crate::record::{RunModel, Sink, verdict_of};
 use crate::report::Copies;
 use crate::runner::{self, PARTS, RunFolder};
 
+/// The start of the name of the temporary folder for a merged run. If a merge is killed, the folder stays.
+const UNFINISHED: &str = ".merge-";
+
 pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     let out = options.location.out();
     let mut parts = Vec::new();
@@ -59,7 +62,7 @@ pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliE
             Err(error) => return Err(error.into()),
         }
     }
-    let mut plan = Plan::new(&mut parts)?;
+    let mut plan = Plan::of_processes(&mut parts)?;
     run.clone_into(&mut plan.facts.run);
     let temporary = tempfile::tempdir_in(&folder).map_err(&unwritten)?;
     let merged = record(&parts, &plan, temporary.path(), &folder)?;
@@ -91,7 +94,9 @@ fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         let entry = entry.map_err(&unreadable)?;
         // The link `latest` is skipped, because the folder that it points to is found under its own name.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_folder && recorded::is_run(&entry.path()) {
+        let name = entry.file_name();
+        let is_unfinished = name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+        if is_folder && !is_unfinished && recorded::is_run(&entry.path()) {
             found.push(entry.path());
         }
     }
@@ -99,8 +104,8 @@ fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(found)
 }
 
-/// Writes the merged run to a temporary folder, and then renames that folder to `folder`. An existing merge of the same
-/// parts is replaced.
+/// Writes the merged run to a temporary folder, renames that folder to `folder`, and writes the reports, which contain
+/// the folder's path. An existing merge of the same parts is replaced.
 fn write(
     parts: &[Part],
     plan: &Plan,
@@ -111,17 +116,17 @@ fn write(
     let out = folder.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(out).map_err(&unwritten)?;
     let temporary = tempfile::Builder::new()
-        .prefix(".merge-")
+        .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(0o777))
         .tempdir_in(out)
         .map_err(&unwritten)?;
     copy_cells(parts, temporary.path()).map_err(&unwritten)?;
     let merged = record(parts, plan, temporary.path(), folder)?;
-    report::write(temporary.path(), copies, &merged)?;
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(&unwritten)?;
     }
     fs::rename(temporary.path(), folder).map_err(&unwritten)?;
+    report::write(folder, copies, &merged)?;
     let merged_folder =
         RunFolder::reopen(out, &plan.facts.run).map_err(|error| unwritten(error.source))?;
     merged_folder.point_latest();
@@ -158,13 +163,13 @@ fn record(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{CellVerdict, Record, RunVerdict};
+    use crate::event::{CellVerdict, Record, RunVerdict, ShardFacts};
     use crate::report::fixture::{self, Plan, Story};
 
     const RUN: &str = "nextest-1";
 
-    /// Writes the record of a part with one cell. Unless the part has `ended`, the record contains only its first
-    /// events.
+    /// Writes the record of a part with one cell of the run's shard. Unless the part has `ended`, the record contains
+    /// only its first events.
     fn part(out: &Path, config: &'static str, ended: bool) {
         let plan = Plan("1.36", 1, config, false, Story::Passes);
         let mut records: Vec<Record> = fixture::killed(&[plan]);
@@ -174,6 +179,12 @@ mod tests {
         for record in &mut records {
             if let Event::RunStarted { facts } = &mut record.event {
                 RUN.clone_into(&mut facts.run);
+                facts.shard = Some(ShardFacts {
+                    index: 1,
+                    count: 2,
+                    cells: 4,
+                    digest: String::new(),
+                });
             }
         }
         let part = RunFolder::create_part(out, RUN, config).unwrap();
@@ -184,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_combined_into_one_run_each_time_a_part_ends() {
+    fn the_parts_of_a_shard_are_combined_into_one_run_each_time_a_part_ends() {
         let out = tempfile::tempdir().unwrap();
         let model = || {
             let recorded = Recorded::find(Some(RUN), out.path()).unwrap();
@@ -208,6 +219,20 @@ mod tests {
             fs::read(report).unwrap(),
             fs::read(out.path().join("copy.xml")).unwrap()
         );
+        let shard = Part::read(&out.path().join(RUN)).unwrap();
+        let merged = super::Plan::new(&mut [shard]).unwrap();
+        assert!(!merged.is_whole, "the other shard is missing");
+    }
+
+    #[test]
+    fn what_a_killed_merge_left_behind_is_not_a_run() {
+        let out = tempfile::tempdir().unwrap();
+        let [run, unfinished] = ["run", ".merge-abcdef"].map(|name| out.path().join(name));
+        for folder in [&run, &unfinished] {
+            fs::create_dir(folder).unwrap();
+            drop(RecordWriter::create(folder).unwrap());
+        }
+        assert_eq!(runs_in(out.path()).unwrap(), [run]);
     }
 
     #[test]

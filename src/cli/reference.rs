@@ -44,7 +44,7 @@ pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
 
 /// The page `docs/cli.md`: the help of all public commands.
 pub fn command_line() -> String {
-    let mut page = "# Command line\n\nGenerated from the program's own definition. A bare `e2e-matrix` is `e2e-matrix run`.\n".to_owned();
+    let mut page = "# Command line\n\nGenerated from the program's own definition. `e2e-matrix` without a command is the same as `e2e-matrix run`.\n".to_owned();
     let mut root = Cli::command();
     root.build();
     let public =

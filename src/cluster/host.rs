@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::{Evidence, Failure};
 use crate::machine::marked::Marked;
-use crate::machine::{HostResource, LiveClaims, Payload};
+use crate::machine::{HostResource, LiveClaims, Payload, remove_tree};
 
 /// Reclaims resources on the host. Marks and folders contain the run's token, so no live run can claim them.
 pub struct HostReclaimer;
@@ -50,7 +50,10 @@ pub(super) async fn end_processes(mark: &str, deadline: &Deadline) -> Evidence {
 
 /// Deletes a folder. Returns evidence that it is gone.
 pub(super) async fn delete_folder(path: &Path) -> Evidence {
-    let (seen, is_gone) = match tokio::fs::remove_dir_all(path).await {
+    let folder = path.to_owned();
+    let removed = tokio::task::spawn_blocking(move || remove_tree(&folder)).await;
+    let removed = removed.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let (seen, is_gone) = match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => (chain(&error), false),
         _ if fs::symlink_metadata(path).is_ok() => ("still exists".to_owned(), false),
         _ => ("gone".to_owned(), true),
@@ -84,7 +87,7 @@ fn folder(path: &Path, dry_run: bool) -> Result<Reclaimed, Failure> {
     if dry_run {
         return Ok(Reclaimed::Present);
     }
-    match fs::remove_dir_all(path) {
+    match remove_tree(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(incomplete(error.to_string())),
         Ok(()) | Err(_) => Ok(Reclaimed::Deleted),
     }

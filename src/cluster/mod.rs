@@ -32,6 +32,7 @@ use crate::excerpt::Log;
 use crate::machine::Ledger;
 use crate::machine::budget::Need;
 use crate::manifest::Tenancy;
+use crate::manifest::names::NAMESPACE;
 use crate::matrix::{Cell, CellId, Phase};
 
 pub(crate) use command::{CommandEnd, CommandRun, Surroundings, run as run_command};
@@ -116,15 +117,12 @@ pub trait Provider: Send + Sync {
     /// that doesn't exist yet.
     async fn cluster(&self, plan: Arc<CellPlan>) -> Arc<dyn Cluster>;
 
-    /// Called after the last cell. Removes the resources that the cells shared, unless other runs need them. Returns
+    /// Called after the last cell. Deletes the resources that the cells shared, unless other runs need them. Returns
     /// notices for the report.
     async fn finish(&self, _ledger: &Ledger, _deadline: &Deadline) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }
 }
-
-/// The default namespace.
-const NAMESPACE: &str = "plexd-e2e";
 
 /// The longest time that [`Cluster::final_check`] waits for the first run of a liveness probe: more than the usual
 /// delays.
@@ -184,7 +182,7 @@ pub struct Diagnostic {
 /// phase. It always calls [`Cluster::destroy`], [`Cluster::hand_over`] or [`Cluster::keep`] last, even if it hasn't
 /// called other methods. The future of a method may be dropped at any point.
 ///
-/// A method that waits returns its evidence, and fails at once if waiting longer can't help.
+/// A method that waits returns its evidence, and fails immediately if waiting longer can't help.
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// Starts all work that doesn't have to wait for its phase. Each phase then waits for its part of that work.

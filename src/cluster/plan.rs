@@ -36,7 +36,7 @@ pub struct CellPlan {
     pub output: PathBuf,
     /// The same folder, as named in the run's reports.
     pub output_name: String,
-    /// The cell's private folder. Cleanup removes it.
+    /// The cell's private folder. Cleanup deletes it.
     pub runtime: PathBuf,
     /// The ledger, which records each resource before it is created.
     pub ledger: Arc<Ledger>,

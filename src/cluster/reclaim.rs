@@ -25,7 +25,7 @@ pub struct Entry<'e> {
     pub age: Duration,
     /// The resource that the run planned.
     pub resource: &'e Resource,
-    /// Whether to report what would be removed, without removing it.
+    /// Whether to report what would be deleted, without deleting it.
     pub dry_run: bool,
     /// The deadline for the work.
     pub deadline: &'e Deadline,
@@ -36,9 +36,9 @@ pub struct Entry<'e> {
 pub enum Reclaimed {
     /// It doesn't exist, or a live run claims it.
     Absent,
-    /// It exists, and would be removed without `dry_run`.
+    /// It exists, and would be deleted without `dry_run`.
     Present,
-    /// It was removed, and a check has shown that it is gone.
+    /// It was deleted, and a check has shown that it is gone.
     Deleted,
     /// It stays because something else uses it, as described in the text.
     Used(String),
@@ -52,10 +52,10 @@ pub trait Reclaim: Send + Sync {
     /// The provider's name in ledgers: [`Payload::PROVIDER`].
     fn provider(&self) -> &'static str;
 
-    /// Removes what `entry` describes, unless a live run claims it.
+    /// Deletes what `entry` describes, unless a live run claims it.
     ///
     /// # Errors
-    /// If the entry can't be read, or if the resource can't be removed.
+    /// If the entry can't be read, or if the resource can't be deleted.
     async fn reclaim(&self, entry: &Entry<'_>, live: &LiveClaims) -> Result<Reclaimed, Failure>;
 }
 
@@ -96,7 +96,7 @@ impl From<LockError> for Failure {
     }
 }
 
-/// The failure if a resource can't be removed.
+/// The failure if a resource can't be deleted.
 pub(super) fn incomplete(message: impl Into<String>) -> Failure {
     Failure::new(Symptom::CleanupIncomplete, message)
 }

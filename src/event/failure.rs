@@ -100,6 +100,8 @@ symptoms! {
     ContainerConfig = "container-config", Configuration, at_once: true;
     /// The manifests name an image that is not on the node and that no registry has.
     ImageNameUnusable = "image-name-unusable", Configuration, at_once: true;
+    /// A workload of the manifests other than the agent and the mock failed.
+    WorkloadFailed = "workload-failed", Configuration, at_once: true;
 
     /// The container engine does not respond.
     EngineGone = "engine-gone", Infrastructure, at_once: true;
@@ -288,7 +290,7 @@ impl Failure {
     /// Returns `evidence` if all of it holds.
     ///
     /// # Errors
-    /// This failure, with the evidence that doesn't hold.
+    /// Returns this failure, with the failed checks as its evidence.
     pub fn unless_all_hold(self, evidence: Vec<Evidence>) -> Result<Vec<Evidence>, Self> {
         let (held, open): (Vec<_>, Vec<_>) = evidence.into_iter().partition(|row| row.holds);
         if open.is_empty() {
@@ -354,9 +356,10 @@ mod tests {
                 "counter-unreported",
                 "container-config",
                 "image-name-unusable",
+                "workload-failed",
             ]
         );
-        let (product, configuration) = (10, 8);
+        let (product, configuration) = (10, 9);
         assert_eq!(
             of(FailureClass::Infrastructure).len(),
             Symptom::ALL.len() - product - configuration

@@ -1,8 +1,8 @@
 //! Everything that happens in a run, as versioned, serializable events. The runner emits them, and the reports read
 //! them.
 //!
-//! This room runs nothing and formats nothing. Every report is a function of the recorded events, so everything that a
-//! report shows has to be part of an event.
+//! This module runs nothing and formats nothing. Every report is a function of the recorded events, so everything that
+//! a report shows has to be part of an event.
 
 mod emitter;
 mod failure;

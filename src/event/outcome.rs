@@ -148,7 +148,7 @@ pub enum RunVerdict {
     Passed,
 }
 
-/// The counters of one node, or of all nodes together, by the mock's name.
+/// The counters of one node, or of all nodes together, by the names that the mock uses for them.
 pub type CounterTable = BTreeMap<String, u64>;
 
 /// The last counters of a cell's mock.

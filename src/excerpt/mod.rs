@@ -1,5 +1,6 @@
 //! Selects the lines of a log that a report quotes: the lines that say what went wrong, the start of each process, and
-//! the end of the log, in order and with a mark for each gap. Pure: no I/O and no clock. No line is changed or cut.
+//! the end of the log, in order and with a mark for each gap. This module is pure: no I/O and no clock. No line is
+//! changed or cut.
 
 mod output;
 mod ranking;

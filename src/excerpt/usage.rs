@@ -37,7 +37,7 @@ fn is_start(lines: &[&str]) -> bool {
     rest.is_empty() || is_synopsis || next().any(|line| is_option(line) || is_header(line))
 }
 
-/// How many of `lines`, which follow the first line of a usage text, belong to it.
+/// How many lines at the start of `lines` belong to a usage text. `lines` begins after the first line of that text.
 fn length(lines: &[&str]) -> usize {
     let belongs = |at: usize| {
         let line = lines[at];

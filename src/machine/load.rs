@@ -9,7 +9,7 @@ use super::probe;
 pub struct Load {
     /// The load average over one minute, in hundredths.
     pub average_hundredths: u64,
-    /// Processes that are running or runnable at this moment. This value changes at once, while the average lags
+    /// Processes that are running or runnable at this moment. This value changes immediately, while the average lags
     /// behind.
     pub runnable: u64,
     /// CPU pressure: the share of the last ten seconds in which at least one process waited for a processor, in

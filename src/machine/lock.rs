@@ -146,7 +146,7 @@ fn try_lock(
     }
 }
 
-/// Removes the lock files of `state` that no process holds, and then their folder if it is empty.
+/// Deletes the lock files of `state` that no process holds, and then their folder if it is empty.
 ///
 /// A lock file is an empty regular file with a name that [`StateFolder::lock`] produces. All other files stay.
 pub fn tidy(state: &StateFolder) -> Result<(), LockError> {
@@ -193,12 +193,21 @@ fn open(path: &Path) -> io::Result<File> {
             .mode(0o600)
             .open(path)
     };
-    // Another process may delete the empty folder before the file is created.
-    let is_gone = |result: &io::Result<File>| matches!(result, Err(error) if error.kind() == io::ErrorKind::NotFound);
-    std::iter::repeat_with(attempt)
-        .take(ATTEMPTS)
-        .find(|result| !is_gone(result))
-        .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
+    // Another process may delete the empty folder while it is being created, or before the file is created.
+    let is_gone = |result: &io::Result<File>| {
+        let kind = result.as_ref().err().map(io::Error::kind);
+        kind.is_some_and(|kind| {
+            matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+        })
+    };
+    let mut opened = attempt();
+    for _ in 1..ATTEMPTS {
+        if !is_gone(&opened) {
+            break;
+        }
+        opened = attempt();
+    }
+    opened
 }
 
 #[cfg(test)]
@@ -314,6 +323,23 @@ mod tests {
         tidy(&state).unwrap();
         assert!(!locks.exists());
         tidy(&state).unwrap();
+    }
+
+    #[test]
+    fn a_lock_can_be_taken_while_other_processes_delete_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1_000 {
+                        drop(Lock::try_take(&state.lock("one")).unwrap());
+                        tidy(&state).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!state.locks().exists());
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod replace;
 pub mod sandbox;
 mod state;
 mod text;
+mod untrusted;
 
 pub use history::{History, HistoryError, HistoryFile};
 pub use ledger::{
@@ -30,3 +31,4 @@ pub use replace::{replace, replace_private};
 use state::if_exists;
 pub use state::{StateFolder, absolute, private_folder};
 pub use text::{check_size, read_text};
+pub use untrusted::{create_in, open_in, path_of, remove_tree};

@@ -204,7 +204,7 @@ impl Drop for Group {
 
 /// Waits until `leader` has ended, without reaping it: until it is reaped, its id can't be reused.
 async fn ended(leader: Pid) -> io::Result<()> {
-    // Registered before the check, so that an end in between isn't missed.
+    // Registered before the check, so that an exit in between isn't missed.
     let mut children = tokio::signal::unix::signal(SignalKind::child())?;
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(leader), options)?.is_none() {
@@ -213,7 +213,7 @@ async fn ended(leader: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `command` to its end and returns its output. The process is killed when `deadline` passes or the future is
+/// Runs `command` to completion and returns its output. The process is killed when `deadline` passes or the future is
 /// dropped.
 pub async fn output(command: &mut Command, deadline: &Deadline) -> Result<Output, ProcessError> {
     command

@@ -16,18 +16,18 @@ pub struct ServiceAddress {
 impl ServiceAddress {
     /// Reads `http(s)://<service>[.<namespace>[.svc[.<domain>]]][:<port>]…`.
     ///
-    /// Returns `None` for any other URL. A host with two labels may also be a host on the internet, depending on which
-    /// Services exist.
+    /// Returns `None` for any other URL, such as one with a variable as its host: `http://${NODE_IP}`. A host with two
+    /// labels may also be a host on the internet, depending on which Services exist.
     pub fn of(url: &Url) -> Option<Self> {
         if !matches!(url.scheme(), "http" | "https") {
             return None;
         }
-        let host = url.host_str()?;
-        let is_address = url.domain().is_none();
+        let is_in_name = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '.');
+        let host = url.domain().filter(|host| host.chars().all(is_in_name))?;
         let mut labels = host.split('.');
         let service = labels.next().filter(|label| *label != "localhost")?;
         let namespace = labels.next().map(str::to_owned);
-        if is_address || labels.next().is_some_and(|label| label != "svc") {
+        if labels.next().is_some_and(|label| label != "svc") {
             return None;
         }
         Some(Self {

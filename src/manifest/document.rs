@@ -2,14 +2,18 @@
 //! interpret the objects any further.
 
 use serde_json::Value;
-use serde_saphyr::Spanned;
+use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
 use super::{Document, ManifestProblem, Object, Place};
 
 /// Reads all objects of a file in order. A part that can't be read becomes a problem.
 pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
-    // The rules of Kubernetes' own reader: `0644` is octal, and `yes` is true.
-    let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true };
+    // The rules of kubectl and Helm: `0644` is octal, `yes` is true, and the last of several equal keys counts.
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        legacy_octal_numbers: true,
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+    };
     let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options);
     let documents = documents.unwrap_or_else(|error| {
         let message = format!("is not valid YAML: {error}");

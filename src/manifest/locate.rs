@@ -3,6 +3,9 @@
 use super::patch::CONTAINERS;
 use super::{Folder, ManifestProblem, Object, Place, items, names, only};
 
+/// The annotation of a pod template that names the main container, for example for `kubectl logs`.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
 /// The index of the agent's `DaemonSet`: the one called `wanted` if the user names it. Otherwise the only one, or the
 /// one called `plexd` if there are several.
 pub(super) fn agent(
@@ -79,20 +82,26 @@ fn called_or_only(objects: &[(usize, &Object)], name: &str) -> Option<usize> {
 }
 
 /// The index and name of the container called `name`, or else of the container with the same name as its object, or
-/// else of the only container.
+/// else of the one that the annotation names, or else of the only container.
 pub(super) fn container(object: &Object, name: &str) -> Result<(usize, String), ManifestProblem> {
     let containers = object.value.pointer(CONTAINERS).into_iter().flat_map(items);
     let names: Vec<&str> = containers
         .map(|container| container["name"].as_str().unwrap_or_default())
         .collect();
     let called = |name: &str| names.iter().position(|it| *it == name);
+    let template = &object.value["spec"]["template"];
+    let annotated = template["metadata"]["annotations"][DEFAULT_CONTAINER].as_str();
     let index = called(name).or_else(|| called(&object.name));
+    let index = index.or_else(|| called(annotated?));
     match index.or_else(|| (names.len() == 1).then_some(0)) {
         Some(index) => Ok((index, names[index].to_owned())),
         None => Err(ManifestProblem::new(
             object.place("spec.template.spec.containers"),
             format!("none of its {} containers is called `{name}`", names.len()),
-            format!("rename the main container to `{name}`"),
+            format!(
+                "rename the main container to `{name}`, or name it in the annotation \
+                 `{DEFAULT_CONTAINER}` of the pod template"
+            ),
         )),
     }
 }

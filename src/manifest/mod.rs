@@ -1,7 +1,7 @@
 //! Turns manifests into the objects of one cell: reads, merges, patches, checks and orders them.
 //!
-//! Pure: no I/O and no clock. The same sources and inputs always give the same objects in the same order. Changes are
-//! applied to the parsed documents, so that unknown fields are preserved.
+//! This module is pure: no I/O and no clock. The same sources and inputs always give the same objects in the same
+//! order. Changes are applied to the parsed documents, so that unknown fields are preserved.
 
 use serde_json::Value;
 
@@ -48,6 +48,8 @@ fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
 
 /// The names that the agent, the mock and the runner share.
 pub mod names {
+    /// The namespace of a cell, unless cells share a cluster.
+    pub const NAMESPACE: &str = "plexd-e2e";
     /// The Secret with the bootstrap token.
     pub const BOOTSTRAP_SECRET: &str = "plexd-bootstrap";
     /// The key of the token in the Secret.

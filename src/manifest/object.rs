@@ -1,5 +1,6 @@
 //! A Kubernetes object in a manifest, with its place.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
@@ -28,9 +29,10 @@ pub struct Object {
     pub source: Place,
     /// The whole document.
     pub value: Value,
+    is_namespaced: bool,
 }
 
-/// The cluster-scoped kinds. Objects of all other kinds are in a namespace.
+/// The cluster-scoped kinds of Kubernetes. Custom resources can be cluster-scoped, too: see [`Object::set_scope`].
 const CLUSTER_SCOPED: &[&str] = &[
     "APIService",
     "CSIDriver",
@@ -73,20 +75,19 @@ impl Object {
                     ManifestProblem::new(source.below(field), message, remedy)
                 })
         };
+        let api_version = text("/apiVersion", "apiVersion")?;
+        let kind = text("/kind", "kind")?;
         let mut object = Self {
-            api_version: text("/apiVersion", "apiVersion")?,
-            kind: text("/kind", "kind")?,
+            api_version,
+            is_namespaced: !CLUSTER_SCOPED.contains(&kind.as_str()),
+            kind,
             name: text("/metadata/name", "metadata.name")?,
             namespace: text("/metadata/namespace", "").ok(),
             source,
             value,
         };
-        if !object.is_namespaced() {
-            // As in an API server, a namespace of a cluster-scoped object has no effect.
-            object.namespace = None;
-            if let Some(metadata) = table(&mut object.value, "/metadata") {
-                metadata.remove("namespace");
-            }
+        if !object.is_namespaced {
+            object.remove_namespace();
         }
         Ok(object)
     }
@@ -98,9 +99,35 @@ impl Object {
         })
     }
 
-    /// Whether objects of this kind are in a namespace.
+    /// The group and kind of the cluster-scoped custom resources that the object defines, if it defines any.
+    pub(super) fn defined_cluster_scoped(&self) -> Option<(String, String)> {
+        let text = |pointer| self.value.pointer(pointer).and_then(Value::as_str);
+        let defines =
+            self.kind == "CustomResourceDefinition" && text("/spec/scope") == Some("Cluster");
+        let (group, kind) = (text("/spec/group")?, text("/spec/names/kind")?);
+        defines.then(|| (group.to_owned(), kind.to_owned()))
+    }
+
+    /// Makes the object cluster-scoped if `cluster_scoped` has its group and kind.
+    pub(super) fn set_scope(&mut self, cluster_scoped: &BTreeSet<(String, String)>) {
+        let group = self.api_version.split('/').next().unwrap_or_default();
+        if cluster_scoped.contains(&(group.to_owned(), self.kind.clone())) {
+            self.is_namespaced = false;
+            self.remove_namespace();
+        }
+    }
+
+    /// Removes the namespace of a cluster-scoped object. As in an API server, it has no effect.
+    fn remove_namespace(&mut self) {
+        self.namespace = None;
+        if let Some(metadata) = table(&mut self.value, "/metadata") {
+            metadata.remove("namespace");
+        }
+    }
+
+    /// Whether the object is in a namespace, and not cluster-scoped.
     pub fn is_namespaced(&self) -> bool {
-        !CLUSTER_SCOPED.contains(&self.kind.as_str())
+        self.is_namespaced
     }
 
     /// Whether the object has this kind and name.
@@ -120,6 +147,11 @@ impl Object {
             "CronJob" => "/spec/jobTemplate/spec/template/spec",
             _ => "/spec/template/spec",
         }
+    }
+
+    /// Whether the object is a Certificate of cert-manager, which writes it to the Secret `name`.
+    pub(super) fn creates_secret(&self, name: &str) -> bool {
+        self.kind == "Certificate" && self.value["spec"]["secretName"] == name
     }
 
     /// The paths on nodes that the object's pods mount, or that the object offers as a `PersistentVolume`.

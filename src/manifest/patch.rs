@@ -26,24 +26,68 @@ pub(super) fn rename(object: &mut Object, name: &str) {
     }
 }
 
-/// Moves the `ServiceAccounts` of a binding to `namespace` if `is_home` accepts their current namespace. All other
-/// subjects are preserved.
-pub(super) fn set_subjects(
+/// Moves an object's references to `namespace` if `is_home` accepts their current namespace: the subjects of a binding,
+/// and the Services of webhooks and of an `APIService`. All other references are preserved.
+pub(super) fn set_references(
     object: &mut Object,
     namespace: &str,
     is_home: impl Fn(Option<&str>) -> bool,
 ) {
-    if !matches!(object.kind.as_str(), "ClusterRoleBinding" | "RoleBinding") {
-        return;
-    }
-    let subjects = object.value.get_mut("subjects");
-    let subjects = subjects.and_then(Value::as_array_mut).into_iter().flatten();
-    for subject in subjects.filter_map(Value::as_object_mut) {
-        let is_account = subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount");
-        let current = subject.get("namespace").and_then(Value::as_str);
-        if is_account && is_home(current) {
-            subject.insert("namespace".to_owned(), json!(namespace));
+    let value = &mut object.value;
+    match object.kind.as_str() {
+        "ClusterRoleBinding" | "RoleBinding" => {
+            for subject in tables(value, "/subjects") {
+                set_subject(subject, namespace, &is_home);
+            }
         }
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
+            for webhook in tables(value, "/webhooks") {
+                let config = webhook.get_mut("clientConfig");
+                let service = config.and_then(|config| table(config, "/service"));
+                set_reference(service, namespace, &is_home);
+            }
+        }
+        "APIService" => set_reference(table(value, "/spec/service"), namespace, &is_home),
+        "CustomResourceDefinition" => {
+            let service = table(value, "/spec/conversion/webhook/clientConfig/service");
+            set_reference(service, namespace, &is_home);
+        }
+        _ => {}
+    }
+}
+
+fn set_subject(
+    subject: &mut Map<String, Value>,
+    namespace: &str,
+    is_home: &impl Fn(Option<&str>) -> bool,
+) {
+    match subject.get("kind").and_then(Value::as_str) {
+        Some("ServiceAccount") => set_reference(Some(subject), namespace, is_home),
+        Some("User" | "Group") => {
+            let name = subject.get("name").and_then(Value::as_str);
+            let mut parts: Vec<&str> = name.unwrap_or_default().split(':').collect();
+            // The user of a ServiceAccount, or the group of all `ServiceAccounts` in a namespace.
+            if let ["system", "serviceaccount" | "serviceaccounts", current, ..] = parts[..]
+                && is_home(Some(current))
+            {
+                parts[2] = namespace;
+                let name = json!(parts.join(":"));
+                subject.insert("name".to_owned(), name);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn set_reference(
+    reference: Option<&mut Map<String, Value>>,
+    namespace: &str,
+    is_home: &impl Fn(Option<&str>) -> bool,
+) {
+    let Some(reference) = reference else { return };
+    let current = reference.get("namespace").and_then(Value::as_str);
+    if is_home(current) {
+        reference.insert("namespace".to_owned(), json!(namespace));
     }
 }
 
@@ -99,13 +143,19 @@ const INIT_CONTAINERS: &str = "/spec/template/spec/initContainers";
 
 fn for_each_container(object: &mut Object, mut visit: impl FnMut(&mut Map<String, Value>, bool)) {
     for (pointer, is_init) in [(INIT_CONTAINERS, true), (CONTAINERS, false)] {
-        let list = object.value.pointer_mut(pointer);
-        for container in list.and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(container) = container.as_object_mut() {
-                visit(container, is_init);
-            }
+        for container in tables(&mut object.value, pointer) {
+            visit(container, is_init);
         }
     }
+}
+
+/// The tables in the list at the JSON pointer `pointer`.
+fn tables<'v>(
+    value: &'v mut Value,
+    pointer: &str,
+) -> impl Iterator<Item = &'v mut Map<String, Value>> {
+    let list = value.pointer_mut(pointer).and_then(Value::as_array_mut);
+    list.into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
 /// The table at `key` of `parent`. If there is no table, creates one in place of any other value.

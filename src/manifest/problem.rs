@@ -96,7 +96,7 @@ impl ManifestProblem {
     }
 }
 
-/// All problems of a deployment; at least one.
+/// All problems in a deployment; at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestProblems(pub Vec<ManifestProblem>);
 

@@ -1,7 +1,7 @@
 //! Renders a deployment for one cell: reads all sources, applies the run's changes, checks the result, and orders the
 //! objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use super::config::Placeholders;
 use super::supply::{self, ConfigPlace, PodReferences};
 use super::{
     Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Sources,
-    Tenancy, document, locate, mask, names, only, patch, shared,
+    Tenancy, document, items, locate, mask, names, only, patch, shared,
 };
 use crate::matrix::named;
 use crate::secret::{Mask, Secret};
@@ -68,11 +68,13 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let placeholders = Placeholders::new(inputs, objects.mock_service());
     let agent_config = placeholders.agent_config(inputs, &mut problems);
     let env = placeholders.env(inputs, &mut problems);
+    objects.set_scopes();
     objects.move_into_namespace(inputs.namespace);
     let (config_place, mut notices) = objects.supply(inputs, &agent_config, &mut problems);
     if let Some(shared) = inputs.shared {
         let mut all: Vec<&mut Object> = objects.all_mut().collect();
         problems.extend(shared::isolate(&mut all, inputs.namespace, shared));
+        notices.extend(shared::notices(objects.all(), shared));
     }
     let agent = objects.patch_agent(inputs, &env, &mut problems);
     let mock = objects.patch_mock(inputs, &mut problems);
@@ -161,13 +163,38 @@ impl Objects {
         only(services).map_or(names::MOCK, |service| &service.name)
     }
 
-    /// The namespace that the manifests were written for: the agent's own, or else the only one that they define.
+    /// The namespace that the manifests were written for: the agent's own, or else the only one in which bindings
+    /// expect its ServiceAccount, or else the only one that the manifests define.
     fn home(&self) -> Option<String> {
         let defined = self.others.iter().filter(|it| it.kind == "Namespace");
         let agent = self.agent.as_ref();
-        agent
-            .and_then(|agent| agent.namespace.clone())
-            .or_else(|| only(defined).map(|namespace| namespace.name.clone()))
+        let own = agent.and_then(|agent| agent.namespace.as_deref());
+        own.or_else(|| self.expected_namespace())
+            .or_else(|| only(defined).map(|namespace| namespace.name.as_str()))
+            .map(str::to_owned)
+    }
+
+    /// The only namespace in which bindings expect the agent's ServiceAccount.
+    fn expected_namespace(&self) -> Option<&str> {
+        let account = check::account(self.agent.as_ref()?)?;
+        let subjects = self.others.iter().map(|object| &object.value["subjects"]);
+        let accounts = subjects
+            .flat_map(items)
+            .filter(|subject| subject["kind"] == "ServiceAccount" && subject["name"] == account);
+        let namespaces: BTreeSet<&str> = accounts
+            .filter_map(|subject| subject["namespace"].as_str())
+            .collect();
+        only(namespaces.into_iter())
+    }
+
+    /// Makes custom resources cluster-scoped if their definitions say so.
+    fn set_scopes(&mut self) {
+        let definitions = self.all();
+        let cluster_scoped = definitions
+            .filter_map(Object::defined_cluster_scoped)
+            .collect();
+        self.all_mut()
+            .for_each(|object| object.set_scope(&cluster_scoped));
     }
 
     /// Moves the mock, and the objects in the agent's namespace or without one, to the cell's namespace. Objects in
@@ -180,11 +207,11 @@ impl Objects {
             if is_home(object.namespace.as_deref()) {
                 patch::set_namespace(object, namespace);
             }
-            patch::set_subjects(object, namespace, is_home);
+            patch::set_references(object, namespace, is_home);
         }
         for object in &mut self.mock {
             patch::set_namespace(object, namespace);
-            patch::set_subjects(object, namespace, |_| true);
+            patch::set_references(object, namespace, |_| true);
         }
     }
 
@@ -225,10 +252,10 @@ impl Objects {
         if !inputs.probes {
             patch::remove_probes(object);
         }
-        let daemon_set = object.decode().ok()?;
         Some(Agent {
-            daemon_set,
+            daemon_set: object.decode().ok()?,
             container,
+            account: check::account(object)?.to_owned(),
         })
     }
 
@@ -251,6 +278,7 @@ impl Objects {
             deployment: object.decode().ok()?,
             service,
             container,
+            account: check::account(object)?.to_owned(),
         })
     }
 

@@ -27,6 +27,8 @@ pub struct Agent {
     pub daemon_set: DaemonSet,
     /// The container that runs the agent.
     pub container: String,
+    /// The name of its ServiceAccount.
+    pub account: String,
 }
 
 impl Agent {
@@ -45,6 +47,8 @@ pub struct Mock {
     pub service: Service,
     /// The container that runs the mock.
     pub container: String,
+    /// The name of its ServiceAccount.
+    pub account: String,
 }
 
 impl Rendered {

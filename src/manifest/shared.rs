@@ -4,11 +4,12 @@
 //! on the nodes. Only custom resource definitions have to be shared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::patch::{rename, subtable, table};
-use super::{ManifestProblem, Object};
+use super::{ManifestProblem, Object, items};
 
 /// The settings that isolate a cell from others in the same cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub(super) fn isolate(
 ) -> Vec<ManifestProblem> {
     let mut problems = Vec::new();
     let mut roles = BTreeSet::new();
+    let stored = stored_paths(objects);
     for object in objects.iter_mut() {
         match object.kind.as_str() {
             "Namespace" if object.name == namespace => {
@@ -64,7 +66,9 @@ pub(super) fn isolate(
                     "remove the object, or run with the provider `kind`",
                 ));
             }
-            _ if object.is_namespaced() => problems.extend(move_host_paths(object, &shared.folder)),
+            _ if object.is_namespaced() => {
+                problems.extend(move_host_paths(object, &shared.folder, &stored));
+            }
             kind => problems.push(ManifestProblem::new(
                 object.place("kind"),
                 format!("a {kind} affects the whole cluster, which others also use"),
@@ -76,6 +80,23 @@ pub(super) fn isolate(
         update_role_ref(object, namespace, &roles);
     }
     problems
+}
+
+/// The notices about host paths that [`isolate`] moved.
+pub(super) fn notices<'o>(
+    objects: impl Iterator<Item = &'o Object>,
+    shared: &Tenancy,
+) -> Vec<String> {
+    let notice = |object: &Object| {
+        let paths = object.host_paths();
+        let moved = paths.filter_map(|path| path.strip_prefix(&shared.folder));
+        let moved: Vec<&str> = moved.collect();
+        (!moved.is_empty()).then(|| {
+            let (title, moved) = (object.title(), moved.join(", "));
+            format!("{title} uses empty folders of the cell in place of these host paths: {moved}")
+        })
+    };
+    objects.filter_map(notice).collect()
 }
 
 fn unique_name(name: &str, namespace: &str) -> String {
@@ -113,9 +134,42 @@ fn update_role_ref(object: &mut Object, namespace: &str, roles: &BTreeSet<String
     }
 }
 
-/// Moves the folders in which a workload stores data on its node to `folder`. Paths that must already exist on the
-/// node, such as devices, are preserved.
-fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
+/// The host paths in which the pods of the cell store data.
+fn stored_paths(objects: &[&mut Object]) -> Vec<String> {
+    let pods = objects.iter();
+    let pods = pods.filter_map(|object| object.value.pointer(object.pod_spec()));
+    let volumes =
+        pods.flat_map(|pod| items(&pod["volumes"]).filter(move |volume| stores_data(pod, volume)));
+    let paths = volumes.filter_map(|volume| volume.pointer("/hostPath/path")?.as_str());
+    paths.map(str::to_owned).collect()
+}
+
+/// Whether the host path of `volume` is a folder in which `pod` may store data. A path that has to exist already
+/// doesn't count.
+fn stores_data(pod: &Value, volume: &Value) -> bool {
+    let kind = volume.pointer("/hostPath/type").and_then(Value::as_str);
+    match kind {
+        Some("DirectoryOrCreate") => true,
+        None | Some("") => !is_only_read(pod, volume),
+        Some(_) => false,
+    }
+}
+
+/// Whether containers of `pod` mount `volume`, and none of them can write to it.
+fn is_only_read(pod: &Value, volume: &Value) -> bool {
+    let containers = ["initContainers", "containers"].map(|field| items(&pod[field]));
+    let mounts = containers
+        .into_iter()
+        .flatten()
+        .flat_map(|container| items(&container["volumeMounts"]))
+        .filter(|mount| mount["name"] == volume["name"]);
+    let mut are_read_only = mounts.map(|mount| mount["readOnly"] == true).peekable();
+    are_read_only.peek().is_some() && are_read_only.all(|is_read_only| is_read_only)
+}
+
+/// Moves `stored`, the folders in which the cell stores data on its nodes, to `folder`. Pods that only read such a
+/// folder use the same one. All other paths, such as devices and `/proc`, are preserved.
+fn move_host_paths(object: &mut Object, folder: &str, stored: &[String]) -> Vec<ManifestProblem> {
     let whole = object.place("");
     let path = format!("{}/volumes", object.pod_spec());
     let volumes = object.value.pointer_mut(&path);
@@ -126,7 +180,9 @@ fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
             continue;
         };
         match host.get("type").and_then(Value::as_str) {
-            None | Some("" | "DirectoryOrCreate") => move_below(host, folder),
+            None | Some("" | "DirectoryOrCreate") if is_within(host, stored) => {
+                move_below(host, folder, stored);
+            }
             Some("FileOrCreate") => problems.push(ManifestProblem::new(
                 whole.below(&format!(
                     "{}[{index}].hostPath",
@@ -135,15 +191,31 @@ fn move_host_paths(object: &mut Object, folder: &str) -> Vec<ManifestProblem> {
                 "a file on the node can't be moved to the cell's folder",
                 "mount its parent folder with the type `DirectoryOrCreate` instead",
             )),
-            Some(_) => {}
+            None | Some(_) => {}
         }
     }
     problems
 }
 
-fn move_below(host: &mut Map<String, Value>, folder: &str) {
-    let path = host.get("path").and_then(Value::as_str).unwrap_or_default();
+/// Whether a host path is one of `folders`, or below one of them.
+fn is_within(host: &Map<String, Value>, folders: &[String]) -> bool {
+    let path = Path::new(path_of(host));
+    folders.iter().any(|folder| path.starts_with(folder))
+}
+
+/// Moves a host path to `folder`. If it is one of `stored`, it is a folder. A path below one of them may also be a file
+/// that another pod creates, such as a socket.
+fn move_below(host: &mut Map<String, Value>, folder: &str, stored: &[String]) {
+    let path = path_of(host);
+    let is_folder = stored.iter().any(|it| Path::new(it) == Path::new(path));
     let path = format!("{folder}/{}", path.trim_matches('/'));
     host.insert("path".to_owned(), json!(path));
-    host.insert("type".to_owned(), json!("DirectoryOrCreate"));
+    if is_folder {
+        host.insert("type".to_owned(), json!("DirectoryOrCreate"));
+    }
+}
+
+fn path_of(host: &Map<String, Value>) -> &str {
+    let path = host.get("path").and_then(Value::as_str);
+    path.unwrap_or_default()
 }

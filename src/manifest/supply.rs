@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::PodSpec;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::check::{CLUSTER_CERTIFICATES, Reference, references};
 use super::patch::{self, subtable, table};
@@ -45,29 +45,51 @@ impl PodReferences {
         Some(Self { pod })
     }
 
-    /// The references to objects of `kind` that name single keys, or use keys as files. Kubernetes itself creates the
-    /// cluster's certificates.
-    fn by_key(&self, kind: &'static str) -> impl Iterator<Item = Reference<'_>> {
-        let all = references("", &self.pod).into_iter();
-        all.filter(move |it| {
-            it.kind == kind && it.keys.is_some() && it.name != CLUSTER_CERTIFICATES
-        })
+    /// The objects of `kind` with references that meet `condition`, and the keys that these references name. Leaves out
+    /// the cluster's certificates, which Kubernetes itself creates.
+    fn objects(&self, kind: &str, condition: impl Fn(&Reference<'_>) -> bool) -> Referenced<'_> {
+        let mut objects: Referenced<'_> = BTreeMap::new();
+        for reference in references("", &self.pod) {
+            let is_supplied = reference.kind == kind && reference.name != CLUSTER_CERTIFICATES;
+            if is_supplied && condition(&reference) {
+                let keys = objects.entry(reference.name).or_default();
+                keys.extend(reference.keys.into_iter().flatten());
+            }
+        }
+        objects
     }
 
-    /// The only object of `kind` that is referred to by key and meets `condition`.
-    fn only(&self, kind: &'static str, condition: impl Fn(&str) -> bool) -> Option<String> {
-        let names = self.by_key(kind).map(|reference| reference.name);
-        let names: BTreeSet<&str> = names.filter(|name| condition(name)).collect();
-        only(names.into_iter()).map(str::to_owned)
+    /// The name of the `ConfigMap` for the agent's configuration: `plexd-config` if it is one of `candidates`, or if it
+    /// is defined and the pod doesn't refer to it. Otherwise the only candidate that the pod needs but that isn't
+    /// defined, or else the only one that is defined, or else the only candidate.
+    fn config_map<'r>(
+        &self,
+        candidates: &Referenced<'r>,
+        is_defined: impl Fn(&str) -> bool,
+    ) -> Option<&'r str> {
+        let standard = names::CONFIG_MAP;
+        let all = self.objects("ConfigMap", |_| true);
+        let is_free = is_defined(standard) && !all.contains_key(standard);
+        if is_free || candidates.contains_key(standard) {
+            return Some(standard);
+        }
+        let needed = self.objects("ConfigMap", |it| may_be_config(it) && it.is_required());
+        let is_missing = |name: &&&str| needed.contains_key(**name) && !is_defined(name);
+        let missing = candidates.keys().filter(is_missing);
+        let defined = candidates.keys().filter(|name| is_defined(name));
+        let name = only(missing).or_else(|| only(defined));
+        name.or_else(|| only(candidates.keys())).copied()
     }
+}
 
-    fn keys(&self, kind: &'static str, name: &str) -> BTreeSet<&str> {
-        let named = self.by_key(kind).filter(|reference| reference.name == name);
-        named
-            .filter_map(|reference| reference.keys)
-            .flatten()
-            .collect()
-    }
+/// Objects that a pod refers to: the keys that its references name, by the name of the object.
+type Referenced<'r> = BTreeMap<&'r str, BTreeSet<&'r str>>;
+
+/// Whether a `ConfigMap` with this reference may be for the agent's configuration. Variables rarely contain it, so a
+/// variable's key must be `config.yaml`.
+fn may_be_config(reference: &Reference<'_>) -> bool {
+    let mut keys = reference.keys.iter().flatten();
+    reference.is_file || keys.any(|key| *key == names::CONFIG_KEY)
 }
 
 fn position(objects: &[Object], kind: &str, name: &str, namespace: &str) -> Option<usize> {
@@ -84,7 +106,10 @@ pub(super) fn bootstrap_secret(
     token: &Secret,
 ) -> Option<String> {
     let token = json!(STANDARD.encode(token.expose()));
-    let exists = |name: &str| position(objects, "Secret", name, namespace).is_some();
+    let exists = |name: &str| {
+        position(objects, "Secret", name, namespace).is_some()
+            || objects.iter().any(|it| it.creates_secret(name))
+    };
     if let Some(index) = position(objects, "Secret", names::BOOTSTRAP_SECRET, namespace) {
         let secret = &mut objects[index].value;
         if let Some(texts) = table(secret, "/stringData") {
@@ -93,9 +118,13 @@ pub(super) fn bootstrap_secret(
         set_entry(secret, names::BOOTSTRAP_KEY, token);
         return None;
     }
-    let references = references?;
-    let name = references.only("Secret", |name| !exists(name))?;
-    let mut keys = references.keys("Secret", &name);
+    // The pod starts without an optional Secret, which may be for something else.
+    let is_wanted = |it: &Reference<'_>| {
+        let is_needed = it.is_required() || it.name == names::BOOTSTRAP_SECRET;
+        is_needed && it.keys.is_some() && !exists(it.name)
+    };
+    let missing = references?.objects("Secret", is_wanted);
+    let (name, mut keys) = only(missing.into_iter())?;
     if keys.is_empty() {
         keys.insert(names::BOOTSTRAP_KEY);
     }
@@ -124,7 +153,7 @@ pub(super) struct ConfigPlace {
 /// don't have it.
 ///
 /// # Errors
-/// Fails if the `ConfigMap` has several keys and none of them is `config.yaml`.
+/// Fails if the `ConfigMap` has several keys, none of them is `config.yaml`, and the pods don't name exactly one of them.
 pub(super) fn agent_config(
     objects: &mut Vec<Object>,
     references: &PodReferences,
@@ -133,24 +162,16 @@ pub(super) fn agent_config(
     notices: &mut Vec<String>,
 ) -> Result<Option<ConfigPlace>, ManifestProblem> {
     let find = |name: &str| position(objects, "ConfigMap", name, namespace);
-    let standard = Some(names::CONFIG_MAP.to_owned());
-    let name = standard
-        .filter(|name| find(name).is_some())
-        .or_else(|| references.only("ConfigMap", |name| find(name).is_none()))
-        .or_else(|| references.only("ConfigMap", |_| true));
-    let Some(name) = name else {
-        notices.push(
-            "the agent's pods use no ConfigMap, so they do not get the configuration of the matrix"
-                .to_owned(),
-        );
+    let candidates = references.objects("ConfigMap", may_be_config);
+    let Some(name) = references.config_map(&candidates, |name| find(name).is_some()) else {
+        notices.push(no_config_map(&candidates));
         return Ok(None);
     };
-    let index = find(&name);
-    let key = if let Some(index) = index {
-        config_key(&objects[index])?
-    } else {
-        let mut keys = references.keys("ConfigMap", &name);
-        keys.pop_first().unwrap_or(names::CONFIG_KEY).to_owned()
+    let index = find(name);
+    let keys = candidates.get(name).into_iter().flatten().copied();
+    let key = match index {
+        Some(index) => config_key(&objects[index], keys)?,
+        None => keys.min().unwrap_or(names::CONFIG_KEY).to_owned(),
     };
     let index = index.unwrap_or_else(|| {
         notices.push(format!(
@@ -167,17 +188,40 @@ pub(super) fn agent_config(
     set_entry(&mut config_map.value, &key, json!(text));
     // The ConfigMap's content no longer comes from the file.
     config_map.source = Place::generated();
-    Ok(Some(ConfigPlace { name, key }))
+    Ok(Some(ConfigPlace {
+        name: name.to_owned(),
+        key,
+    }))
 }
 
-fn config_key(config_map: &Object) -> Result<String, ManifestProblem> {
-    let data = config_map.value.get("data").and_then(Value::as_object);
-    if data.is_none_or(|data| data.is_empty() || data.contains_key(names::CONFIG_KEY)) {
-        return Ok(names::CONFIG_KEY.to_owned());
+/// The notice that the agent's pods have no `ConfigMap`, or several, that may be for the agent's configuration.
+fn no_config_map(candidates: &Referenced<'_>) -> String {
+    let effect = "so they do not get the configuration of the matrix";
+    if candidates.is_empty() {
+        return format!("the agent's pods mount no ConfigMap, {effect}");
     }
-    let keys = data.into_iter().flat_map(Map::keys);
-    only(keys).cloned().ok_or_else(|| {
-        let standard = names::CONFIG_KEY;
+    let all: Vec<&str> = candidates.keys().copied().collect();
+    format!(
+        "the agent's pods mount several ConfigMaps ({}), {effect}: rename the one with the agent's configuration to {}",
+        all.join(", "),
+        names::CONFIG_MAP
+    )
+}
+
+/// The key for the configuration: `config.yaml` if the `ConfigMap` has this key or none at all. Otherwise its only key,
+/// or else the only one of `named`, the keys that the agent's pods name.
+fn config_key<'k>(
+    config_map: &Object,
+    named: impl Iterator<Item = &'k str>,
+) -> Result<String, ManifestProblem> {
+    let standard = names::CONFIG_KEY;
+    let data = config_map.value.get("data").and_then(Value::as_object);
+    let Some(data) = data.filter(|data| !data.is_empty() && !data.contains_key(standard)) else {
+        return Ok(standard.to_owned());
+    };
+    let key = only(data.keys().map(String::as_str));
+    let key = key.or_else(|| only(named).filter(|key| data.contains_key(*key)));
+    key.map(str::to_owned).ok_or_else(|| {
         ManifestProblem::new(
             config_map.place("data"),
             format!("has several keys, and none of them is `{standard}`"),

@@ -1,6 +1,6 @@
 //! The matrix: the meaning of `matrix.toml` as validated types, and the cells that it expands to.
 //!
-//! Pure: no I/O and no clock. The same text always gives the same cells in the same order.
+//! This module is pure: no I/O and no clock. The same text always gives the same cells in the same order.
 
 mod axis;
 mod cell;

@@ -109,7 +109,8 @@ pub struct PhaseSettings {
 pub struct PhaseSetting {
     /// The timeout of the phase; in `restart`, the timeout of each of its three waits.
     pub timeout: Duration,
-    /// How often a cell that failed in the phase is retried. The run's retries may allow more, or turn off all retries.
+    /// How many times a cell that failed in the phase is retried. The run's retries may allow more, or turn off all
+    /// retries.
     pub retries: u32,
     /// Whether the phase runs.
     pub runs: bool,

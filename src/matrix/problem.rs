@@ -1,4 +1,4 @@
-//! The problems of a matrix file, each with its place. All of them are reported at once.
+//! The problems in a matrix file, each with its place. All of them are reported together.
 //!
 //! Contains only data and its `miette` view. This module prints nothing, and knows nothing about terminals.
 
@@ -8,7 +8,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 
 use super::redact::Redacted;
 
-/// A problem of a matrix file, with the places that it concerns, and help.
+/// A problem in a matrix file, with the places that it concerns, and help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("{message}")]
 pub struct Problem {
@@ -67,7 +67,7 @@ impl Problem {
     }
 }
 
-/// All problems of one matrix file, sorted by line; at least one.
+/// All problems in one matrix file, sorted by line; at least one.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 #[error("{} has {}", self.file(), counted(.problems.len()))]
 pub struct Problems {

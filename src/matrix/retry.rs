@@ -42,7 +42,7 @@ named! {
 /// The retry settings of `[run]`, with defaults. Those of `[phases.*]` are separate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetrySettings {
-    /// How often a cell is retried, regardless of the phase in which it failed. An explicit `0` also turns off the
+    /// How many times a cell is retried, regardless of the phase in which it failed. An explicit `0` also turns off the
     /// retries of phases.
     pub retries: Option<u32>,
     /// The classes of failures that may be retried.

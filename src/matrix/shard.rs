@@ -1,8 +1,8 @@
 //! Splits a selection among machines that don't communicate: each cell is in exactly one shard. Cells are balanced by
 //! their durations, as far as these are known.
 //!
-//! Pure, so that all machines get the same result. The result must not depend on anything that only one machine has
-//! measured.
+//! All functions are pure, so that all machines get the same result. The result must not depend on anything that only
+//! one machine has measured.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -260,7 +260,7 @@ impl Lines {
     }
 }
 
-/// Foreign text, without control characters and on one line.
+/// Text from outside the runner, without control characters and on one line.
 pub(super) fn one_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }

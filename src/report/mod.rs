@@ -1,8 +1,8 @@
 //! Sinks of events: everything that people and machines read about a run.
 //!
-//! Every report is a function of the recorded events. Nothing in this room touches a cluster, and a sink that fails,
-//! for example because the disk is full, returns an error that doesn't change the verdict. Only `console` and
-//! `progress` write to a terminal.
+//! Every report is a function of the recorded events; only JUnit also contains the path of the run's folder. Nothing in
+//! this module touches a cluster, and a sink that fails, for example because the disk is full, returns an error that
+//! doesn't change the verdict. Only `console` and `progress` write to a terminal.
 
 mod at_end;
 mod attribution;

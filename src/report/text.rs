@@ -1,4 +1,5 @@
-//! The text of durations, nodes, evidence and verdicts in all reports. Pure, without colors.
+//! The text of durations, nodes, evidence and verdicts in all reports. All functions are pure, and the text has no
+//! colors.
 
 use std::fmt::{self, Write};
 

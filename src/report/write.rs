@@ -27,10 +27,10 @@ named! {
 }
 
 impl Report {
-    /// Writes the content.
-    fn write(self, run: &RunModel, out: &mut impl Write) -> io::Result<()> {
+    /// Writes the content. `folder` is the run's folder, as it appears in paths.
+    fn write(self, run: &RunModel, folder: &Path, out: &mut impl Write) -> io::Result<()> {
         match self {
-            Self::Junit => junit::write(run, out),
+            Self::Junit => junit::write(run, folder, out),
             Self::Summary => out.write_all(summary::markdown(run).as_bytes()),
             Self::Html => html::write(run, out),
             Self::Timings => out.write_all(timings::render(run).as_bytes()),
@@ -41,7 +41,7 @@ impl Report {
     #[cfg(test)]
     pub(crate) fn render(self, run: &RunModel) -> String {
         let mut content = Vec::new();
-        self.write(run, &mut content).unwrap();
+        self.write(run, Path::new(""), &mut content).unwrap();
         String::from_utf8(content).unwrap()
     }
 }
@@ -67,16 +67,26 @@ pub struct WriteError {
 
 /// Writes all reports of `run` to `folder`, and the copies. Returns the errors.
 pub fn write_all(folder: &Path, copies: &Copies, run: &RunModel) -> Vec<WriteError> {
+    let shown = from_here(folder);
     let failures = Report::ALL.par_iter().flat_map_iter(|report| {
         let copy = copies.of(*report).cloned();
         let paths = std::iter::once(folder.join(report.name())).chain(copy);
         paths.filter_map(move |path| {
-            let written = replace(&path, |out| report.write(run, out));
+            let written = replace(&path, |out| report.write(run, shown, out));
             let source = written.err()?;
             Some(WriteError { path, source })
         })
     });
     failures.collect()
+}
+
+/// `folder` as a path from the current folder, if it is inside it: CI servers resolve relative paths from the job's
+/// workspace.
+fn from_here(folder: &Path) -> &Path {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| folder.strip_prefix(here).ok())
+        .or_else(|| folder.strip_prefix(".").ok())
+        .unwrap_or(folder)
 }
 
 impl Copies {
@@ -131,6 +141,48 @@ mod tests {
         );
         let read = |name| std::fs::read(folder.path().join(name)).unwrap();
         assert_eq!(read("copy.xml"), read("junit.xml"));
+    }
+
+    #[test]
+    fn the_run_folder_is_named_from_the_current_folder() {
+        let here = std::env::current_dir().unwrap();
+        let inside = here.join("runs/a");
+        for (folder, expected) in [
+            (inside.as_path(), "runs/a"),
+            (Path::new("./runs/a"), "runs/a"),
+            (Path::new("runs/a"), "runs/a"),
+            (Path::new("/elsewhere/a"), "/elsewhere/a"),
+        ] {
+            assert_eq!(from_here(folder), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn attachments_are_found_from_every_copy_of_the_junit_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let copies = Copies {
+            junit: Some(other.path().join("copy.xml")),
+            summary: None,
+        };
+        let run = RunModel::new(&fixture::mixed());
+        let failures = write_all(folder.path(), &copies, &run);
+        assert!(failures.is_empty(), "{failures:?}");
+        let files = run.cells.iter().flat_map(|cell| &cell.diagnostics);
+        let paths: Vec<_> = files
+            .map(|file| from_here(folder.path()).join(file))
+            .collect();
+        assert!(!paths.is_empty());
+        for file in [
+            folder.path().join("junit.xml"),
+            other.path().join("copy.xml"),
+        ] {
+            let text = std::fs::read_to_string(file).unwrap();
+            for path in &paths {
+                let line = format!("[[ATTACHMENT|{}]]", path.display());
+                assert!(text.contains(&line), "{line}\n{text}");
+            }
+        }
     }
 
     #[test]

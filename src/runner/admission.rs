@@ -176,7 +176,7 @@ impl Position {
     }
 }
 
-/// Positions in order: cells start in this order, whichever task runs first.
+/// An endless sequence of positions. Cells start in the order of their positions, no matter which task runs first.
 pub(super) fn positions() -> impl Iterator<Item = Position> {
     let (_, mut turn) = oneshot::channel();
     std::iter::repeat_with(move || {

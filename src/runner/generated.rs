@@ -9,7 +9,7 @@ use super::plan::PlanError;
 use crate::deadline::RunClock;
 use crate::error::chain;
 use crate::machine::process::{self, ProcessError};
-use crate::manifest::Folder;
+use crate::manifest::{Folder, names};
 
 /// The timeout of a tool.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -43,6 +43,8 @@ pub(super) async fn chart(
 ) -> Result<Folder, PlanError> {
     let mut helm = Tool::new("helm", &["template", "plexd"], &base.join(chart));
     helm.command.args(["--include-crds", "--no-hooks"]);
+    // Otherwise, the release would be in the namespace of the user's current context.
+    helm.command.args(["--namespace", names::NAMESPACE]);
     for file in values {
         helm.command.arg("--values").arg(base.join(file));
     }

@@ -1,4 +1,4 @@
-//! The policy of a run: how often cells are repeated, and what ends the run early.
+//! The policy of a run: how many times cells are repeated, and what ends the run early.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +9,7 @@ use tokio::sync::SetOnce;
 use crate::event::{CellVerdict, FlakyResult};
 use crate::matrix::CellId;
 
-/// How often cells are repeated, and what ends the run early.
+/// How many times cells are repeated, and what ends the run early.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunPolicy {
     /// The number of rounds: by default one, or unlimited if the run repeats until a failure.
@@ -18,7 +18,7 @@ pub struct RunPolicy {
     pub until_failure: bool,
     /// Whether no further cell starts after the first failed one: `--fail-fast`.
     pub fail_fast: bool,
-    /// After how many failed cells no further cell starts: `--max-fail`.
+    /// The number of failed cells after which no further cell starts: `--max-fail`.
     pub max_fail: Option<NonZeroU32>,
     /// The run timeout.
     pub timeout: Option<Duration>,
@@ -48,7 +48,7 @@ impl RunPolicy {
         self.last_round() != 1
     }
 
-    /// After how many failed cells no further cell starts, and the option that says so.
+    /// The number of failed cells after which no further cell starts, and the option that sets it.
     fn limit(&self) -> Option<(u32, String)> {
         if self.fail_fast {
             Some((1, "--fail-fast".to_owned()))

@@ -1,14 +1,13 @@
 //! Resumes a run that was killed or interrupted: in the same folder, with the verdicts so far, and with new resources.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{RunFolder, gc};
 use crate::error::chain;
 use crate::event::{Record, RunFacts, RunVerdict};
-use crate::machine::StateFolder;
+use crate::machine::{StateFolder, remove_tree};
 use crate::matrix::CellId;
 use crate::record::merge::CELLS;
 use crate::record::model::{CellModel, ModelBuilder};
@@ -179,7 +178,7 @@ impl Resumption {
         }
         for cell in self.unsettled() {
             let files = folder.cell(&cell.summary.id);
-            match fs::remove_dir_all(&files) {
+            match remove_tree(&files) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     problems.push(format!(
                         "failed to delete {}: {}",

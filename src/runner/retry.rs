@@ -140,7 +140,7 @@ mod tests {
             (Some(3), &MACHINE, &[PRODUCT], false),
             (Some(3), &BOTH, &[PRODUCT], true),
             (Some(3), &BOTH, &[PRODUCT, ENGINE, PRODUCT, ENGINE], false),
-            // A phase's retries are in addition to the run's retries.
+            // A retry is allowed if either limit allows it: the run's or the phase's.
             (Some(1), &MACHINE, &[ENGINE, CLUSTER], true),
             // Failures that would be the same on a fresh cluster are never retried.
             (

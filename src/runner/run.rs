@@ -252,7 +252,7 @@ impl<'r> Run<'r> {
             let plan = &plans[index];
             let skips = preflight.as_ref().ok().map(|survey| &survey.skips);
             let mut skips = skips.into_iter().flatten();
-            let skip = skips.find(|(id, _)| id.as_str() == plan.cell.id.in_matrix());
+            let skip = skips.find(|(id, _)| id.in_matrix() == plan.cell.id.in_matrix());
             let queue = match self.shared.setup.provider.queue(&plan.cell) {
                 Some(name) => Arc::clone(queues.entry(name).or_default()),
                 None => Arc::default(),

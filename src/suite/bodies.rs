@@ -1,5 +1,5 @@
-//! The required content of request bodies. Pure. Bodies may be secret, so messages don't quote their content, except
-//! for an invalid timestamp.
+//! The required content of request bodies. All functions are pure. Bodies may be secret, so messages don't quote their
+//! content, except for an invalid timestamp.
 
 use std::collections::BTreeMap;
 

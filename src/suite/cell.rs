@@ -357,7 +357,7 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
     }
 }
 
-/// The result of `work`. A panic becomes a failure, because it is a bug of the runner.
+/// The result of `work`. A panic becomes a failure, because it is a bug in the runner.
 async fn caught<F: Future>(work: F) -> Result<F::Output, Failure> {
     let result = AssertUnwindSafe(work).catch_unwind().await;
     result.map_err(|panic| {

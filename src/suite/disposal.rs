@@ -1,4 +1,4 @@
-//! Whether a cell's cluster is deleted, handed over or kept after its last phase. Pure.
+//! Whether a cell's cluster is deleted, handed over or kept after its last phase. All functions are pure.
 
 use crate::event::{CellEnd, Failure, FailureClass};
 use crate::matrix::Keep;

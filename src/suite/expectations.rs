@@ -1,4 +1,5 @@
-//! The values that the counters of a cell must reach: on each node, and in total, scaled by the number of nodes. Pure.
+//! The values that the counters of a cell must reach: on each node, and in total, scaled by the number of nodes. All
+//! functions are pure.
 
 use std::collections::BTreeSet;
 

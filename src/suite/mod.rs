@@ -1,6 +1,6 @@
 //! The phases of one cell, in order, on any cluster.
 //!
-//! This room knows the [`Cluster`](crate::cluster::Cluster) trait and the mock's HTTP interface, but not kind, Docker
+//! This module knows the [`Cluster`](crate::cluster::Cluster) trait and the mock's HTTP interface, but not kind, Docker
 //! or processes. A phase that a provider can't run is skipped with a reason or marked as simulated, and never reported
 //! as passed.
 

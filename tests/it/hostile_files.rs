@@ -1,4 +1,4 @@
-//! Files that never end, wait for a writer, or are far too large are rejected at once, with little memory.
+//! Files that never end, wait for a writer, or are far too large are rejected immediately, with little memory.
 
 use std::fs::{self, File};
 use std::time::Duration;

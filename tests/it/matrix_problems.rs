@@ -21,7 +21,7 @@ fn rendered(text: &str) -> String {
     shown
 }
 
-/// The problems of several files, one after another.
+/// The problems in several files, one after another.
 fn all_rendered(texts: &[&str]) -> String {
     let rendered: Vec<_> = texts.iter().map(|text| rendered(text)).collect();
     rendered.join("\n================================\n\n")

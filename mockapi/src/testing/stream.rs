@@ -19,9 +19,9 @@ use crate::view::Snapshot;
 /// The minimum time between two events.
 const PACE: Duration = Duration::from_millis(100);
 
-/// `GET /test/assertions/stream`: all nodes at once, followed by the nodes that changed. The first change after a quiet
-/// period is sent at once, and later changes after the minimum time. A reset ends the stream, because a new connection
-/// starts with all nodes.
+/// `GET /test/assertions/stream`: first all nodes, and then the nodes that changed. The first change after a quiet
+/// period is sent immediately, and later changes after the minimum time. A reset ends the stream, because a new
+/// connection starts with all nodes.
 pub(super) async fn assertions(
     State(app): State<Shared>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

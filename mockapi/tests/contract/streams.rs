@@ -147,7 +147,7 @@ async fn the_end_of_the_mock_ends_its_streams() {
         mock.stream(COUNTERS).await,
         mock.stream("/v1/nodes/node-a/events").await,
     ];
-    // Another process may get the port at once, but not the same socket.
+    // Another process may get the port immediately, but not the same socket.
     let address = mock.address();
     let listeners = || procfs::net::tcp().unwrap().into_iter();
     let listener = listeners()

@@ -1,4 +1,4 @@
-//! How cells run: how many at once, how often, how long, and what ends a run early.
+//! How cells run: how many at once, how many times, how long, and what ends a run early.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -107,8 +107,8 @@ pub(super) async fn object(
     Ok(gone(kind, name))
 }
 
-/// Checks that no object with the run's label is left. The run's other cells have none: they have ended or haven't
-/// started.
+/// Checks that no object with the run's label is left. The run's other cells have no objects, because they have ended
+/// or haven't started.
 async fn nothing_left(client: &Client, run: &str) -> Result<Evidence, Failure> {
     let own = ListParams::default().labels(&run_selector(run));
     let mut left = Vec::new();

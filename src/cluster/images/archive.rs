@@ -163,7 +163,7 @@ const fn architecture() -> &'static str {
     }
 }
 
-/// Removes archives from `folder`, except for the most recently used ones and those that a run still uses.
+/// Deletes archives from `folder`, except for the most recently used ones and those that a run still uses.
 pub(super) fn prune(folder: &Path) -> io::Result<()> {
     let mut archives: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -181,7 +181,7 @@ pub(super) fn prune(folder: &Path) -> io::Result<()> {
         .try_for_each(|(_, path)| remove_unused(path).map(drop))
 }
 
-/// Removes the archive at `path` unless a run uses it. Returns whether it was removed.
+/// Deletes the archive at `path` unless a run uses it. Returns whether it was deleted.
 pub(crate) fn remove_unused(path: &Path) -> io::Result<bool> {
     let lock = Lock::try_take_existing(path).map_err(|error| error.source)?;
     match lock {

@@ -1,7 +1,6 @@
 //! Takes over clusters that earlier runs kept, so that cells can reuse them. A kept cluster is reused only if its
 //! fingerprint matches that of a new cluster, and it is wiped first.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::cluster::milestone::Milestone;
 use crate::deadline::Deadline;
 use crate::event::Failure;
 use crate::machine::{
-    DeadRun, HostResource, LedgerContents, StateFolder, private_folder, read_dead,
+    DeadRun, HostResource, LedgerContents, StateFolder, private_folder, read_dead, remove_tree,
 };
 
 /// Takes over and wipes a kept cluster whose fingerprint matches that of a new cluster for the cell of `plan`, if there
@@ -128,7 +127,7 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
         path: path.to_owned(),
     };
     if let Some(entry) = run.contents.find(&folder) {
-        fs::remove_dir_all(path).map_err(failed)?;
+        remove_tree(path).map_err(failed)?;
         run.gone(&entry.resource)?;
     }
     if LedgerContents::read(&run.folder)?.is_settled() {

@@ -11,7 +11,7 @@ use crate::matrix::Cell;
 
 /// The folder of kubeadm's patches in the cell's private folder.
 pub(super) const PATCHES_FOLDER: &str = "patches";
-/// The empty folder in the cell's private folder that is mounted as the seal.
+/// The name of the seal in the cell's private folder: an empty folder that is mounted in each node.
 pub(super) const SEAL_FOLDER: &str = "seal";
 
 /// The content of the file for `cell`, whose private folder is `folder`. It is JSON, which is valid YAML, so kind can

@@ -235,7 +235,7 @@ pub(super) async fn follow(work: Arc<Work>) {
         match event {
             Ok(event) => {
                 apply(&work, &event);
-                // Record new containers at once, so that cleanup can find them by id.
+                // Record new containers immediately, so that cleanup can find them by id.
                 if matches!(event.action.as_deref(), Some("create" | "start")) {
                     record_containers(&work, docker).await;
                 }

@@ -1,8 +1,8 @@
 //! The kind provider: each cell gets its own real Kubernetes cluster, whose nodes are Docker containers.
 //!
 //! kind's CLI creates a cluster; everything else uses the APIs of the engine and of the cluster. Work that doesn't have
-//! to wait for its phase starts at once, and each phase then waits for its part of that work. The suite doesn't know
-//! about this.
+//! to wait for its phase starts immediately, and each phase then waits for its part of that work. The suite doesn't
+//! know about this.
 
 mod access;
 mod adopt;

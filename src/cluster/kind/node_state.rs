@@ -76,7 +76,7 @@ pub(super) async fn read_before(work: &Work, cell: &Tenant) -> Result<(), Failur
     let nodes = work.nodes();
     while !have_registered(&kube.view.snapshot(), &nodes) {
         if changes.changed().await.is_err() {
-            // The cell has ended, and with it the view.
+            // The cell has ended, so its view of the cluster no longer changes.
             return Ok(());
         }
     }
@@ -206,7 +206,7 @@ mod tests {
         assert!(kill_with(""));
         assert!(kill_with(&with_task("STOPPED")));
         assert!(!kill_with(&with_task("RUNNING")));
-        // The runtime lists a task like this if it doesn't know in time.
+        // The runtime lists a task as UNKNOWN if it can't determine the state in time.
         assert!(!kill_with(&with_task("UNKNOWN")));
         assert!(!kill_with("exit 1"));
     }

@@ -98,7 +98,7 @@ pub(super) async fn wipe(
         None => Ok(evidence),
         Some(left) => {
             let message = match &left.node {
-                // A row about a node already says what is left.
+                // In a row about a node, the text `seen` already says what is left.
                 Some(node) => format!("{node}: {}", left.seen),
                 None => format!("{} still exist: {}", left.subject, left.seen),
             };
@@ -107,11 +107,11 @@ pub(super) async fn wipe(
     }
 }
 
-/// Kills the cell's processes. A graceful end could take as long as the processes like.
+/// Kills the cell's processes. A graceful shutdown could take arbitrarily long.
 async fn end_processes(work: &Work, client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
     let deleting = Box::pin(workloads_at_once(client, &leftovers.namespace));
     work.steps.measure("pods deleted", deleting).await?;
-    // The namespace is deleted only after several seconds, but the next cell may need the same node ports at once.
+    // The namespace is deleted only after several seconds, but the next cell may need the same node ports immediately.
     Box::pin(services(client, &leftovers.namespace)).await?;
     let killing = node_state::kill(work, &leftovers.namespace);
     work.steps.measure("processes killed", killing).await

@@ -76,7 +76,7 @@ pub(super) struct Work {
 pub(super) enum Source {
     /// kind, or a template if there is one.
     Any,
-    /// Only kind. Contains the reason if a template was rejected.
+    /// Only kind, without a template. Contains the reason if a template was rejected.
     Kind(Option<String>),
 }
 

@@ -8,7 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 
-use super::apply::retry_transient;
+use super::transient::retry_transient;
 use super::watch::View;
 use crate::cluster::retry::every;
 use crate::deadline::Deadline;
@@ -50,12 +50,12 @@ impl Access {
 
 /// How long a client waits for an API server.
 struct Timeouts {
-    /// For a connection to be established.
+    /// How long to wait for a connection to be established.
     connect: Duration,
-    /// For a response to begin.
+    /// How long to wait for a response to begin.
     response: Duration,
-    /// For the next byte on a connection. On a watch, the API server sends a bookmark at least every minute; through
-    /// the forwarded port, the mock sends an event at least every 15 s.
+    /// How long to wait for the next byte on a connection. On a watch, the API server sends a bookmark at least every
+    /// minute; through the forwarded port, the mock sends an event at least every 15 s.
     idle: Duration,
 }
 

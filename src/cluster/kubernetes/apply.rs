@@ -2,20 +2,16 @@
 //! fields.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
-use std::time::Duration;
 
-use backon::Retryable;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Definition;
 use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::wait::{self, Condition, await_condition, conditions};
-use kube::{Api, Client, Resource, discovery};
-use serde::de::DeserializeOwned;
+use kube::runtime::wait::{self, Condition, conditions};
+use kube::{Api, Client, discovery};
 
 use super::rejection::is_object_rejected;
+use super::transient::{retry_transient, until_holds};
 use crate::cluster::milestone::Milestone;
-use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
@@ -33,16 +29,6 @@ const WORKLOADS: [&str; 7] = [
     "CronJob",
     "Pod",
 ];
-
-/// How long to retry requests that an API server rejects during its startup. Phases have shorter deadlines.
-const STARTUP: Duration = Duration::from_secs(30);
-
-const INTERVAL: Duration = Duration::from_millis(100);
-
-/// How many errors a watch may have, and how long to pause after each error. All pauses together take about as long as
-/// [`STARTUP`].
-const WATCH_ERRORS: u32 = 60;
-const WATCH_PAUSE: Duration = Duration::from_millis(500);
 
 /// Applies `objects` in order. Applies objects that create pods only after `images` are loaded.
 pub(crate) async fn all(
@@ -157,29 +143,6 @@ async fn await_quota(api: Api<DynamicObject>, object: &Object) -> Result<(), Fai
         .map_err(|error| wait_failure(&what, &error))
 }
 
-/// Waits until `condition` holds for an object. If watching the object fails, watches it again: under load, a single
-/// error says nothing about the object.
-pub(super) async fn until_holds<K>(
-    api: &Api<K>,
-    name: &str,
-    condition: impl Fn(Option<&K>) -> bool,
-) -> Result<Option<K>, wait::Error>
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let mut errors = 0;
-    loop {
-        match Box::pin(await_condition(api.clone(), name, &condition)).await {
-            Err(error) if errors < WATCH_ERRORS => {
-                errors += 1;
-                tracing::debug!(name, error = chain(&error), "an object can't be watched");
-                tokio::time::sleep(WATCH_PAUSE).await;
-            }
-            result => return result,
-        }
-    }
-}
-
 /// The failure if waiting until `what` ended with `error`.
 fn wait_failure(what: &str, error: &wait::Error) -> Failure {
     let message = format!("failed to wait until {what}: {}", chain(error));
@@ -190,24 +153,6 @@ fn wait_failure(what: &str, error: &wait::Error) -> Failure {
 pub(super) fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     GroupVersionKind::gvk(group, version, kind)
-}
-
-/// Retries `call` as long as its error may be temporary, like the errors of an API server that is starting or
-/// overloaded.
-pub(super) async fn retry_transient<T, F: Future<Output = Result<T, kube::Error>>>(
-    call: impl FnMut() -> F,
-) -> Result<T, kube::Error> {
-    call.retry(every(INTERVAL, STARTUP))
-        .when(is_transient)
-        .await
-}
-
-/// Whether a retry may succeed: there was no connection, or the server is overloaded or still starting. An error about
-/// the object itself is permanent.
-fn is_transient(error: &kube::Error) -> bool {
-    use kube::Error::{Api, HyperError, ReadEvents, Service};
-    matches!(error, Api(status) if status.code == 409 || !is_object_rejected(status.code, &status.message))
-        || matches!(error, HyperError(_) | Service(_) | ReadEvents(_))
 }
 
 fn apply_failure(object: &Object, error: &kube::Error) -> Failure {
@@ -229,44 +174,5 @@ fn apply_failure(object: &Object, error: &kube::Error) -> Failure {
             let message = format!("failed to apply {title}: {}", chain(error));
             Failure::new(Symptom::ApiServerGone, message)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use k8s_openapi::api::core::v1::Namespace;
-    use serde_json::json;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_survives_an_error_of_its_watch() {
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
-        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
-            let (status, body) = match counted.fetch_add(1, Ordering::Relaxed) {
-                0 => (
-                    500,
-                    json!({"kind": "Status", "code": 500, "message": "etcdserver: request timed out"}),
-                ),
-                _ => (
-                    200,
-                    json!({"metadata": {"resourceVersion": "1"}, "items": []}),
-                ),
-            };
-            let body = kube::client::Body::from(body.to_string().into_bytes());
-            let response = http::Response::builder().status(status).body(body);
-            std::future::ready(Ok::<_, Infallible>(
-                response.expect("the response is valid"),
-            ))
-        });
-        let namespaces: Api<Namespace> = Api::all(Client::new(service, "default"));
-        let found = until_holds(&namespaces, "cell", |found| found.is_none()).await;
-        assert!(found.expect("the error is temporary").is_none());
-        assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
 }

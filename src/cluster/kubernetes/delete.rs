@@ -8,7 +8,8 @@ use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::apply::{gvk, until_holds};
+use super::apply::gvk;
+use super::transient::until_holds;
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 

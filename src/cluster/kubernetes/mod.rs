@@ -19,6 +19,7 @@ mod rejection;
 mod restart;
 mod tenant;
 mod terminations;
+mod transient;
 pub(crate) mod wait;
 pub(crate) mod watch;
 

@@ -19,7 +19,7 @@ pub(crate) const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// How long the labels and taints of a new cluster may be incomplete.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The problem that `set` will never place a pod on some nodes, with the reasons. Examines only the ready nodes in
+/// The problem if `set` will never place a pod on some nodes, with the reasons. Examines only the ready nodes in
 /// `without`, which contains the nodes that have no pod yet.
 pub(super) fn of<'n>(
     snapshot: &Snapshot,

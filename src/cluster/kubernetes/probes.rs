@@ -1,4 +1,4 @@
-//! Waits for liveness probes to succeed, according to the kubelets' metrics.
+//! The results of liveness probes, according to the kubelets' metrics.
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -8,7 +8,7 @@ use futures::future::join_all;
 use http::Request;
 use kube::Client;
 
-use super::terminations::Unprobed;
+use super::terminations::{Liveness, Unprobed};
 use crate::error::chain;
 
 /// The delay between two requests for a kubelet's metrics.
@@ -28,12 +28,28 @@ async fn succeeded(client: &Client, agent: &Unprobed) {
             Ok(metrics) if agent.containers.is_subset(&successes(&metrics, &agent.uid)) => return,
             Ok(_) => tokio::time::sleep(INTERVAL).await,
             Err(error) => {
-                let (node, error) = (&agent.node, chain(&error));
-                tracing::debug!(node, error, "the kubelet's probe metrics are not available");
+                unavailable(&agent.node, &error);
                 pending::<()>().await;
             }
         }
     }
+}
+
+/// Sets how many times each of `probes` has failed. Leaves this unknown if a kubelet's metrics can't be read.
+pub(super) async fn count_failures(client: &Client, probes: &mut [Liveness]) {
+    join_all(probes.iter_mut().map(|probe| count(client, probe))).await;
+}
+
+async fn count(client: &Client, probe: &mut Liveness) {
+    match metrics(client, &probe.node).await {
+        Ok(metrics) => probe.counted = Some(failures(&metrics, &probe.uid)),
+        Err(error) => unavailable(&probe.node, &error),
+    }
+}
+
+fn unavailable(node: &str, error: &kube::Error) {
+    let error = chain(error);
+    tracing::debug!(node, error, "the kubelet's probe metrics are not available");
 }
 
 async fn metrics(client: &Client, node: &str) -> kube::Result<String> {
@@ -43,19 +59,33 @@ async fn metrics(client: &Client, node: &str) -> kube::Result<String> {
     client.request_text(request).await
 }
 
-/// The containers of the pod `uid` whose liveness probe has succeeded, according to `metrics` in the text format of
-/// Prometheus.
+/// The containers of the pod `uid` whose liveness probe has succeeded, according to `metrics`.
 fn successes(metrics: &str, uid: &str) -> BTreeSet<String> {
-    let container = |line: &str| {
-        let labels = line.strip_prefix("prober_probe_total{")?;
-        let has = |name: &str, value: &str| labels.contains(&format!(r#"{name}="{value}""#));
-        let counts =
-            has("probe_type", "Liveness") && has("result", "successful") && has("pod_uid", uid);
-        let (_, name) = labels.split_once(r#"container=""#)?;
+    let containers = totals(metrics, uid, "successful");
+    containers.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// How many times the liveness probes of the pod `uid` have failed, according to `metrics`.
+fn failures(metrics: &str, uid: &str) -> u64 {
+    totals(metrics, uid, "failed").map(|(_, count)| count).sum()
+}
+
+/// How many times the liveness probe of each container of the pod `uid` had this `result`, according to `metrics`,
+/// which have the text format of Prometheus.
+fn totals<'m>(metrics: &'m str, uid: &str, result: &str) -> impl Iterator<Item = (&'m str, u64)> {
+    let labels = [
+        r#"probe_type="Liveness""#.to_owned(),
+        format!(r#"pod_uid="{uid}""#),
+        format!(r#"result="{result}""#),
+    ];
+    metrics.lines().filter_map(move |line| {
+        let line = line.strip_prefix("prober_probe_total{")?;
+        let (own, count) = line.split_once("} ")?;
+        let (_, name) = own.split_once(r#"container=""#)?;
         let (name, _) = name.split_once('"')?;
-        counts.then(|| name.to_owned())
-    };
-    metrics.lines().filter_map(container).collect()
+        let matches = labels.iter().all(|label| own.contains(label));
+        matches.then_some((name, count.parse::<u64>().ok()?))
+    })
 }
 
 #[cfg(test)]
@@ -63,16 +93,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_successes_of_liveness_probes_of_the_pod_count() {
+    fn only_results_of_liveness_probes_of_the_pod_count() {
         let metrics = r#"# HELP prober_probe_total [BETA] Cumulative number of a liveness probe
 # TYPE prober_probe_total counter
 prober_probe_total{container="one",namespace="n",pod="p",pod_uid="u",probe_type="Liveness",result="successful"} 1
-prober_probe_total{container="two",namespace="n",pod="p",pod_uid="u",probe_type="Liveness",result="failed"} 1
+prober_probe_total{container="two",namespace="n",pod="p",pod_uid="u",probe_type="Liveness",result="failed"} 2
+prober_probe_total{container="one",namespace="n",pod="p",pod_uid="u",probe_type="Liveness",result="failed"} 30
+prober_probe_total{container="one",namespace="n",pod="p",pod_uid="u",probe_type="Readiness",result="failed"} 7
 prober_probe_total{container="three",namespace="n",pod="p",pod_uid="u",probe_type="Readiness",result="successful"} 1
 prober_probe_total{container="four",namespace="n",pod="q",pod_uid="v",probe_type="Liveness",result="successful"} 1
 prober_probe_duration_seconds_count{container="five",namespace="n",pod="p",pod_uid="u",probe_type="Liveness",result="successful"} 1
 "#;
         let expected = BTreeSet::from(["one".to_owned()]);
         assert_eq!(successes(metrics, "u"), expected);
+        assert_eq!(failures(metrics, "u"), 32);
+        assert_eq!(failures(metrics, "v"), 0);
     }
 }

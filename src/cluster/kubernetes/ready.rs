@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 
 use super::health::{
-    alive, is_node_ready, is_pod_ready, node_name, of_cluster, phase, statuses, suspicions,
+    Stage, alive, is_node_ready, is_pod_ready, node_name, of_cluster, phase, statuses, suspicions,
     was_restarted,
 };
 use super::placement;
@@ -106,7 +106,7 @@ pub(crate) fn version(requested: KubernetesVersion, server: &str) -> Result<Evid
 }
 
 /// The mock's Deployment is available.
-pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Progress {
+pub(crate) fn mock(snapshot: &Snapshot, stage: Stage) -> Progress {
     let deployment = snapshot
         .deployments
         .iter()
@@ -132,11 +132,11 @@ pub(crate) fn mock(snapshot: &Snapshot, is_applied: bool) -> Progress {
         Symptom::MockUnavailable,
         "the mock was not available in time",
     );
-    Progress::of(vec![evidence], failure, suspicions(snapshot, is_applied))
+    Progress::of(vec![evidence], failure, suspicions(snapshot, stage))
 }
 
 /// Each node has exactly one agent, and it is ready.
-pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) -> Progress {
+pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], stage: Stage) -> Progress {
     let daemon_set = snapshot.daemon_set();
     let status = daemon_set.and_then(|set| set.status.as_ref());
     let generation = daemon_set.and_then(|set| set.metadata.generation);
@@ -161,7 +161,7 @@ pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], is_applied: bool) 
     .into();
     evidence.extend(nodes.iter().map(|node| agent_on(snapshot, node)));
     let failure = not_ready(snapshot, nodes, &evidence);
-    let mut found = suspicions(snapshot, is_applied);
+    let mut found = suspicions(snapshot, stage);
     if let Some(set) = daemon_set.filter(|_| is_current) {
         let without = nodes
             .iter()
@@ -234,7 +234,7 @@ fn not_ready(snapshot: &Snapshot, nodes: &[NodeName], evidence: &[Evidence]) -> 
     Failure::new(symptom, message)
 }
 
-/// The nodes whose checks don't hold.
+/// The nodes whose checks failed.
 pub(super) fn unmet_nodes(evidence: &[Evidence]) -> Vec<&str> {
     let unmet = evidence.iter().filter(|row| !row.holds);
     unmet.filter_map(|row| row.node.as_deref()).collect()
@@ -249,7 +249,7 @@ fn warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
     });
     let rank = |event: &&Arc<Event>| {
         let message = event.message.as_deref().unwrap_or_default();
-        let is_direct = message.starts_with("Readiness probe");
+        let is_direct = message.contains("Readiness probe");
         (is_direct, event.last_timestamp.as_ref().map(|time| time.0))
     };
     warnings.max_by_key(rank)?.message.clone()

@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt};
 
 use super::Kube;
 use super::access::request;
-use super::health::{is_pod_ready, suspicions};
+use super::health::{Stage, is_pod_ready, suspicions};
 use super::ready::{agent_pod, state, unmet_nodes};
 use super::wait::{Progress, until};
 use super::watch::Snapshot;
@@ -62,7 +62,7 @@ fn evaluate(snapshot: &Snapshot, old: &Agents<'_>) -> Progress {
     let nodes = unmet_nodes(&evidence).join(", ");
     let message = format!("no new agent was ready in time on {nodes}");
     let failure = Failure::new(Symptom::RestartNotMet, message);
-    Progress::of(evidence, failure, suspicions(snapshot, true))
+    Progress::of(evidence, failure, suspicions(snapshot, Stage::AgentsReady))
 }
 
 /// Whether a new pod has replaced `old` and is ready. A new pod has another UID.

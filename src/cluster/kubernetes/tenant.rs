@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::access::request;
-use super::health::suspicions;
-use super::terminations::{self, Terminations, Unprobed, Warning};
+use super::health::{Stage, suspicions};
+use super::terminations::{self, Liveness, Terminations, Unprobed};
 use super::wait::{Progress, Suspicion, until};
 use super::watch::{Snapshot, View};
 use super::{Access, Kube, apply, forward, logs, probes, ready, restart};
@@ -29,6 +29,9 @@ use crate::manifest::Object;
 
 /// A deadline that never passes in practice, for waits that end for another reason.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long to wait for the metrics of the kubelets.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A cell's part of a cluster.
 pub(crate) struct Tenant {
@@ -135,8 +138,14 @@ impl Tenant {
         }
     }
 
-    fn is_applied(&self) -> bool {
-        self.applied.get().is_some()
+    fn stage(&self) -> Stage {
+        if self.terminations.get().is_some() {
+            Stage::AgentsReady
+        } else if self.applied.get().is_some() {
+            Stage::Applied
+        } else {
+            Stage::Applying
+        }
     }
 
     /// Waits until every object is applied.
@@ -151,8 +160,7 @@ impl Tenant {
         &self,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        let applied = self.is_applied();
-        let waiting = self.watch(deadline, |snapshot| ready::mock(snapshot, applied));
+        let waiting = self.watch(deadline, |snapshot| ready::mock(snapshot, self.stage()));
         self.steps.measure("mock available", waiting).await
     }
 
@@ -162,9 +170,8 @@ impl Tenant {
         nodes: &[NodeName],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        let applied = self.is_applied();
         let waiting = self.watch(deadline, |snapshot| {
-            let progress = ready::agents(snapshot, nodes, applied);
+            let progress = ready::agents(snapshot, nodes, self.stage());
             if matches!(progress, Progress::Done(_)) {
                 let allowed = self.plan.cell.variant.expect.restarts();
                 self.terminations
@@ -191,25 +198,21 @@ impl Tenant {
     /// The final check of the agents: see [`crate::cluster::Cluster::final_check`].
     pub(crate) async fn final_check(&self, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let unchecked = self.await_first_probes(deadline).await?;
-        let before = self.warnings(deadline).await?;
-        let sentences = |warnings: &[Warning]| {
-            let warnings = warnings.iter().map(Warning::sentence);
-            warnings
-                .chain(unchecked.iter().map(Unprobed::sentence))
-                .collect()
-        };
-        let period = before.iter().filter_map(|it| it.liveness).max();
-        let Some(period) = period else {
-            return Ok(sentences(&before));
-        };
-        // Wait one second longer than the period, because that is the default timeout of a probe.
-        let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
-        deadline.within(wait).passed().await;
-        let after = self.warnings(deadline).await?;
-        match terminations::unhealthy(&before, &after) {
-            Some(failure) => Err(failure),
-            None => Ok(sentences(&after)),
+        let unchecked = unchecked.iter().map(Unprobed::sentence);
+        let (mut warnings, before) = self.check(deadline).await?;
+        if let Some(period) = before.iter().filter_map(Liveness::failing_period).max() {
+            // Wait one second longer than the period, because that is the default timeout of a probe.
+            let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
+            deadline.within(wait).passed().await;
+            let (latest, after) = self.check(deadline).await?;
+            if let Some(failure) = terminations::unhealthy(&before, &after) {
+                return Err(failure);
+            }
+            warnings = latest;
+            warnings.extend(after.iter().filter_map(Liveness::sentence));
         }
+        warnings.extend(unchecked);
+        Ok(warnings)
     }
 
     /// Waits until each agent's liveness probe has run once. Doesn't wait for agents for which this would take too
@@ -233,9 +236,9 @@ impl Tenant {
         Ok(late)
     }
 
-    /// The warnings in the agents' events. Requests the events directly, because a watch may lag. Fails if an agent has
-    /// terminated.
-    async fn warnings(&self, deadline: &Deadline) -> Result<Vec<Warning>, Failure> {
+    /// The warnings in the agents' events, and the state of the agents' liveness probes. Requests the events directly,
+    /// because a watch may lag. Fails if an agent has terminated.
+    async fn check(&self, deadline: &Deadline) -> Result<(Vec<String>, Vec<Liveness>), Failure> {
         let kube = self.kube(deadline).await?;
         let (client, namespace) = (&kube.client, &self.plan.namespace);
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -249,10 +252,14 @@ impl Tenant {
             events: events.into_iter().map(Arc::new).collect(),
             ..kube.view.snapshot()
         };
-        match self.terminated(&snapshot) {
-            Some(failure) => Err(failure),
-            None => Ok(terminations::warnings(&snapshot)),
+        if let Some(failure) = self.terminated(&snapshot) {
+            return Err(failure);
         }
+        let mut probes = terminations::liveness(&snapshot);
+        let counting = probes::count_failures(client, &mut probes);
+        // If a kubelet doesn't respond in time, only its events count.
+        let _ = deadline.within(METRICS_TIMEOUT).run(counting).await;
+        Ok((terminations::warnings(&snapshot), probes))
     }
 
     /// Makes the mock reachable from the host.
@@ -282,7 +289,7 @@ impl Tenant {
                 let terminated =
                     terminated.map(|failure| Suspicion::certain("agent terminated", failure));
                 let mut found: Vec<_> = terminated.into_iter().collect();
-                found.extend(suspicions(snapshot, self.is_applied()));
+                found.extend(suspicions(snapshot, self.stage()));
                 found.extend(ready::mock_restarted(snapshot));
                 let ended = Failure::new(Symptom::ApiServerGone, "the watch has ended");
                 Progress::Pending(ended, found)

@@ -2,29 +2,29 @@
 //! kubelet is about to kill.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, Probe};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, PodCondition, Probe};
 use kube::ResourceExt;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::health::{
-    evicted, is_out_of_memory, node_name, out_of_memory, statuses, terminated, terminations,
+    evicted, is_out_of_memory, node_name, of_eviction, out_of_memory, statuses, terminated,
+    terminations,
 };
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// How often the containers of each agent pod had terminated when the agents became ready, and how often they may
-/// terminate after that.
+/// How many times the containers of each agent pod had terminated when the agents became ready, and how many times they
+/// may terminate after that.
 #[derive(Debug)]
 pub(crate) struct Terminations {
     /// The pods that only the suite may delete, by UID.
     baselines: Mutex<BTreeMap<String, Baseline>>,
-    /// How often the containers of a pod may terminate after readiness.
+    /// How many times the containers of a pod may terminate after readiness.
     allowed: u32,
     early: Vec<String>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Terminations {
 #[derive(Debug)]
 struct Baseline {
     node: String,
-    /// How often its containers had terminated.
+    /// How many times its containers had terminated.
     count: i32,
     /// When it was first seen ready, according to this machine's clock.
     ready_at: Instant,
@@ -114,8 +114,8 @@ impl Terminations {
         }
         let is_alive =
             |uid: &str| agents(snapshot).any(|pod| pod.metadata.uid.as_deref() == Some(uid));
-        if let Some((_, baseline)) = known.iter().find(|(uid, _)| !is_alive(uid)) {
-            return Some(deleted(&baseline.node));
+        if let Some((uid, baseline)) = known.iter().find(|(uid, _)| !is_alive(uid)) {
+            return Some(deleted(snapshot, uid, &baseline.node));
         }
         let since = |pod: &Pod| {
             // A pod that replaced a deleted one starts at 0.
@@ -154,20 +154,63 @@ impl Terminations {
     }
 }
 
-fn deleted(node: &str) -> Failure {
-    let message = format!(
-        "something other than the suite deleted the agent's pod on {node} after it became ready"
-    );
+/// The failure if the suite didn't delete the agent's pod `uid` on `node`.
+fn deleted(snapshot: &Snapshot, uid: &str, node: &str) -> Failure {
+    let (symptom, message) = if let Some(why) = eviction(snapshot, uid) {
+        (
+            of_eviction(Owner::Agent, why),
+            format!("the kubelet evicted the agent on {node}: {why}"),
+        )
+    } else if let Some(cause) = disruption(snapshot, uid) {
+        let why = cause.message.as_deref().unwrap_or_default();
+        let message =
+            format!("Kubernetes deleted the agent's pod on {node} after it became ready: {why}");
+        (of_disruption(cause), message)
+    } else if snapshot.node(node).is_none() {
+        let message = format!("node {node} was deleted after the agent on it became ready");
+        (Symptom::NodeNotReady, message)
+    } else {
+        let message = format!(
+            "something other than the suite deleted the agent's pod on {node} after it became ready"
+        );
+        (Symptom::AgentCrashed, message)
+    };
     let evidence = Evidence::new("agent pod", "not deleted", "deleted", false).on(Some(node));
-    Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
+    Failure::new(symptom, message).with_evidence([evidence])
+}
+
+/// Why the kubelet evicted the pod `uid`. The DaemonSet's controller deletes an evicted pod immediately, so the
+/// eviction may show only as an event.
+fn eviction<'s>(snapshot: &'s Snapshot, uid: &str) -> Option<&'s str> {
+    let mut events = snapshot.events.iter();
+    let event = events.find(|event| {
+        event.involved_object.uid.as_deref() == Some(uid)
+            && event.reason.as_deref() == Some("Evicted")
+    })?;
+    Some(message(event))
+}
+
+/// The condition of the pod `uid` that says why Kubernetes itself deletes it, for example because its node is drained.
+fn disruption<'s>(snapshot: &'s Snapshot, uid: &str) -> Option<&'s PodCondition> {
+    let mut pods = snapshot.pods.iter();
+    let pod = pods.find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")
+}
+
+/// The symptom for [`disruption`]: the node lacks room for a more important pod, or pods have to leave it.
+fn of_disruption(cause: &PodCondition) -> Symptom {
+    match cause.reason.as_deref() {
+        Some("PreemptionByScheduler" | "TerminationByKubelet") => Symptom::NodePressure,
+        Some(_) | None => Symptom::NodeNotReady,
+    }
 }
 
 fn agents(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
     snapshot.pods_of(Owner::Agent)
 }
 
-/// How often the containers of a pod have terminated. Init containers don't count, because they terminate when they are
-/// done.
+/// How many times the containers of a pod have terminated. Init containers that have to end don't count.
 fn count(pod: &Pod) -> i32 {
     statuses(pod).filter_map(terminations).sum()
 }
@@ -186,20 +229,14 @@ fn failed_liveness_probe<'a>(
     pod: &Pod,
     end: &ContainerStateTerminated,
 ) -> Option<&'a str> {
-    let of_pod = |event: &&Arc<Event>| event.involved_object.uid == pod.metadata.uid;
-    let events = || snapshot.events.iter().filter(of_pod);
-    let message = |event: &'a Event| event.message.as_deref().unwrap_or_default().trim();
-    let killing = events().find(|event| {
-        event.reason.as_deref() == Some("Killing")
+    let killing = snapshot.events.iter().find(|event| {
+        event.involved_object.uid == pod.metadata.uid
+            && event.reason.as_deref() == Some("Killing")
             && message(event).contains("failed liveness probe")
             && event.last_timestamp >= end.started_at
     })?;
-    let mut failures = events().map(|event| message(event));
-    Some(
-        failures
-            .rfind(|text| text.starts_with(LIVENESS_FAILED))
-            .unwrap_or(message(killing)),
-    )
+    let newest = newest(liveness_failures(snapshot, pod));
+    Some(message(newest.unwrap_or(killing)))
 }
 
 fn describe(end: &ContainerStateTerminated) -> String {
@@ -246,73 +283,132 @@ impl Unprobed {
     }
 }
 
-/// A warning from the events of an agent's pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Warning {
-    node: String,
-    uid: String,
-    /// How often the event occurred.
-    count: i32,
-    text: String,
-    /// For a failed liveness probe, the period after which it runs again; `None` if the warning is about something
-    /// else.
-    pub(crate) liveness: Option<Duration>,
+/// The liveness probes of an agent's containers, at one moment.
+#[derive(Debug)]
+pub(crate) struct Liveness {
+    pub(crate) node: String,
+    /// The pod's UID.
+    pub(crate) uid: String,
+    /// The longest period of the probes.
+    period: Duration,
+    /// How many times they have failed, according to the pod's events. The kubelet limits the number of events.
+    reported: u64,
+    /// How many times they have failed, according to the kubelet's metrics; `None` if these aren't known.
+    pub(crate) counted: Option<u64>,
+    /// The newest event about a failure.
+    why: Option<String>,
 }
 
-impl Warning {
-    /// The text for reports.
-    pub(crate) fn sentence(&self) -> String {
-        let Self {
-            node, count, text, ..
-        } = self;
-        match count {
-            ..=1 => format!("the agent on {node}: {text}"),
-            _ => format!("the agent on {node}: {text} ({count} times)"),
+impl Liveness {
+    fn failures(&self) -> u64 {
+        self.counted.unwrap_or(self.reported)
+    }
+
+    /// The longest period of the probes; `None` if they have never failed.
+    pub(crate) fn failing_period(&self) -> Option<Duration> {
+        (self.failures() > 0).then_some(self.period)
+    }
+
+    /// The warning for reports if the probes have failed and no event says so.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let is_unreported = self.failures() > 0 && self.why.is_none();
+        is_unreported.then(|| {
+            let node = &self.node;
+            format!("the agent on {node}: its liveness probe has failed, but no event says why")
+        })
+    }
+
+    fn describe(&self) -> String {
+        let count = self.failures();
+        match &self.why {
+            Some(why) => format!("{why} ({count} times)"),
+            None => format!("its liveness probe has failed {count} times"),
         }
     }
 
-    /// Whether the event has occurred since the `earlier` warnings were collected.
-    fn recurred_since(&self, earlier: &[Self]) -> bool {
-        let same = |other: &&Self| other.uid == self.uid && other.text == self.text;
-        let earlier = earlier.iter().find(same);
-        earlier.is_none_or(|earlier| self.count > earlier.count)
+    /// Whether the probes had failed at the time of the `earlier` state, and have failed again since then.
+    fn failed_again_since(&self, earlier: &Self) -> bool {
+        let counted = self.counted.zip(earlier.counted);
+        let (now, before) = counted.unwrap_or((self.reported, earlier.reported));
+        now > before && before > 0
     }
 }
 
-/// The warnings in the events of the current agents. Failed startup probes and messages about stale caches are omitted,
-/// because they are part of a normal start.
-pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<Warning> {
+/// The state of the liveness probes of each current agent that has any, without the kubelets' metrics.
+pub(crate) fn liveness(snapshot: &Snapshot) -> Vec<Liveness> {
+    let state = |pod: &Pod| {
+        let period = liveness_probes(pod).map(|(_, probe)| period(probe)).max()?;
+        let counts = liveness_failures(snapshot, pod).map(occurrences);
+        Some(Liveness {
+            node: node_name(pod).to_owned(),
+            uid: pod.uid()?,
+            period,
+            reported: counts.sum(),
+            counted: None,
+            why: newest(liveness_failures(snapshot, pod)).map(described),
+        })
+    };
+    agents(snapshot).filter_map(state).collect()
+}
+
+/// The events about failed liveness probes of `pod`. The message of an event that combines similar ones has a prefix.
+fn liveness_failures<'s>(snapshot: &'s Snapshot, pod: &Pod) -> impl Iterator<Item = &'s Event> {
+    let uid = pod.uid();
+    let events = snapshot.events.iter().map(AsRef::as_ref);
+    events.filter(move |event: &&Event| {
+        event.involved_object.uid == uid && message(event).contains("Liveness probe failed")
+    })
+}
+
+fn newest<'s>(events: impl Iterator<Item = &'s Event>) -> Option<&'s Event> {
+    events.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))
+}
+
+fn message(event: &Event) -> &str {
+    event.message.as_deref().unwrap_or_default().trim()
+}
+
+fn described(event: &Event) -> String {
+    let reason = event.reason.as_deref().unwrap_or_default();
+    format!("{reason}: {}", message(event))
+}
+
+/// How many times an event has occurred.
+fn occurrences(event: &Event) -> u64 {
+    u64::try_from(event.count.unwrap_or(1)).unwrap_or_default()
+}
+
+/// The warnings in the events of the current agents, for reports. Failed startup probes and messages about stale caches
+/// are omitted, because they are part of a normal start.
+pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<String> {
     let warning = |event: &Event| {
         let uid = event.involved_object.uid.as_deref()?;
         let pod = agents(snapshot).find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
-        let text = event.message.as_deref().unwrap_or_default().trim();
-        let is_normal = text.starts_with("Startup probe failed") || text.contains("failed to sync");
+        let text = message(event);
+        let is_normal = text.contains("Startup probe failed") || text.contains("failed to sync");
         if event.type_.as_deref() != Some("Warning") || is_normal {
             return None;
         }
-        let is_liveness = text.starts_with(LIVENESS_FAILED);
-        let reason = event.reason.as_deref().unwrap_or_default();
-        Some(Warning {
-            node: node_name(pod).to_owned(),
-            uid: uid.to_owned(),
-            count: event.count.unwrap_or(1),
-            text: format!("{reason}: {text}"),
-            liveness: is_liveness.then(|| liveness_period(pod)),
+        let (node, text) = (node_name(pod), described(event));
+        Some(match occurrences(event) {
+            ..=1 => format!("the agent on {node}: {text}"),
+            count => format!("the agent on {node}: {text} ({count} times)"),
         })
     };
     let events = snapshot.events.iter().map(AsRef::as_ref);
     events.filter_map(warning).collect()
 }
 
-/// How the kubelet's message about a failed liveness probe begins.
-const LIVENESS_FAILED: &str = "Liveness probe failed";
-
 /// The kubelet's default for `periodSeconds`.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
 
-/// The liveness probes of the pod's containers, with the containers' names.
+/// The liveness probes of the pod's containers, with the containers' names. Of the init containers, only sidecars can
+/// have probes.
 fn liveness_probes(pod: &Pod) -> impl Iterator<Item = (&str, &Probe)> {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let containers = pod.spec.iter().flat_map(|spec| {
+        let init = spec.init_containers.iter().flatten();
+        init.chain(&spec.containers)
+    });
     containers.filter_map(|container| {
         let probe = container.liveness_probe.as_ref()?;
         Some((container.name.as_str(), probe))
@@ -337,18 +433,15 @@ fn first_result(probe: &Probe) -> Duration {
     delay + period(probe) + timeout
 }
 
-fn liveness_period(pod: &Pod) -> Duration {
-    let periods = liveness_probes(pod).map(|(_, probe)| period(probe));
-    periods.max().unwrap_or(DEFAULT_PERIOD)
-}
-
-/// The failure if a liveness probe has failed between the time of the warnings `before` and the time of those `after`.
-pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure> {
-    let is_failing =
-        |warning: &&Warning| warning.liveness.is_some() && warning.recurred_since(before);
-    let row = |warning: &Warning| {
-        let seen = format!("{} ({} times)", warning.text, warning.count);
-        Evidence::new("liveness probe", "succeeds", seen, false).on(Some(&warning.node))
+/// The failure if the liveness probes of an agent had failed `before`, and have failed again in the state `after`.
+pub(crate) fn unhealthy(before: &[Liveness], after: &[Liveness]) -> Option<Failure> {
+    let is_failing = |now: &&Liveness| {
+        let earlier = before.iter().find(|earlier| earlier.uid == now.uid);
+        earlier.is_some_and(|earlier| now.failed_again_since(earlier))
+    };
+    let row = |now: &Liveness| {
+        let evidence = Evidence::new("liveness probe", "succeeds", now.describe(), false);
+        evidence.on(Some(&now.node))
     };
     let rows: Vec<_> = after.iter().filter(is_failing).map(row).collect();
     let first = rows.first()?;
@@ -359,6 +452,8 @@ pub(crate) fn unhealthy(before: &[Warning], after: &[Warning]) -> Option<Failure
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -374,6 +469,9 @@ mod tests {
                 .into_iter()
                 .map(|event| Arc::new(serde_json::from_value(event).unwrap()))
                 .collect(),
+            nodes: vec![Arc::new(
+                serde_json::from_value(json!({"metadata": {"name": "worker"}})).unwrap(),
+            )],
             ..Snapshot::default()
         }
     }
@@ -514,6 +612,73 @@ mod tests {
         evicted["status"]["message"] = json!("The node was low on resource: memory.");
         let failure = terminations.failure(&snapshot(&json!([evicted]), &json!([])));
         assert_eq!(failure.unwrap().symptom, Symptom::NodePressure);
+        let replaced = |why: &str| {
+            let mut eviction = event(why, 1);
+            eviction["reason"] = json!("Evicted");
+            let pods = json!([agent("b", 0, &running())]);
+            let failure = terminations.failure(&snapshot(&pods, &json!([eviction])));
+            failure.unwrap().symptom
+        };
+        let why = "The node was low on resource: memory.";
+        assert_eq!(replaced(why), Symptom::NodePressure);
+        let why = "Container c exceeded its local ephemeral storage limit \"1Mi\".";
+        assert_eq!(replaced(why), Symptom::AgentCrashed);
+    }
+
+    #[test]
+    fn a_deletion_that_kubernetes_explains_is_not_a_crash() {
+        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
+        let terminations = Terminations::new(&ready, 0);
+        let failure = |reason: &str, why: &str| {
+            let mut leaving = agent("a", 0, &running());
+            leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            leaving["status"]["conditions"] = json!([
+                {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": why},
+            ]);
+            let now = snapshot(&json!([leaving]), &json!([]));
+            terminations.failure(&now).unwrap()
+        };
+        let drained = failure("EvictionByEvictionAPI", "Eviction API: evicting");
+        assert_eq!(drained.symptom, Symptom::NodeNotReady);
+        assert_eq!(
+            drained.message,
+            "Kubernetes deleted the agent's pod on worker after it became ready: Eviction API: evicting"
+        );
+        let preempted = failure("PreemptionByScheduler", "preempting");
+        assert_eq!(preempted.symptom, Symptom::NodePressure);
+        let without_node = Snapshot {
+            nodes: Vec::new(),
+            ..snapshot(&json!([]), &json!([]))
+        };
+        let failure = terminations.failure(&without_node).unwrap();
+        assert_eq!(failure.symptom, Symptom::NodeNotReady);
+    }
+
+    #[test]
+    fn the_exits_and_the_liveness_probe_of_a_sidecar_count() {
+        let sidecar = |restarts: i32| {
+            let mut pod = agent("a", 0, &running());
+            pod["spec"]["initContainers"] = json!([
+                {"name": "proxy", "restartPolicy": "Always", "livenessProbe": {"periodSeconds": 30}},
+                {"name": "prepare"},
+            ]);
+            let status = |name: &str, restarts: i32| {
+                let mut status =
+                    agent("a", restarts, &running())["status"]["containerStatuses"][0].take();
+                status["name"] = json!(name);
+                status
+            };
+            pod["status"]["initContainerStatuses"] =
+                json!([status("proxy", restarts), status("prepare", restarts + 7)]);
+            snapshot(&json!([pod]), &json!([]))
+        };
+        let terminations = Terminations::new(&sidecar(1), 1);
+        assert!(terminations.failure(&sidecar(2)).is_none());
+        let failure = terminations.failure(&sidecar(3)).unwrap();
+        assert_eq!(failure.symptom, Symptom::AgentCrashed);
+        let unprobed = terminations.unprobed(&sidecar(1), Instant::now());
+        let names = ["c", "proxy"].map(str::to_owned);
+        assert_eq!(unprobed[0].containers, BTreeSet::from(names));
     }
 
     #[test]
@@ -575,12 +740,67 @@ mod tests {
                 event("Readiness probe failed: refused", 1),
                 event("Startup probe failed: refused", 4),
             ]);
-            warnings(&snapshot(&pods, &events))
+            snapshot(&pods, &events)
         };
-        let failure = unhealthy(&seen(2), &seen(3)).unwrap();
+        let failure = |before, after| unhealthy(&liveness(&seen(before)), &liveness(&seen(after)));
+        let again = failure(2, 3).unwrap();
+        assert_eq!(again.symptom, Symptom::AgentUnhealthy);
+        assert!(again.message.contains("Liveness probe failed"));
+        assert!(failure(2, 2).is_none());
+        assert!(failure(0, 1).is_none(), "it has failed only once");
+        assert_eq!(
+            warnings(&seen(2)),
+            [
+                "the agent on worker: Unhealthy: Liveness probe failed: refused (2 times)",
+                "the agent on worker: Unhealthy: Readiness probe failed: refused",
+            ],
+            "a startup probe may fail"
+        );
+    }
+
+    #[test]
+    fn a_liveness_failure_counts_even_if_its_event_is_combined_with_similar_ones() {
+        let pods = json!([agent("a", 0, &running())]);
+        let seen = |text: &str, count| {
+            let combined = format!("(combined from similar events): {text}");
+            snapshot(&pods, &json!([event(&combined, count)]))
+        };
+        let failing = |count| liveness(&seen("Liveness probe failed: refused", count));
+        let failure = unhealthy(&failing(2), &failing(3)).unwrap();
         assert_eq!(failure.symptom, Symptom::AgentUnhealthy);
-        assert!(failure.message.contains("Liveness probe failed"));
-        assert!(unhealthy(&seen(2), &seen(2)).is_none());
-        assert_eq!(seen(2).len(), 2, "a startup probe may fail");
+        let startup = seen("Startup probe failed: refused", 4);
+        assert_eq!(warnings(&startup), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_liveness_failure_counts_even_if_the_kubelet_creates_no_more_events() {
+        let pods = json!([agent("a", 0, &running())]);
+        let seen = |events: &Value, counted| {
+            let mut seen = liveness(&snapshot(&pods, events));
+            seen[0].counted = counted;
+            seen
+        };
+        let old = json!([event("Liveness probe failed: refused", 9)]);
+        let failure = unhealthy(&seen(&old, Some(30)), &seen(&old, Some(31))).unwrap();
+        assert_eq!(
+            failure.message,
+            "the agent on worker is about to be killed: Unhealthy: Liveness probe failed: refused (31 times)"
+        );
+        let none = json!([]);
+        let failure = unhealthy(&seen(&none, Some(1)), &seen(&none, Some(2))).unwrap();
+        assert_eq!(
+            failure.message,
+            "the agent on worker is about to be killed: its liveness probe has failed 2 times"
+        );
+        for (before, after) in [(Some(1), Some(1)), (Some(0), Some(1)), (None, Some(1))] {
+            let failure = unhealthy(&seen(&none, before), &seen(&none, after));
+            assert!(failure.is_none(), "{before:?} {after:?}");
+        }
+        let late = unhealthy(&seen(&none, Some(1)), &seen(&old, Some(1)));
+        assert!(late.is_none(), "the event was stored later than the metric");
+        let warning = |events, counted| seen(events, counted)[0].sentence();
+        assert!(warning(&none, Some(1)).is_some());
+        assert!(warning(&old, Some(1)).is_none(), "the event is a warning");
+        assert!(warning(&none, Some(0)).is_none());
     }
 }

@@ -33,7 +33,7 @@ impl Suspicion {
         }
     }
 
-    /// A problem that is certainly permanent, so the wait fails at once.
+    /// A problem that is certainly permanent, so the wait fails immediately.
     pub(crate) fn certain(key: &str, failure: Failure) -> Self {
         Self::new(key, Duration::ZERO, failure)
     }
@@ -49,7 +49,7 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    /// Done if all evidence holds. Otherwise pending, with `failure` to return if the deadline passes.
+    /// Done if every check in `evidence` holds. Otherwise pending, with `failure` to return if the deadline passes.
     pub(crate) fn of(
         evidence: Vec<Evidence>,
         failure: Failure,

@@ -1,6 +1,6 @@
 //! The watched state of a cluster: watches keep copies of the relevant objects and notify waiting tasks of changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::Tenant;
 use super::health::alive;
 use super::pods::{Owner, Workloads};
 use crate::error::chain;
+use crate::manifest::Rendered;
 
 /// The copies of the watched objects. They stop changing when the watches are cancelled.
 pub(crate) struct View {
@@ -27,6 +28,7 @@ pub(crate) struct View {
     deployments: Store<Deployment>,
     events: Store<Event>,
     workloads: Workloads,
+    jobs: Arc<BTreeSet<String>>,
     /// The current errors. A task that waits for a change to any object also subscribes to this channel.
     errors: watch::Sender<WatchErrors>,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Snapshot {
     pub(crate) events: Vec<Arc<Event>>,
     /// The cell's agent and mock, to determine the owners of pods.
     pub(crate) workloads: Workloads,
+    /// The names of the Jobs in the manifests. A `CronJob` or the agent may create further Jobs.
+    pub(crate) jobs: Arc<BTreeSet<String>>,
     pub(crate) errors: WatchErrors,
 }
 
@@ -135,6 +139,7 @@ impl View {
             deployments: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
             events: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
             workloads: Workloads::of(&tenant.plan.rendered),
+            jobs: Arc::new(jobs(&tenant.plan.rendered)),
             errors,
         }
     }
@@ -154,9 +159,15 @@ impl View {
             deployments: self.deployments.state(),
             events: self.events.state(),
             workloads: self.workloads.clone(),
+            jobs: Arc::clone(&self.jobs),
             errors: self.errors.borrow().clone(),
         }
     }
+}
+
+fn jobs(rendered: &Rendered) -> BTreeSet<String> {
+    let jobs = rendered.objects().filter(|object| object.kind == "Job");
+    jobs.map(|job| job.name.clone()).collect()
 }
 
 /// The copies of the objects of `api`, which `tenant` watches.

@@ -44,11 +44,14 @@ impl LocalCluster {
         }
     }
 
-    /// The failure if a pod has failed permanently, or if an agent's process has ended too often since readiness.
+    /// The failure if a pod has failed permanently, or if an agent's process has ended too many times before or since
+    /// readiness.
     fn failed(&self, pods: &Pods) -> Option<Failure> {
-        let baseline = self.baseline.get();
-        let exceeded = baseline.and_then(|baseline| baseline.exceeded(pods));
-        exceeded.or_else(|| health::failed(pods))
+        let crashed = match self.baseline.get() {
+            Some(baseline) => baseline.exceeded(pods),
+            None => health::crashed_early(pods),
+        };
+        crashed.or_else(|| health::failed(pods))
     }
 
     /// The agents on `nodes` that have not been deleted.

@@ -21,6 +21,7 @@ use crate::cluster::{CellPlan, NodeName, Programs, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
+use crate::machine::remove_tree;
 
 /// The controllers and kubelets of one cell.
 pub(super) struct Controller {
@@ -187,10 +188,10 @@ impl Controller {
         self.agents.tasks.spawn(work.in_current_span());
     }
 
-    /// Removes the pod's own folder.
+    /// Deletes the pod's own folder.
     async fn remove_folder(&self, pod: &PodConfig) {
         let folder = self.layout.pod(&pod.node, &pod.name);
-        match tokio::fs::remove_dir_all(folder).await {
+        match logs::blocking(move || remove_tree(&folder)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::debug!(pod = pod.name, %error, "failed to remove a pod's folder");
             }

@@ -13,6 +13,9 @@ use super::failure;
 use crate::event::Failure;
 use crate::manifest::Rendered;
 
+/// The fields with all labels and with all annotations.
+const TABLES: [&str; 2] = ["metadata.labels", "metadata.annotations"];
+
 /// The fields of a pod by their paths in the downward API.
 pub(super) struct PodFields(BTreeMap<String, String>);
 
@@ -20,32 +23,76 @@ impl PodFields {
     /// The fields for the labels and annotations in `metadata`, and the fields `others`.
     pub(super) fn new(metadata: Option<&ObjectMeta>, others: &[(&str, &str)]) -> Self {
         let metadata = metadata.cloned().unwrap_or_default();
-        let keyed = |table, values: Option<BTreeMap<String, String>>| {
-            let values = values.into_iter().flatten();
-            values.map(move |(key, value)| (format!("metadata.{table}['{key}']"), value))
-        };
-        let labels = keyed("labels", metadata.labels);
-        let annotations = keyed("annotations", metadata.annotations);
+        let tables = TABLES
+            .into_iter()
+            .zip([metadata.labels, metadata.annotations]);
+        let tables = tables.flat_map(|(path, values)| {
+            let values = values.unwrap_or_default();
+            let all = (path.to_owned(), lines(&values));
+            let keyed = values.into_iter();
+            let keyed = keyed.map(move |(key, value)| (format!("{path}['{key}']"), value));
+            std::iter::once(all).chain(keyed)
+        });
         let others = others
             .iter()
             .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()));
-        Self(others.chain(labels).chain(annotations).collect())
+        Self(others.chain(tables).collect())
     }
 
-    /// The value of a field. If a label or annotation doesn't exist, its value is empty.
-    pub(super) fn value(&self, field: &ObjectFieldSelector) -> Result<String, Failure> {
+    /// The value of a field for a variable. If a label or annotation doesn't exist, its value is empty.
+    pub(super) fn variable(&self, field: &ObjectFieldSelector) -> Result<String, Failure> {
         let path = field.field_path.as_str();
+        self.value(path, "variables", !TABLES.contains(&path))
+    }
+
+    /// The value of a field for a file in a volume. If a label or annotation doesn't exist, its value is empty.
+    pub(super) fn file(&self, field: &ObjectFieldSelector) -> Result<String, Failure> {
+        let path = field.field_path.as_str();
+        self.value(path, "volumes", path.starts_with("metadata."))
+    }
+
+    fn value(&self, path: &str, users: &str, is_offered: bool) -> Result<String, Failure> {
         let is_keyed = path.ends_with("']")
-            && ["metadata.labels['", "metadata.annotations['"]
-                .iter()
-                .any(|start| path.starts_with(start));
-        match self.0.get(path) {
+            && TABLES.iter().any(|table| {
+                path.strip_prefix(table)
+                    .is_some_and(|key| key.starts_with("['"))
+            });
+        match self.0.get(path).filter(|_| is_offered) {
             Some(value) => Ok(value.clone()),
             None if is_keyed => Ok(String::new()),
             None => Err(failure::container(format_args!(
-                "`{path}` is not a field of a pod"
+                "the downward API has no field `{path}` for {users}"
             ))),
         }
+    }
+}
+
+/// Labels or annotations in the format of the kubelet: one line per key, with the value quoted as in Go.
+fn lines(values: &BTreeMap<String, String>) -> String {
+    let lines = values.iter().map(|(key, value)| {
+        let value: String = value.chars().map(escaped).collect();
+        format!("{key}=\"{value}\"")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `letter` as Go writes it in a quoted string.
+fn escaped(letter: char) -> String {
+    let code = u32::from(letter);
+    match letter {
+        '"' | '\\' => format!("\\{letter}"),
+        '\x07' => r"\a".to_owned(),
+        '\x08' => r"\b".to_owned(),
+        '\x0b' => r"\v".to_owned(),
+        '\x0c' => r"\f".to_owned(),
+        '\n' => r"\n".to_owned(),
+        '\r' => r"\r".to_owned(),
+        '\t' => r"\t".to_owned(),
+        '\0'..' ' | '\x7f' => format!(r"\x{code:02x}"),
+        _ if letter != ' ' && (letter.is_control() || letter.is_whitespace()) => {
+            format!(r"\u{code:04x}")
+        }
+        _ => letter.to_string(),
     }
 }
 
@@ -90,7 +137,7 @@ fn value_from(
     rendered: &Rendered,
 ) -> Result<Option<String>, Failure> {
     if let Some(field) = &source.field_ref {
-        return fields.value(field).map(Some);
+        return fields.variable(field).map(Some);
     }
     let value = if let Some(from) = &source.secret_key_ref {
         contents::data(rendered, SECRET, &from.name).remove(&from.key)
@@ -125,6 +172,42 @@ pub(super) fn expand(text: &str, environment: &Environment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_available_where_kubernetes_offers_them() {
+        let table = |pairs: &[(&str, &str)]| -> Option<BTreeMap<String, String>> {
+            let pairs = pairs.iter();
+            let pairs = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            Some(pairs.collect())
+        };
+        let metadata = ObjectMeta {
+            labels: table(&[("tier", "b"), ("app", "a")]),
+            annotations: table(&[("note", "a \"b\"\\\n\x1b\u{a0}é")]),
+            ..ObjectMeta::default()
+        };
+        let others = [("metadata.name", "pod"), ("spec.nodeName", "node")];
+        let fields = PodFields::new(Some(&metadata), &others);
+        for (path, variable, file) in [
+            ("metadata.name", Some("pod"), Some("pod")),
+            ("metadata.labels['app']", Some("a"), Some("a")),
+            ("metadata.labels['none']", Some(""), Some("")),
+            ("metadata.labels", None, Some("app=\"a\"\ntier=\"b\"")),
+            (
+                "metadata.annotations",
+                None,
+                Some(r#"note="a \"b\"\\\n\x1b\u00a0é""#),
+            ),
+            ("spec.nodeName", Some("node"), None),
+            ("metadata.nope", None, None),
+        ] {
+            let field = ObjectFieldSelector {
+                field_path: path.to_owned(),
+                ..ObjectFieldSelector::default()
+            };
+            assert_eq!(fields.variable(&field).ok().as_deref(), variable, "{path}");
+            assert_eq!(fields.file(&field).ok().as_deref(), file, "{path}");
+        }
+    }
 
     #[test]
     fn references_are_expanded_like_the_kubelet_does() {

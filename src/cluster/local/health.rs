@@ -6,6 +6,15 @@ use std::collections::BTreeMap;
 use super::status::{Liveness, PodStatus, Pods, State, agents, mock};
 use crate::event::{Evidence, Failure, Symptom};
 
+/// How many times an agent may exit before the agents have become ready.
+pub(super) const EARLY_EXITS: u32 = 2;
+
+/// The failure if an agent has exited too many times, while the agents haven't become ready yet.
+pub(super) fn crashed_early(pods: &Pods) -> Option<Failure> {
+    let agent = agents(pods).find(|agent| agent.restarts > EARLY_EXITS)?;
+    Some(agent_failed(agent))
+}
+
 /// A failure that waiting can't fix: the mock or an agent failed permanently.
 pub(super) fn failed(pods: &Pods) -> Option<Failure> {
     let agent = || agents(pods).find(|agent| agent.has_failed());
@@ -21,7 +30,8 @@ pub(super) fn mock_failed(mock: &PodStatus) -> Failure {
 
 fn agent_failed(agent: &PodStatus) -> Failure {
     let (node, ends) = (&agent.pod.node, agent.restarts);
-    let reason = agent.warning.as_deref().unwrap_or("it exited");
+    let last = agent.last_termination.as_ref();
+    let reason = last.map_or("it exited", |last| last.reason.as_str());
     if agent.state == State::RunError {
         let message = format!("this machine can't run the agent on {node}: {reason}");
         let evidence = Evidence::new("agent", "runs", reason, false).on(Some(node));
@@ -42,7 +52,7 @@ pub(super) fn state_of(status: &PodStatus) -> String {
     }
 }
 
-/// How often each agent's process had ended when the agents became ready.
+/// How many times each agent's process had ended when the agents became ready.
 #[derive(Debug)]
 pub(super) struct RestartBaseline {
     /// The number of restarts by the pod's UID.

@@ -52,15 +52,17 @@ impl PodConfig {
         node: &NodeName,
     ) -> Result<Self, Failure> {
         let (rendered, layout) = (&cell.plan.rendered, &cell.layout);
-        let (template, container, address) = match role {
+        let (template, container, account, address) = match role {
             Role::Agent => (
                 &rendered.agent().daemon_set.spec.template,
                 rendered.agent_container(),
+                &rendered.agent().account,
                 addresses.of(node),
             ),
             Role::Mock => (
                 &rendered.mock().deployment.spec.template,
                 rendered.mock_container(),
+                &rendered.mock().account,
                 addresses.mock(),
             ),
         };
@@ -71,13 +73,12 @@ impl PodConfig {
         let name = format!("{}-{}", container.name, &uid[..10]);
         let folder = layout.pod(node, &name);
         let ip = address.to_string();
-        let account = spec.service_account_name.as_deref();
         let fields = [
             ("metadata.name", name.as_str()),
             ("metadata.namespace", rendered.namespace()),
             ("metadata.uid", &uid),
             ("spec.nodeName", node.as_str()),
-            ("spec.serviceAccountName", account.unwrap_or("default")),
+            ("spec.serviceAccountName", account),
             ("status.hostIP", &ip),
             ("status.hostIPs", &ip),
             ("status.podIP", &ip),

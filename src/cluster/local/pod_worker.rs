@@ -9,6 +9,7 @@ use tokio::sync::{AcquireError, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::controller::Controller;
+use super::health::EARLY_EXITS;
 use super::pod_config::PodConfig;
 use super::prober::Prober;
 use super::status::{Role, State, Termination};
@@ -16,8 +17,6 @@ use super::{launcher, logs, volumes};
 use crate::error::chain;
 use crate::machine::process::{Group, describe};
 
-/// How often an agent is restarted, in addition to the restarts that the cell expects.
-const AGENT_RESTARTS: u32 = 2;
 /// A mock is never restarted: it has lost its counters when it ends, so a restart wouldn't help.
 const MOCK_RESTARTS: u32 = 0;
 /// The delay before the first restart. It doubles with each further restart.
@@ -42,7 +41,7 @@ pub(super) enum End {
 pub(super) async fn run(controller: &Controller, pod: &PodConfig, deleted: CancellationToken) {
     let plan = &controller.plan;
     let restarts = match pod.role {
-        Role::Agent => AGENT_RESTARTS.saturating_add(plan.cell.variant.expect.restarts()),
+        Role::Agent => EARLY_EXITS.saturating_add(plan.cell.variant.expect.restarts()),
         Role::Mock => MOCK_RESTARTS,
     };
     let mut pauses = ExponentialBuilder::default()

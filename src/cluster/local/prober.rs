@@ -2,12 +2,17 @@
 //! succeeds.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{self, Container};
+use k8s_openapi::api::core::v1::{self, Container, HTTPHeader};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use reqwest::redirect::{self, Policy};
+use reqwest::{Client, Url};
 use rustix::io::Errno;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -16,7 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sle
 use super::pod_config::PodConfig;
 use super::pod_worker::End;
 use super::status::{Liveness, PodStatus, StatusManager};
-use crate::error::chain;
+use crate::error::{causes, chain};
 
 /// The shortest delay between two checks of whether a new process listens.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -60,16 +65,24 @@ impl Kind {
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// A plain HTTP request. `headers` contains the additional headers as they are sent.
-    Http {
-        address: Option<SocketAddr>,
-        path: String,
-        headers: String,
-    },
-    /// A TCP connection. Also used for HTTPS probes, which only check whether the container accepts a connection.
-    Tcp { address: Option<SocketAddr> },
+    /// An HTTP or HTTPS request.
+    Http(Request),
+    /// A TCP connection.
+    Tcp(Address),
     /// A probe that needs a container runtime. Always succeeds.
     Unsupported,
+}
+
+/// The address of a container's port, or why there is none.
+type Address = Result<SocketAddr, &'static str>;
+
+#[derive(Clone, Debug)]
+struct Request {
+    address: Address,
+    is_secure: bool,
+    path: String,
+    /// The additional headers.
+    headers: Vec<HTTPHeader>,
 }
 
 /// The number of the container's port that `port` specifies by number or by name.
@@ -154,55 +167,56 @@ impl Probe {
 
 impl Action {
     fn new(probe: &v1::Probe, container: &Container, address: IpAddr) -> Self {
-        let address = port_of(probe, container).map(|port| SocketAddr::new(address, port));
+        let port = port_of(probe, container);
+        let address = port.map(|port| SocketAddr::new(address, port));
+        let address = address.ok_or("the container has no port with that name");
         match &probe.http_get {
-            Some(http) if http.scheme.as_deref() != Some("HTTPS") => {
-                let headers = http.http_headers.iter().flatten();
-                let headers =
-                    headers.map(|header| format!("{}: {}\r\n", header.name, header.value));
+            Some(http) => {
                 let path = http.path.as_deref().unwrap_or("/");
-                Self::Http {
+                Self::Http(Request {
                     address,
+                    is_secure: http.scheme.as_deref() == Some("HTTPS"),
                     path: format!("/{}", path.trim_start_matches('/')),
-                    headers: headers.collect(),
-                }
+                    headers: http.http_headers.clone().unwrap_or_default(),
+                })
             }
-            None if probe.tcp_socket.is_none() => Self::Unsupported,
-            Some(_) | None => Self::Tcp { address },
+            None if probe.tcp_socket.is_some() => Self::Tcp(address),
+            None => Self::Unsupported,
         }
     }
 
-    async fn connect(&self) -> Result<Option<TcpStream>, ProbeError> {
-        let address = match self {
-            Self::Http { address, .. } | Self::Tcp { address } => address,
-            Self::Unsupported => return Ok(None),
-        };
-        let address = address.ok_or("the container has no port with that name")?;
-        let connected = TcpStream::connect(address).await;
-        connected.map(Some).map_err(|error| {
-            let reason = format!("{address}: {}", chain(&error));
-            if is_exhaustion(&error) {
-                ProbeError::Exhausted(reason)
-            } else {
-                ProbeError::Failed(reason)
+    /// Connects to the container, unless the probe is unsupported.
+    async fn connect(&self) -> Result<(), ProbeError> {
+        match self {
+            Self::Http(Request { address, .. }) | Self::Tcp(address) => {
+                connect(*address).await.map(drop)
             }
-        })
+            Self::Unsupported => Ok(()),
+        }
     }
 
     async fn attempt(&self) -> Result<(), ProbeError> {
-        let stream = self.connect().await?;
-        let (Self::Http { path, headers, .. }, Some(stream)) = (self, stream) else {
-            return Ok(());
+        let Self::Http(request) = self else {
+            return self.connect().await;
         };
-        let status = get(stream, path, headers).await;
-        match status.map_err(|error| format!("{path}: {}", chain(&error)))? {
+        match request.status().await? {
             200..400 => Ok(()),
-            status => Err(ProbeError::Failed(format!("{path} returned {status}"))),
+            status => Err(ProbeError::Failed(format!(
+                "{} returned {status}",
+                request.path
+            ))),
         }
     }
 }
 
+async fn connect(address: Address) -> Result<TcpStream, ProbeError> {
+    let address = address?;
+    let connected = TcpStream::connect(address).await;
+    connected.map_err(|error| ProbeError::new(address, &error))
+}
+
 /// Why a probe's attempt didn't succeed.
+#[derive(Debug, PartialEq, Eq)]
 enum ProbeError {
     /// The container didn't respond as it should.
     Failed(String),
@@ -216,38 +230,114 @@ impl<T: Into<String>> From<T> for ProbeError {
     }
 }
 
+impl ProbeError {
+    /// The failure of an attempt at `subject` because of `error`.
+    fn new(subject: impl Display, error: &(dyn Error + 'static)) -> Self {
+        let reason = format!("{subject}: {}", chain(error));
+        if is_exhaustion(error) {
+            Self::Exhausted(reason)
+        } else {
+            Self::Failed(reason)
+        }
+    }
+}
+
 /// Whether the machine has run out of a resource that every connection needs.
-fn is_exhaustion(error: &io::Error) -> bool {
+fn is_exhaustion(error: &(dyn Error + 'static)) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
+    let all = std::iter::once(error).chain(causes(error));
+    let mut numbers = all.filter_map(|error| Errno::from_io_error(error.downcast_ref()?));
+    numbers.any(|number| exhausted.contains(&number))
 }
 
 /// The maximum length of a status line.
 const STATUS_LIMIT: u64 = 256;
+const USER_AGENT: &str = "e2e-matrix";
+/// How many redirects the kubelet follows.
+const REDIRECTS: usize = 10;
 
-/// Requests `path` and returns the status code. Doesn't read the rest of the response. A cell may have two hundred
-/// nodes, each probed twice per second, so this function does only what the protocol requires.
-async fn get(mut stream: TcpStream, path: &str, headers: &str) -> io::Result<u16> {
-    let mut names = headers.lines().filter_map(|line| line.split(':').next());
-    let host = if names.any(|name| name.eq_ignore_ascii_case("host")) {
-        // Servers reject a request with two of these headers.
-        String::new()
+/// The client for HTTPS and for redirects. As in the kubelet, it accepts any certificate, uses each connection only
+/// once, and follows a redirect only to the same host.
+static CLIENT: LazyLock<reqwest::Result<Client>> = LazyLock::new(|| {
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .tls_danger_accept_invalid_certs(true)
+        .redirect(Policy::custom(follow_on_same_host))
+        .build()
+});
+
+fn follow_on_same_host(redirect: redirect::Attempt<'_>) -> redirect::Action {
+    let requested = redirect.previous();
+    let first = requested.first().and_then(Url::host_str);
+    if redirect.url().host_str() != first {
+        redirect.stop()
+    } else if requested.len() >= REDIRECTS {
+        redirect.error(format!("stopped after {REDIRECTS} redirects"))
     } else {
-        format!("Host: {}\r\n", stream.peer_addr()?)
-    };
-    let request = format!(
-        "GET {path} HTTP/1.1\r\n{host}User-Agent: e2e-matrix\r\nConnection: close\r\n{headers}\r\n"
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut line = String::new();
-    BufReader::new(stream.take(STATUS_LIMIT))
-        .read_line(&mut line)
-        .await?;
-    let status = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|word| word.parse().ok());
-    status.ok_or_else(|| io::Error::other("the response is not HTTP"))
+        redirect.follow()
+    }
+}
+
+impl Request {
+    /// Sends the request, and follows redirects. Returns the status code of the last response.
+    ///
+    /// A cell may have two hundred nodes, each probed twice per second, so the client is used only if a plain request
+    /// isn't enough.
+    async fn status(&self) -> Result<u16, ProbeError> {
+        if !self.is_secure {
+            let stream = connect(self.address).await?;
+            let status = self.send_plainly(stream).await;
+            let status = status.map_err(|error| ProbeError::new(&self.path, &error))?;
+            if !(300..400).contains(&status) {
+                return Ok(status);
+            }
+        }
+        self.send_with_client().await
+    }
+
+    async fn send_with_client(&self) -> Result<u16, ProbeError> {
+        let failed = |error: &reqwest::Error| ProbeError::new(&self.path, error);
+        let client = CLIENT.as_ref().map_err(failed)?;
+        let scheme = if self.is_secure { "https" } else { "http" };
+        let request = client.get(format!("{scheme}://{}{}", self.address?, self.path));
+        let headers = self.headers.iter();
+        let request = headers.fold(request, |request, header| {
+            request.header(&header.name, &header.value)
+        });
+        let response = request.send().await;
+        let response = response.map_err(|error| failed(&error.without_url()))?;
+        Ok(response.status().as_u16())
+    }
+
+    /// Sends the request without TLS. Doesn't read more of the response than its status code.
+    async fn send_plainly(&self, mut stream: TcpStream) -> io::Result<u16> {
+        let mut names = self.headers.iter().map(|header| &header.name);
+        let host = if names.any(|name| name.eq_ignore_ascii_case("host")) {
+            // Servers reject a request with two of these headers.
+            String::new()
+        } else {
+            format!("Host: {}\r\n", stream.peer_addr()?)
+        };
+        let headers = self.headers.iter();
+        let headers = headers.map(|header| format!("{}: {}\r\n", header.name, header.value));
+        let headers: String = headers.collect();
+        let request = format!(
+            "GET {} HTTP/1.1\r\n{host}User-Agent: {USER_AGENT}\r\nConnection: close\r\n{headers}\r\n",
+            self.path
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut line = String::new();
+        BufReader::new(stream.take(STATUS_LIMIT))
+            .read_line(&mut line)
+            .await?;
+        let status = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|word| word.parse().ok());
+        status.ok_or_else(|| io::Error::other("the response is not HTTP"))
+    }
 }
 
 /// Probes the current process of a pod.
@@ -367,5 +457,84 @@ impl<'a> Prober<'a> {
         let mut interval = interval_at(first, probe.period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::HTTPGetAction;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn attempt(scheme: &str, address: SocketAddr, path: &str) -> Result<(), ProbeError> {
+        // The client needs a TLS provider. Another test may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::Int(address.port().into()),
+            scheme: Some(scheme.to_owned()),
+            ..HTTPGetAction::default()
+        };
+        let probe = v1::Probe {
+            http_get: Some(http),
+            ..v1::Probe::default()
+        };
+        let action = Action::new(&probe, &Container::default(), address.ip());
+        action.attempt().await
+    }
+
+    fn failed(reason: &str) -> Result<(), ProbeError> {
+        Err(ProbeError::Failed(reason.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn an_https_probe_depends_on_the_response_and_not_on_the_certificate() {
+        let options = mockapi::Options {
+            addr: "127.0.0.1:0".to_owned(),
+            tls_addr: "127.0.0.1:0".to_owned(),
+            ..mockapi::Options::default()
+        };
+        let mock = mockapi::start(options).await.unwrap();
+        let outcome = attempt("HTTPS", mock.tls_addr(), "/nope").await;
+        assert_eq!(outcome, failed("/nope returned 404"));
+        let plain = attempt("HTTPS", mock.addr(), "/healthz").await;
+        assert!(plain.is_err(), "the server does not speak TLS");
+    }
+
+    /// Responds to requests, one after another.
+    async fn serve(listener: TcpListener) {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let response = match line.split(' ').nth(1) {
+                Some("/here") => "200 OK\r\n",
+                Some("/moved") => "302 Found\r\nLocation: /here\r\n",
+                Some("/lost") => "302 Found\r\nLocation: /nope\r\n",
+                Some("/away") => "302 Found\r\nLocation: http://localhost:1/\r\n",
+                Some(_) | None => "404 Not Found\r\n",
+            };
+            let response = format!("HTTP/1.1 {response}Content-Length: 0\r\n\r\n");
+            stream.write_all(response.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_probe_follows_redirects_to_the_same_host() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener));
+        for (path, expected) in [
+            ("/here", Ok(())),
+            ("/moved", Ok(())),
+            ("/lost", failed("/lost returned 404")),
+            ("/away", Ok(())),
+            ("/nope", failed("/nope returned 404")),
+        ] {
+            assert_eq!(attempt("HTTP", address, path).await, expected, "{path}");
+        }
+        serving.abort();
     }
 }

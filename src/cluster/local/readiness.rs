@@ -1,6 +1,6 @@
 //! Whether the mock and the agents are ready: pure functions from the pods' statuses to evidence or a failure.
 
-use super::health::{failed, mock_failed, state_of};
+use super::health::{crashed_early, failed, mock_failed, state_of};
 use super::status::{PodStatus, Pods, agents, mock};
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
@@ -29,7 +29,7 @@ pub(super) fn mock_late(pods: &Pods) -> Failure {
 
 /// Whether an agent is ready on each of `nodes`, or a pod has failed permanently.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
-    if let Some(failure) = failed(pods) {
+    if let Some(failure) = failed(pods).or_else(|| crashed_early(pods)) {
         return Some(Err(failure));
     }
     let desired = nodes.len();

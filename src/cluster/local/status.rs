@@ -35,7 +35,7 @@ pub(super) enum State {
     Running,
     /// The process ended and will be restarted.
     BackOff,
-    /// The process ended too often and won't be restarted.
+    /// The process ended too many times and won't be restarted.
     CrashLoop,
     /// This machine can't start or probe the process, and it won't be restarted.
     RunError,
@@ -68,7 +68,7 @@ pub(super) struct PodStatus {
     pub(super) created: Timestamp,
     pub(super) state: State,
     pub(super) ready: bool,
-    /// How often its process ended unexpectedly or because of a failed probe.
+    /// How many times its process ended unexpectedly or because of a failed probe.
     pub(super) restarts: u32,
     /// The id of its process while it is running.
     pub(super) pid: Option<u32>,

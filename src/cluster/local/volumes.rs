@@ -11,7 +11,7 @@ use super::environment::PodFields;
 use super::failure;
 use crate::event::Failure;
 use crate::machine::sandbox::Mount;
-use crate::machine::{private_folder, replace_private};
+use crate::machine::{create_in, private_folder, replace_private};
 use crate::manifest::Rendered;
 
 /// The contents of files by their paths below a volume's folder.
@@ -19,8 +19,12 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// The folder of a volume, created before the container starts.
 pub(super) struct Folder {
+    /// Links in the volume can't lead out of this folder: the node's root folder, or else the volume's own folder.
+    root: PathBuf,
+    /// The volume's path in `root`.
     path: PathBuf,
     files: Files,
+    /// The paths, in `root`, of the folders that a container mounts instead of the whole volume.
     sub_folders: Vec<PathBuf>,
     /// Whether the container must not change the content, because the volume's source provides it.
     read_only: bool,
@@ -35,12 +39,15 @@ pub(super) fn plan(
 ) -> Result<BTreeMap<String, Folder>, Failure> {
     let volumes = spec.volumes.iter().flatten();
     let planned = volumes.map(|volume| {
-        let path = match &volume.host_path {
-            Some(from) => host.join(below_root(&from.path)),
-            None => pod.join("volumes").join(below_root(&volume.name)),
+        let (root, path) = if let Some(from) = &volume.host_path {
+            (host.to_owned(), below_root(&from.path))
+        } else {
+            let own = pod.join("volumes").join(below_root(&volume.name));
+            (own, PathBuf::new())
         };
         let files = files_of(volume, fields, rendered)?;
         let folder = Folder {
+            root,
             path,
             files,
             sub_folders: Vec::new(),
@@ -65,6 +72,7 @@ pub(super) fn mounts(container: &Container, folders: &mut BTreeMap<String, Folde
             }
         }
         Some(Mount {
+            root: folder.root.clone(),
             source,
             target: Path::new("/").join(below_root(&mount.mount_path)),
             read_only: mount.read_only == Some(true) || folder.read_only,
@@ -76,12 +84,13 @@ pub(super) fn mounts(container: &Container, folders: &mut BTreeMap<String, Folde
 /// Creates the folders and writes their files.
 pub(super) fn write(folders: &[Folder]) -> io::Result<()> {
     for folder in folders {
-        private_folder(&folder.path)?;
-        for path in &folder.sub_folders {
-            private_folder(path)?;
+        private_folder(&folder.root)?;
+        for path in std::iter::once(&folder.path).chain(&folder.sub_folders) {
+            create_in(&folder.root, path)?;
         }
+        // Only volumes that a container can't write to have files, so these paths contain no links.
         for (name, bytes) in &folder.files {
-            replace_private(&folder.path.join(name), |file| file.write_all(bytes))?;
+            replace_private(&folder.root.join(name), |file| file.write_all(bytes))?;
         }
     }
     Ok(())
@@ -96,7 +105,7 @@ fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<
         let items = items.iter().flatten();
         let values = items.filter_map(|item| Some((item, item.field_ref.as_ref()?)));
         let files = values
-            .map(|(item, field)| Ok((below_root(&item.path), fields.value(field)?.into_bytes())));
+            .map(|(item, field)| Ok((below_root(&item.path), fields.file(field)?.into_bytes())));
         files.collect::<Result<Files, Failure>>()
     };
     if let Some(projected) = &volume.projected {

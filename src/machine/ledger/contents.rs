@@ -11,7 +11,7 @@ use crate::machine::if_exists;
 pub struct LedgerContents {
     /// The run that the ledger belongs to; `None` if the first line is missing.
     pub owner: Option<Owner>,
-    /// The planned resources that haven't been proven gone, in the order in which they were planned.
+    /// The planned resources that aren't known to be gone, in the order in which they were planned.
     pub left: Vec<Left>,
     /// How many lines this version can't read. Another version wrote them, so there may be more resources than are
     /// listed here.
@@ -104,7 +104,7 @@ impl LedgerContents {
     }
 }
 
-/// The planned resources in the ledger in `folder` that haven't been proven gone, in the order in which they were
+/// The planned resources in the ledger in `folder` that aren't known to be gone, in the order in which they were
 /// planned.
 pub fn outstanding(folder: &Path) -> Result<Vec<Resource>, LedgerError> {
     let left = LedgerContents::read(folder)?.left.into_iter();

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{FILE, LOCK, LedgerContents, LedgerEntry, LedgerError, Payload, Resource};
 use crate::error::chain;
-use crate::machine::{Lock, StateFolder, if_exists};
+use crate::machine::{Lock, StateFolder, if_exists, remove_tree};
 
 /// A dead run.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl DeadRun {
         }))
     }
 
-    /// Records that `resource` was proven gone, for a run that can't be forgotten yet.
+    /// Records that `resource` is gone. Called for a run whose folder can't be deleted yet.
     pub fn gone(&self, resource: &Resource) -> Result<(), LedgerError> {
         let path = self.folder.join(FILE);
         let resource = resource.clone();
@@ -81,7 +81,7 @@ impl DeadRun {
                 continue;
             }
             if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())?;
+                remove_tree(&entry.path())?;
             } else {
                 fs::remove_file(entry.path())?;
             }
@@ -196,7 +196,7 @@ fn token(folder: &Path) -> &str {
     name.strip_prefix('.').unwrap_or(name)
 }
 
-/// Whether the run died before the first line of its ledger, or after its ledger was removed.
+/// Whether the run died before the first line of its ledger, or after its ledger was deleted.
 fn is_unfinished(folder: &Path) -> io::Result<bool> {
     let is_hidden = folder
         .file_name()

@@ -135,7 +135,7 @@ impl Ledger {
         self.write(resource.map(|resource| LedgerEntry::Kept { resource, commands }))
     }
 
-    /// Records that a resource was proven gone.
+    /// Records that a resource is gone, which was verified.
     pub fn gone<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
         let resource = Resource::named(payload);
         self.write(Ok(LedgerEntry::Gone { resource }))
@@ -150,7 +150,7 @@ impl Ledger {
         written.map_err(LedgerError::at(&self.folder.join(FILE)))
     }
 
-    /// Ends the run. If nothing is left, the folder and the ledger in it are removed. Otherwise both stay, and the
+    /// Ends the run. If nothing is left, the folder and the ledger in it are deleted. Otherwise both stay, and the
     /// remaining resources are returned.
     pub fn close(self) -> Result<Vec<Left>, LedgerError> {
         let contents = LedgerContents::read(&self.folder)?;

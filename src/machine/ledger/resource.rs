@@ -160,7 +160,7 @@ pub enum LedgerEntry {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         commands: Vec<String>,
     },
-    /// The resource was proven gone.
+    /// The resource is gone, which was verified.
     Gone {
         /// The resource.
         resource: Resource,

@@ -45,7 +45,9 @@ pub struct Sandbox {
 /// A file or folder of the host that is visible at another path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mount {
-    /// Its path on the host.
+    /// The folder of the host that contains it. Links in `source` are resolved as if this were the root folder.
+    pub root: PathBuf,
+    /// Its path in `root`.
     pub source: PathBuf,
     /// Its path in the sandbox.
     pub target: PathBuf,
@@ -66,7 +68,7 @@ impl Sandbox {
             fs::write(place(path)?, text)?;
         }
         for mount in &self.mounts {
-            match symlink(&mount.source, place(&mount.target)?) {
+            match symlink(mount.root.join(&mount.source), place(&mount.target)?) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 linked => linked?,
             }

@@ -18,6 +18,7 @@ use rustix::mount::{
 use rustix::process::{chdir, pivot_root};
 
 use super::{Context, Mount, Sandbox, SetupError};
+use crate::machine::{open_in, path_of};
 
 /// The folders that start empty.
 const PRIVATE: [&str; 5] = ["/tmp", "/run", "/var/lib", "/var/run", "/var/log"];
@@ -41,7 +42,7 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(), SetupError> {
         .context(format_args!("change the mount {}", root.display()))?;
     plan(sandbox)?.create(Some(Path::new("/")), root)?;
     if sandbox.read_only {
-        restrict(root, true)?;
+        restrict(root, MountFlags::RDONLY)?;
     }
     let switch = || {
         chdir(root)?;
@@ -52,7 +53,7 @@ pub(super) fn enter(sandbox: &Sandbox) -> Result<(), SetupError> {
     switch().context("change the root")
 }
 
-/// The content of each path that differs from the host's.
+/// The paths whose content differs from the host's, each with its content.
 fn plan(sandbox: &Sandbox) -> Result<Node, SetupError> {
     let mut tree = Node::default();
     for path in PRIVATE {
@@ -70,6 +71,7 @@ fn plan(sandbox: &Sandbox) -> Result<Node, SetupError> {
         let source = resolve(program).context(format_args!("find {}", program.display()))?;
         if PRIVATE.iter().any(|private| source.starts_with(private)) {
             mounts.push(Mount {
+                root: "/".into(),
                 source,
                 target: program.clone(),
                 read_only: true,
@@ -127,8 +129,9 @@ impl Node {
             Some(Content::Processes) => processes(place)?,
             Some(Content::Text(text)) => fs::write(place, text).context(&action)?,
             Some(Content::Host(mount)) => {
-                bind(&mount.source, place)?;
-                restrict(place, false)?;
+                bind_volume(mount, place)?;
+                // While the mount points below it are created, a link in it could lead out of the sandbox.
+                restrict(place, MountFlags::NOSYMFOLLOW)?;
             }
         }
         let host = host.filter(|_| self.content.is_none());
@@ -136,9 +139,10 @@ impl Node {
             let host = host.map(|host| host.join(name));
             node.create(host.as_deref(), &place.join(name))?;
         }
-        // Restricted only now, because mount points below it had to be created first.
-        if matches!(&self.content, Some(Content::Host(mount)) if mount.read_only) {
-            restrict(place, true)?;
+        if let Some(Content::Host(mount)) = &self.content {
+            let mut restrictions = MountFlags::empty();
+            restrictions.set(MountFlags::RDONLY, mount.read_only);
+            restrict(place, restrictions)?;
         }
         Ok(())
     }
@@ -177,19 +181,39 @@ fn bind(source: &Path, place: &Path) -> Result<(), SetupError> {
         let target = fs::read_link(source).context(&action)?;
         return symlink(target, place).context(&action);
     }
-    if kind.is_dir() {
-        folder(place, 0o755).context(&action)?;
-        return mount_bind_recursive(source, place).context(&action);
+    attach(source, kind.is_dir(), place).context(&action)
+}
+
+/// Bind-mounts a file or folder of a volume at `place`.
+fn bind_volume(mount: &Mount, place: &Path) -> Result<(), SetupError> {
+    let source = mount.root.join(&mount.source);
+    let action = format!("mount {} at {}", source.display(), place.display());
+    let file = open_in(&mount.root, &mount.source).context(&action)?;
+    let is_folder = file.metadata().context(&action)?.is_dir();
+    attach(&path_of(&file), is_folder, place).context(&action)
+}
+
+/// Bind-mounts the file or folder `source` at `place`, which is created if it doesn't exist.
+fn attach(source: &Path, is_folder: bool, place: &Path) -> io::Result<()> {
+    if is_folder {
+        folder(place, 0o755)?;
+        mount_bind_recursive(source, place)?;
+    } else {
+        if fs::symlink_metadata(place).is_err() {
+            File::create(place)?;
+        }
+        mount_bind(source, place)?;
     }
-    if fs::symlink_metadata(place).is_err() {
-        File::create(place).map(drop).context(&action)?;
-    }
-    mount_bind(source, place).context(&action)
+    Ok(())
 }
 
 fn folder(path: &Path, mode: u32) -> io::Result<()> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error)
+            if error.kind() == io::ErrorKind::AlreadyExists && fs::metadata(path)?.is_dir() =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error),
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
     }
@@ -223,7 +247,7 @@ fn processes(place: &Path) -> Result<(), SetupError> {
         let path = place.join(name);
         if path.exists() {
             mount_bind(&path, &path).context(&action)?;
-            restrict(&path, true)?;
+            restrict(&path, MountFlags::RDONLY)?;
         }
     }
     Ok(())
@@ -250,7 +274,7 @@ fn protect_host() -> Result<(), SetupError> {
         if hidden.into_iter().any(|hidden| point.starts_with(hidden)) {
             continue;
         }
-        match flags(&point, true).and_then(|flags| mount_remount(&point, flags, "")) {
+        match flags(&point, MountFlags::RDONLY).and_then(|flags| mount_remount(&point, flags, "")) {
             // Mounts that this user can't access can't be accessed from the sandbox, either.
             Ok(()) | Err(Errno::ACCESS | Errno::NOENT) => {}
             Err(error) => {
@@ -281,17 +305,16 @@ fn unescaped(point: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(path))
 }
 
-/// Makes a mount writable or read-only.
-fn restrict(place: &Path, read_only: bool) -> Result<(), SetupError> {
-    flags(place, read_only)
+/// Gives a mount the flags `restrictions`, and removes its other restrictions.
+fn restrict(place: &Path, restrictions: MountFlags) -> Result<(), SetupError> {
+    flags(place, restrictions)
         .and_then(|flags| mount_remount(place, flags, ""))
         .context(format_args!("change the mount {}", place.display()))
 }
 
-/// The flags for remounting an existing mount. Flags that restrict the mount are kept, because they can't be removed.
-fn flags(place: &Path, read_only: bool) -> rustix::io::Result<MountFlags> {
-    let mut flags = MountFlags::BIND | FLAGS;
-    flags.set(MountFlags::RDONLY, read_only);
+/// The flags for remounting an existing mount. `NOEXEC` is kept, because it can't be removed in a user namespace.
+fn flags(place: &Path, restrictions: MountFlags) -> rustix::io::Result<MountFlags> {
+    let mut flags = MountFlags::BIND | FLAGS | restrictions;
     let present = statvfs(place)?.f_flag;
     flags.set(
         MountFlags::NOEXEC,

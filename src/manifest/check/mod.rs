@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::supply::ConfigPlace;
 use super::{ManifestProblem, Object, strict};
 
-pub(super) use reference::{CLUSTER_CERTIFICATES, Reference, references};
+pub(super) use reference::{CLUSTER_CERTIFICATES, Reference, account, references};
 
 /// The maximum number of objects of a deployment.
 pub(super) const MAX_OBJECTS: usize = 500;
@@ -57,7 +57,7 @@ impl Deployed<'_> {
     }
 }
 
-/// Collects the problems of one object of a deployment.
+/// Collects the problems in one object of a deployment.
 struct Findings<'a> {
     deployed: &'a Deployed<'a>,
     object: &'a Object,

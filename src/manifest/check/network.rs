@@ -29,7 +29,8 @@ pub(super) fn service(findings: &mut Findings<'_>) {
     }
     let deployed = findings.deployed;
     let is_selected = |object: &&Object| {
-        pod_labels(object).is_some_and(|labels| {
+        let labels = pod_labels(object).filter(|_| object.is_in(deployed.namespace));
+        labels.is_some_and(|labels| {
             let mut pairs = selector.iter();
             pairs.all(|(key, value)| labels.get(key) == Some(value))
         })

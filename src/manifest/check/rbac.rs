@@ -1,10 +1,9 @@
 //! Checks roles and bindings: the role and the `ServiceAccounts` of each binding must exist, and the agent's
 //! ServiceAccount must get its roles.
 
-use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
 
-use super::{Deployed, Findings};
+use super::{Deployed, Findings, account};
 use crate::manifest::{ManifestProblem, Object};
 
 /// Cluster roles that exist in every cluster, in addition to those whose names start with `system:`.
@@ -39,29 +38,29 @@ pub(super) fn role(findings: &mut Findings<'_>) {
     }
 }
 
-/// Checks that a binding grants a role to the agent's ServiceAccount, unless the manifests have no bound roles.
-pub(super) fn account(findings: &mut Findings<'_>) {
+/// Reports that the agent has no role if a binding grants its role to nobody, because that role may be meant for the
+/// agent. Otherwise, the agent needs none.
+pub(super) fn agent(findings: &mut Findings<'_>) {
     let deployed = findings.deployed;
-    let mut objects = deployed.objects.iter();
-    let Some(account) = deployed.agent_account() else {
+    if !deployed.is_complete || !deployed.is_agent(findings.object) || deployed.agent_has_role() {
         return;
-    };
-    // A role without any binding is reported separately, at the role.
-    if deployed.is_complete
-        && deployed.is_agent(findings.object)
-        && objects.any(|object| deployed.is_bound(object))
-        && !deployed.agent_has_role()
-    {
+    }
+    let unused = deployed.bindings().find(|it| !deployed.is_used(it));
+    if let (Some(account), Some(binding)) = (deployed.agent_account(), unused) {
         findings.add(
             "spec.template.spec.serviceAccountName",
-            format!("no binding grants a role to the ServiceAccount `{account}`"),
-            "add it to the subjects of a binding",
+            format!(
+                "no binding grants a role to the ServiceAccount `{account}`, and {} grants its role to no pod",
+                binding.title
+            ),
+            "add the ServiceAccount to the binding's subjects, use one that it already names, or remove the binding",
         );
     }
 }
 
 /// A role binding or cluster role binding.
 struct Binding {
+    title: String,
     role: RoleRef,
     subjects: Vec<Subject>,
 }
@@ -76,7 +75,11 @@ impl Binding {
             (typed.role_ref, typed.subjects)
         };
         let subjects = subjects.unwrap_or_default();
-        Ok(Self { role, subjects })
+        Ok(Self {
+            title: object.title(),
+            role,
+            subjects,
+        })
     }
 
     fn names(&self, role: &Object) -> bool {
@@ -124,6 +127,27 @@ impl Deployed<'_> {
             .filter_map(|object| Binding::read(object).ok())
     }
 
+    /// Whether the binding grants its role to a ServiceAccount of a pod, or to others.
+    fn is_used(&self, binding: &Binding) -> bool {
+        let mut subjects = binding.subjects.iter();
+        let mut objects = self.objects.iter();
+        subjects.any(|subject| self.is_other(subject))
+            || objects.any(|object| {
+                let namespace = object.namespace.as_deref().unwrap_or_default();
+                account(object).is_some_and(|account| binding.reaches(account, namespace))
+            })
+    }
+
+    /// Whether the subject is a user or group other than those of `ServiceAccounts`, or the ServiceAccount of something
+    /// in another namespace, such as a monitoring system.
+    fn is_other(&self, subject: &Subject) -> bool {
+        if subject.kind != "ServiceAccount" {
+            return !subject.name.starts_with("system:serviceaccount");
+        }
+        let is_here = subject.namespace.as_deref() == Some(self.namespace);
+        !is_here && self.agent_account() != Some(subject.name.as_str())
+    }
+
     fn is_bound(&self, role: &Object) -> bool {
         self.bindings().any(|binding| binding.names(role))
     }
@@ -132,17 +156,13 @@ impl Deployed<'_> {
         let account = self.agent_account();
         account.is_some_and(|account| {
             let mut bindings = self.bindings();
-            bindings.any(|binding| binding.reaches(&account, self.namespace))
+            bindings.any(|binding| binding.reaches(account, self.namespace))
         })
     }
 
-    fn agent_account(&self) -> Option<String> {
-        let agent = self.objects.iter().find(|object| self.is_agent(object))?;
-        let spec = agent.decode::<DaemonSet>().ok()?.spec.template.spec?;
-        Some(
-            spec.service_account_name
-                .unwrap_or_else(|| "default".to_owned()),
-        )
+    fn agent_account(&self) -> Option<&str> {
+        let mut objects = self.objects.iter();
+        account(objects.find(|object| self.is_agent(object))?)
     }
 }
 

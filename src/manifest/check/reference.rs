@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Container, KeyToPath, PodSpec, Volume};
 use serde_json::{Map, Value};
 
 use super::{Deployed, Findings};
+use crate::manifest::Object;
 
 /// A reference to an object.
 pub(in crate::manifest) struct Reference<'a> {
@@ -14,7 +15,16 @@ pub(in crate::manifest) struct Reference<'a> {
     pub(in crate::manifest) name: &'a str,
     /// The keys that the object must contain; `None` if all its keys become environment variables.
     pub(in crate::manifest) keys: Option<Vec<&'a str>>,
+    /// Whether the keys become files. Otherwise they become environment variables.
+    pub(in crate::manifest) is_file: bool,
     optional: Option<bool>,
+}
+
+impl Reference<'_> {
+    /// Whether the pod can't start without the object.
+    pub(in crate::manifest) fn is_required(&self) -> bool {
+        self.optional != Some(true)
+    }
 }
 
 /// The containers of the pod at the path `pod`, init containers first, with their paths.
@@ -31,7 +41,7 @@ pub(super) fn containers<'a>(
 /// All references of the pod at the path `pod`.
 pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
     let mut references = Vec::new();
-    // Adds the reference in `field`, whose key `key` determines the kind of the object.
+    // Adds the reference in `field`, whose key `key` determines the kind of the object and whether it becomes files.
     let mut add = |field: &str, key: &str, name: &'a str, optional, keys| {
         let is_secret = key.starts_with("secret");
         references.push(Reference {
@@ -39,6 +49,7 @@ pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<R
             kind: if is_secret { "Secret" } else { "ConfigMap" },
             name,
             keys,
+            is_file: !key.ends_with("Ref"),
             optional,
         });
     };
@@ -135,8 +146,8 @@ fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
     if let Some(items) = items.as_ref().filter(|items| !items.is_empty()) {
         return Some(items.iter().map(|item| item.path.clone()).collect());
     }
-    let tables = tables_of(&deployed.object(kind, name)?.value);
-    Some(tables.flat_map(|table| table.keys().cloned()).collect())
+    let keys = keys(deployed.object(kind, name)?);
+    Some(keys.map(str::to_owned).collect())
 }
 
 /// Checks the references of a pod, including its ServiceAccount.
@@ -145,8 +156,18 @@ pub(super) fn of_pod(findings: &mut Findings<'_>, field: &str, spec: &PodSpec) {
         return;
     }
     check(findings, references(field, spec));
-    let account = spec.service_account_name.as_deref().unwrap_or("default");
-    findings.service_account(&format!("{field}.serviceAccountName"), account);
+    if let Some(account) = account(findings.object) {
+        findings.service_account(&format!("{field}.serviceAccountName"), account);
+    }
+}
+
+/// The name of the ServiceAccount of an object's pods, if it has pods. `serviceAccount` is the deprecated alias of
+/// `serviceAccountName`.
+pub(in crate::manifest) fn account(object: &Object) -> Option<&str> {
+    let pod = object.value.pointer(object.pod_spec())?;
+    let fields = ["serviceAccountName", "serviceAccount"];
+    let mut names = fields.iter().filter_map(|field| pod[*field].as_str());
+    Some(names.find(|name| !name.is_empty()).unwrap_or("default"))
 }
 
 /// Kubernetes creates this ConfigMap in every namespace.
@@ -156,11 +177,13 @@ fn check(findings: &mut Findings<'_>, references: Vec<Reference<'_>>) {
     let deployed = findings.deployed;
     for reference in references {
         let (kind, name) = (reference.kind, reference.name);
-        if reference.optional == Some(true) || name == CLUSTER_CERTIFICATES {
+        if !reference.is_required() || name == CLUSTER_CERTIFICATES {
             continue;
         }
         let Some(object) = deployed.object(kind, name) else {
-            if deployed.is_complete {
+            let mut objects = deployed.objects.iter();
+            let is_created = kind == "Secret" && objects.any(|it| it.creates_secret(name));
+            if deployed.is_complete && !is_created {
                 let message =
                     format!("refers to the {kind} `{name}`, which the manifests don't define");
                 let known = known(deployed, kind);
@@ -172,7 +195,7 @@ fn check(findings: &mut Findings<'_>, references: Vec<Reference<'_>>) {
             continue;
         };
         for key in reference.keys.into_iter().flatten() {
-            if !has_key(&object.value, key) {
+            if !keys(object).any(|it| it == key) {
                 let message = format!("the {kind} `{name}` has no key `{key}`");
                 findings.add(&reference.field, message, "use one of its keys");
             }
@@ -187,12 +210,14 @@ fn known(deployed: &Deployed<'_>, kind: &str) -> String {
     names.join(", ")
 }
 
-fn has_key(value: &Value, key: &str) -> bool {
-    tables_of(value).any(|table| table.contains_key(key))
-}
+/// The keys that the cluster adds to a Secret for the token of a ServiceAccount.
+const TOKEN_KEYS: [&str; 3] = ["ca.crt", "namespace", "token"];
 
-/// The contents of a Secret or ConfigMap.
-fn tables_of(value: &Value) -> impl Iterator<Item = &Map<String, Value>> {
-    let tables = ["data", "stringData", "binaryData"].map(|field| value.get(field));
-    tables.into_iter().flatten().filter_map(Value::as_object)
+/// The keys of a Secret or ConfigMap, including those that the cluster adds.
+fn keys(object: &Object) -> impl Iterator<Item = &str> {
+    let tables = ["data", "stringData", "binaryData"].map(|field| object.value.get(field));
+    let tables = tables.into_iter().flatten().filter_map(Value::as_object);
+    let is_token = object.value["type"] == "kubernetes.io/service-account-token";
+    let added = is_token.then_some(TOKEN_KEYS).into_iter().flatten();
+    tables.flat_map(Map::keys).map(String::as_str).chain(added)
 }

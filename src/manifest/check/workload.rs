@@ -16,7 +16,7 @@ pub(super) fn daemon_set(findings: &mut Findings<'_>) {
     };
     let spec = typed.spec;
     check(findings, &spec.selector, &spec.template);
-    rbac::account(findings);
+    rbac::agent(findings);
 }
 
 pub(super) fn deployment(findings: &mut Findings<'_>) {
@@ -57,12 +57,13 @@ fn check(findings: &mut Findings<'_>, selector: &LabelSelector, template: &PodTe
     }
 }
 
-/// Reports other objects whose pods also match the selector, because nothing would distinguish their pods from those
-/// of this object.
+/// Reports other objects in the same namespace whose pods also match the selector, because nothing would distinguish
+/// their pods from those of this object.
 fn foreign_pods(findings: &mut Findings<'_>, selector: &LabelSelector) {
     let own = findings.object;
     let objects = findings.deployed.objects.iter();
-    let others = objects.filter(|other| !other.is(&own.kind, &own.name));
+    let others =
+        objects.filter(|other| other.namespace == own.namespace && !other.is(&own.kind, &own.name));
     for other in others {
         if pod_labels(other).is_some_and(|labels| selects(selector, &labels)) {
             findings.add(

@@ -69,3 +69,16 @@ fn unknown_placeholders_and_invalid_configurations_are_reported_at_their_place()
     }
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+#[test]
+fn a_url_with_a_variable_in_its_host_refers_to_no_service() {
+    for url in [
+        "http://${NODE_IP}:9100",
+        "http://$(NODE_IP):9100/metrics",
+        "http://mock-api.$NAMESPACE:8080",
+    ] {
+        Case::builtin()
+            .with_config(json!({ "url": url }))
+            .rendered();
+    }
+}

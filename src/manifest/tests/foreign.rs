@@ -3,21 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Case, messages, value, with_manifests};
-use crate::manifest::{Object, Sources};
+use super::{Case, messages, problems, value, with_manifests};
+use crate::manifest::{Object, Rendered, Sources};
 
 /// A folder as in an agent's own repository. Its files differ in form from the built-in ones.
 fn foreign() -> BTreeMap<String, String> {
-    let crd = |plural: &str, kind: &str| {
-        format!(
-            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
-             metadata: {{name: {plural}.plexd.plexsphere.com}}\n\
-             spec:\n  group: plexd.plexsphere.com\n  scope: Namespaced\n  names: {{kind: {kind}, plural: {plural}}}\n  \
-             versions: [{{name: v1alpha1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]\n"
-        )
-    };
+    let definition = definition("Namespaced", "plexdnodestates", "PlexdNodeState");
     let texts = [
-        ("definitions.yml", crd("plexdnodestates", "PlexdNodeState")),
+        ("definitions.yml", definition),
         ("base/home.yaml", NAMESPACE.to_owned()),
         (
             "base/account.yaml",
@@ -29,6 +22,16 @@ fn foreign() -> BTreeMap<String, String> {
         ("more/extras.yaml", EXTRAS.to_owned()),
     ];
     texts.map(|(name, text)| (name.to_owned(), text)).into()
+}
+
+/// A definition of custom resources with this scope.
+fn definition(scope: &str, plural: &str, kind: &str) -> String {
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+         metadata: {{name: {plural}.plexd.plexsphere.com}}\n\
+         spec:\n  group: plexd.plexsphere.com\n  scope: {scope}\n  names: {{kind: {kind}, plural: {plural}}}\n  \
+         versions: [{{name: v1alpha1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]\n"
+    )
 }
 
 const NAMESPACE: &str =
@@ -111,6 +114,13 @@ fn sources() -> Sources {
     with_manifests("checkout/deploy/kubernetes", foreign())
 }
 
+/// This folder with `text` in `extra.yaml`, rendered.
+fn rendered_with(text: &str) -> Rendered {
+    let mut files = foreign();
+    files.insert("extra.yaml".to_owned(), text.to_owned());
+    Case::new(with_manifests("their", files)).rendered()
+}
+
 #[test]
 fn the_agent_runs_with_its_own_manifests() {
     let rendered = Case::new(sources()).rendered();
@@ -166,6 +176,80 @@ fn objects_of_another_namespace_stay_there() {
         "the account is the cell's"
     );
     assert!(rendered.object("ConfigMap", "elsewhere").is_none());
+}
+
+#[test]
+fn a_selector_ignores_the_pods_of_other_namespaces() {
+    let pod = |namespace: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\n\
+             metadata: {{name: probe, namespace: {namespace}, labels: {{app.kubernetes.io/name: plexd}}}}\n\
+             spec: {{containers: [{{name: probe, image: 'probe:1'}}]}}\n"
+        )
+    };
+    assert_eq!(outcome_with(&pod("kube-system"), None), "agent: mesh-agent");
+    let found = outcome_with(&pod("agents"), None);
+    assert!(
+        found.ends_with("also selects the pods of Pod probe"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_custom_resource_is_cluster_scoped_if_its_definition_says_so() {
+    let resource = |kind: &str| {
+        format!(
+            "apiVersion: plexd.plexsphere.com/v1alpha1\nkind: {kind}\nmetadata: {{name: it, namespace: agents}}\n"
+        )
+    };
+    let texts = [
+        resource("Zone"),
+        resource("Route"),
+        definition("Cluster", "zones", "Zone"),
+        definition("Namespaced", "routes", "Route"),
+    ];
+    let rendered = rendered_with(&texts.join("---\n"));
+    let namespace = |kind| value(&rendered, kind, "it", "/metadata/namespace");
+    assert_eq!(namespace("Zone"), &serde_json::Value::Null);
+    assert_eq!(namespace("Route"), "plexd-e2e");
+}
+
+#[test]
+fn the_last_of_equal_keys_counts() {
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes, labels: {a: first, a: last}}\n\
+                data: {one: text}\ndata: {two: text}\n";
+    let rendered = rendered_with(text);
+    let notes = value(&rendered, "ConfigMap", "notes", "");
+    assert_eq!(
+        notes["metadata"]["labels"],
+        serde_json::json!({ "a": "last" })
+    );
+    assert_eq!(notes["data"], serde_json::json!({ "two": "text" }));
+}
+
+#[test]
+fn the_cluster_adds_the_keys_of_an_accounts_token() {
+    let secret = "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/service-account-token\n\
+                  metadata:\n  name: account\n  namespace: agents\n  \
+                  annotations: {kubernetes.io/service-account.name: plexd}\n";
+    let found = |key: &str| {
+        let agent = DAEMON_SET.replace(
+            "name: their-token, key: bootstrap",
+            &format!("name: account, key: {key}"),
+        );
+        let mut files = foreign();
+        files.insert("agent.yaml".to_owned(), agent);
+        files.insert("secret.yaml".to_owned(), secret.to_owned());
+        problems(with_manifests("their", files))
+    };
+    for key in ["token", "ca.crt", "namespace"] {
+        assert_eq!(found(key), [""; 0]);
+    }
+    let found = found("tokens").join("\n");
+    assert!(
+        found.ends_with("the Secret `account` has no key `tokens`"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Rendered objects, the fields that patches preserve, and the problems of broken manifests.
+//! Rendered objects, the fields that patches preserve, and the problems in broken manifests.
 
+mod agent;
 mod broken;
 mod config;
 mod foreign;
@@ -11,6 +12,7 @@ mod references;
 mod rejected;
 mod roles;
 mod shared;
+mod supply;
 
 use std::collections::BTreeMap;
 
@@ -102,7 +104,7 @@ fn messages(problems: &[ManifestProblem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-/// The messages of the problems of `sources`; none if they can be rendered.
+/// The messages of the problems in `sources`; none if they can be rendered.
 fn problems(sources: Sources) -> Vec<String> {
     messages(&Case::new(sources).render().err().unwrap_or_default())
 }

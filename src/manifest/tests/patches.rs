@@ -90,6 +90,100 @@ fn accounts_in_other_namespaces_are_preserved() {
 }
 
 #[test]
+fn users_and_groups_of_accounts_move_with_their_namespace() {
+    let expected = [
+        (
+            "Group",
+            "system:serviceaccounts:plexd-system",
+            "system:serviceaccounts:plexd-e2e",
+        ),
+        (
+            "User",
+            "system:serviceaccount:plexd-system:plexd",
+            "system:serviceaccount:plexd-e2e:plexd",
+        ),
+        (
+            "Group",
+            "system:serviceaccounts:monitoring",
+            "system:serviceaccounts:monitoring",
+        ),
+        ("Group", "system:serviceaccounts", "system:serviceaccounts"),
+        ("User", "plexd-system", "plexd-system"),
+    ];
+    let subjects =
+        expected.map(|(kind, name, _)| format!("  - {{kind: {kind}, name: '{name}'}}\n"));
+    let text = include_str!("../../../deploy/kubernetes/rbac.yaml")
+        .replace("subjects:\n", &format!("subjects:\n{}", subjects.concat()));
+    let rendered = Case::new(with_file("rbac.yaml", text)).rendered();
+    let subjects = value(&rendered, "ClusterRoleBinding", "plexd", "/subjects");
+    for (index, (_, _, name)) in expected.into_iter().enumerate() {
+        assert_eq!(subjects[index]["name"], name);
+    }
+}
+
+/// Objects with references to a Service in `namespace`.
+fn with_services(namespace: &str) -> [Value; 4] {
+    let service = json!({ "name": "plexd", "namespace": namespace });
+    let client = json!({ "service": service });
+    let webhooks = |kind: &str| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": { "name": "checks" },
+            "webhooks": [{
+                "name": "checks.example.com",
+                "clientConfig": client,
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+            }],
+        })
+    };
+    let api = json!({
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": { "name": "v1.example.com" },
+        "spec": {
+            "group": "example.com",
+            "version": "v1",
+            "service": service,
+            "groupPriorityMinimum": 1,
+            "versionPriority": 1,
+        },
+    });
+    let conversion = json!({ "clientConfig": client, "conversionReviewVersions": ["v1"] });
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": "routes.example.org" },
+        "spec": {
+            "group": "example.org",
+            "scope": "Namespaced",
+            "names": { "kind": "Route", "plural": "routes" },
+            "versions": [{ "name": "v1", "served": true, "storage": true }],
+            "conversion": { "strategy": "Webhook", "webhook": conversion },
+        },
+    });
+    let (mutating, validating) = (
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+    );
+    [webhooks(mutating), webhooks(validating), api, definition]
+}
+
+#[test]
+fn references_to_services_follow_the_agents_namespace() {
+    for (namespace, expected) in [("plexd-system", "plexd-e2e"), ("other", "other")] {
+        let objects = with_services(namespace).map(|object| object.to_string());
+        let rendered = Case::new(with_file("services.yaml", objects.join("\n---\n"))).rendered();
+        for expected in with_services(expected) {
+            let kind = expected["kind"].as_str().unwrap();
+            let name = expected["metadata"]["name"].as_str().unwrap();
+            assert_eq!(value(&rendered, kind, name, ""), &expected);
+        }
+    }
+}
+
+#[test]
 fn only_containers_with_the_same_image_get_the_new_one() {
     let mut object = workload(&json!({
         "initContainers": [{ "name": "prepare", "image": "a:1" }, { "name": "wait", "image": "b:1" }],

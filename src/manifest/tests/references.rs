@@ -65,7 +65,7 @@ fn extra(pod: &str) -> String {
     )
 }
 
-/// The problems of the Deployment. Each starts with its field in the pod.
+/// The problems in the Deployment. Each starts with its field in the pod.
 fn problems_of(pod: &str) -> Vec<String> {
     let place =
         "deploy/kubernetes/extra.yaml, document 1, line 1 (Deployment tool), spec.template.spec.";

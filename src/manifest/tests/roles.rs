@@ -6,7 +6,11 @@ use super::{Case, problems, value};
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 const NO_ROLE: &str = "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-    spec.template.spec.serviceAccountName: no binding grants a role to the ServiceAccount `plexd`";
+    spec.template.spec.serviceAccountName: no binding grants a role to the ServiceAccount `plexd`, \
+    and ClusterRoleBinding plexd grants its role to no pod";
+
+/// A subject in a namespace in which the manifests have no pods.
+const ELSEWHERE: &str = "{kind: ServiceAccount, name: plexd, namespace: elsewhere}";
 
 /// The built-in roles, bound to another subject.
 fn bound_to(subject: &str) -> String {
@@ -41,10 +45,8 @@ fn the_agent_gets_a_role_by_its_account_or_a_group() {
         assert_eq!(problems_with(&bound_to(subject)), [""; 0], "{subject}");
     }
     for subject in [
-        "{kind: ServiceAccount, name: default, namespace: plexd-system}",
-        "{kind: ServiceAccount, name: plexd, namespace: elsewhere}",
-        "{kind: ServiceAccount, name: monitor, namespace: elsewhere}",
-        "{kind: User, name: plexd}",
+        ELSEWHERE,
+        "{kind: User, name: 'system:serviceaccount:elsewhere:plexd'}",
         "{kind: Group, name: 'system:serviceaccounts:elsewhere'}",
     ] {
         assert_eq!(problems_with(&bound_to(subject)), [NO_ROLE], "{subject}");
@@ -52,13 +54,26 @@ fn the_agent_gets_a_role_by_its_account_or_a_group() {
 }
 
 #[test]
-fn only_the_agent_needs_a_role_and_only_if_the_manifests_have_one() {
-    let other = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: other}\nspec:\n  \
-                 selector: {matchLabels: {app: other}}\n  template:\n    metadata: {labels: {app: other}}\n    \
-                 spec: {containers: [{name: main, image: 'a:1'}]}\n";
-    let with_other = |rbac: &str| problems_with(&format!("{rbac}---\n{other}"));
-    assert_eq!(with_other(&bound_to("{kind: User, name: jane}")), [NO_ROLE]);
-    assert_eq!(with_other(""), [""; 0]);
+fn the_agent_needs_no_role_if_each_binding_is_for_somebody_else() {
+    let with_other = |rbac: &str, account: &str| {
+        let other = format!(
+            "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: other}}\n---\n\
+             apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: other}}\nspec:\n  \
+             selector: {{matchLabels: {{app: other}}}}\n  template:\n    metadata: {{labels: {{app: other}}}}\n    \
+             spec: {{{account}containers: [{{name: main, image: 'a:1'}}]}}\n"
+        );
+        problems_with(&format!("{rbac}---\n{other}"))
+    };
+    let others = bound_to("{kind: ServiceAccount, name: other, namespace: plexd-system}");
+    assert_eq!(with_other(&others, "serviceAccountName: other, "), [""; 0]);
+    assert_eq!(with_other(&others, ""), [NO_ROLE]);
+    for subject in [
+        "{kind: User, name: jane}",
+        "{kind: ServiceAccount, name: prometheus, namespace: monitoring}",
+    ] {
+        assert_eq!(with_other(&bound_to(subject), ""), [""; 0], "{subject}");
+    }
+    assert_eq!(with_other("", ""), [""; 0]);
 }
 
 #[test]
@@ -107,17 +122,33 @@ fn a_cluster_role_for_others_needs_no_binding_if_the_agent_has_a_role_or_if_it_i
 fn an_agent_without_a_service_account_has_the_default_one() {
     let line = "      serviceAccountName: plexd\n";
     assert!(DAEMON_SET.contains(line));
-    let problems_with = |rbac: String| {
-        let daemon_set = DAEMON_SET.replace(line, "");
-        problems(with_files([
-            ("daemonset.yaml", daemon_set),
-            ("rbac.yaml", rbac),
-        ]))
-    };
     let bound = bound_to("{kind: ServiceAccount, name: default, namespace: plexd-system}");
-    assert_eq!(problems_with(bound), [""; 0]);
     let no_role = NO_ROLE.replace("`plexd`", "`default`");
-    assert_eq!(problems_with(RBAC.to_owned()), [no_role]);
+    for account in ["", "      serviceAccountName: ''\n"] {
+        let problems_with = |rbac: &str| {
+            let daemon_set = DAEMON_SET.replace(line, account);
+            problems(with_files([
+                ("daemonset.yaml", daemon_set),
+                ("rbac.yaml", rbac.to_owned()),
+            ]))
+        };
+        assert_eq!(problems_with(&bound), [""; 0], "{account}");
+        assert_eq!(problems_with(RBAC), [no_role.as_str()], "{account}");
+    }
+}
+
+#[test]
+fn the_deprecated_field_names_the_service_account_if_the_current_field_does_not() {
+    let line = "      serviceAccountName: plexd\n";
+    for fields in [
+        "      serviceAccount: plexd\n",
+        "      serviceAccountName: ''\n      serviceAccount: plexd\n",
+        "      serviceAccountName: plexd\n      serviceAccount: ignored\n",
+    ] {
+        let daemon_set = DAEMON_SET.replace(line, fields);
+        let rendered = Case::new(with_file("daemonset.yaml", daemon_set)).rendered();
+        assert_eq!(rendered.agent().account, "plexd", "{fields}");
+    }
 }
 
 #[test]
@@ -153,7 +184,7 @@ fn roles_of_other_namespaces_are_not_checked() {
 fn unbound_roles_are_not_reported_if_a_text_cannot_be_read() {
     let unbound =
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: reader}\n";
-    for rbac in [unbound.to_owned(), bound_to("{kind: User, name: jane}")] {
+    for rbac in [unbound.to_owned(), bound_to(ELSEWHERE)] {
         let found = problems(with_files([
             ("rbac.yaml", rbac),
             ("more.yaml", "{".to_owned()),

@@ -154,6 +154,92 @@ fn host_paths_of_further_pods_are_in_the_cells_folder_too() {
     }
 }
 
+/// A pod with the host paths `/proc` and `/made`, which it only reads, and `/state`, and a pod that only reads host
+/// paths.
+const READERS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  containers:
+    - name: writes
+      image: a
+      volumeMounts:
+        - {name: proc, mountPath: /node/proc, readOnly: true}
+        - {name: made, mountPath: /made, readOnly: true}
+        - {name: state, mountPath: /state}
+    - name: reads
+      image: a
+      volumeMounts: [{name: state, mountPath: /state, readOnly: true}]
+  volumes:
+    - {name: proc, hostPath: {path: /proc}}
+    - {name: made, hostPath: {path: /made, type: DirectoryOrCreate}}
+    - {name: state, hostPath: {path: /state}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reader}
+spec:
+  containers:
+    - name: reads
+      image: a
+      volumeMounts:
+        - {name: root, mountPath: /node, readOnly: true}
+        - {name: state, mountPath: /state, readOnly: true}
+  volumes:
+    - {name: root, hostPath: {path: /, type: ''}}
+    - {name: state, hostPath: {path: /state/socket}}
+";
+
+#[test]
+fn host_paths_that_pods_only_read_stay_unless_the_cell_stores_data_there() {
+    let rendered = in_shared_cluster(with_file("readers.yaml", READERS.to_owned())).rendered();
+    let paths = |name: &str| {
+        let pod = rendered.object("Pod", name).unwrap();
+        let paths = pod.host_paths().map(str::to_owned);
+        paths.collect::<Vec<_>>()
+    };
+    let own = "/var/lib/plexd-e2e/plexd-e2e";
+    assert_eq!(
+        paths("writer"),
+        [
+            "/proc".to_owned(),
+            format!("{own}/made"),
+            format!("{own}/state")
+        ]
+    );
+    assert_eq!(
+        paths("reader"),
+        ["/".to_owned(), format!("{own}/state/socket")]
+    );
+}
+
+#[test]
+fn a_host_path_that_moves_is_a_folder_unless_it_is_below_the_folder_of_another_pod() {
+    let rendered = in_shared_cluster(with_file("readers.yaml", READERS.to_owned())).rendered();
+    let kind = |pod, index: usize| {
+        let pointer = format!("/spec/volumes/{index}/hostPath/type");
+        value(&rendered, "Pod", pod, &pointer).as_str()
+    };
+    assert_eq!(kind("writer", 2), Some("DirectoryOrCreate"));
+    assert_eq!(kind("reader", 1), None);
+}
+
+#[test]
+fn a_notice_names_the_host_paths_in_the_cells_folder() {
+    let rendered = in_shared_cluster(with_file("readers.yaml", READERS.to_owned())).rendered();
+    assert_eq!(
+        rendered.notices(),
+        [
+            "DaemonSet plexd uses empty folders of the cell in place of these host paths: /var/lib/plexd, /var/run/plexd",
+            "Pod writer uses empty folders of the cell in place of these host paths: /made, /state",
+            "Pod reader uses empty folders of the cell in place of these host paths: /state/socket",
+        ]
+    );
+    let alone = Case::new(with_file("readers.yaml", READERS.to_owned())).rendered();
+    assert_eq!(alone.notices(), [""; 0]);
+}
+
 #[test]
 fn the_host_paths_of_all_objects_are_known() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n\

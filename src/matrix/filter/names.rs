@@ -13,7 +13,7 @@ use crate::matrix::problem::Problem;
 /// The fields of comparisons. Each further axis is also a field.
 const FIELDS: [&str; 5] = ["k8s", "kubernetes", "nodes", "config", "tag"];
 
-/// The problems of one filter. There are none if the matrix has no cells.
+/// The problems in one filter. There are none if the matrix has no cells.
 pub(super) fn unknown(
     source: &Arc<str>,
     expression: &Expression,

@@ -6,7 +6,7 @@ use miette::{Diagnostic, NamedSource};
 
 use crate::matrix::problem::Problem;
 
-/// One problem of one filter.
+/// One problem in one filter.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 #[error("{problem}")]
 #[diagnostic(forward(problem))]

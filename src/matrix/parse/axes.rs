@@ -94,7 +94,7 @@ fn nodes() -> Shape<AxisValue> {
 /// The axes of every matrix.
 pub(super) const FIXED: [&str; 3] = ["kubernetes", "nodes", "config"];
 
-/// The values of an axis. By default, the list is empty and incomplete.
+/// The values of an axis. The default has no values and counts as incomplete.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     pub(super) list: Vec<Located<AxisValue>>,
@@ -237,7 +237,7 @@ impl Combination {
     }
 }
 
-/// The `[matrix]` table. By default, it is empty and incomplete.
+/// The `[matrix]` table. The default has no content and counts as incomplete.
 #[derive(Clone, Debug)]
 pub(super) struct MatrixTable {
     pub(super) span: SourceSpan,

@@ -106,7 +106,7 @@ fn run() -> Shape<(Located<PathBuf>, Vec<String>)> {
             return entry.fail("`run` is empty", help);
         };
         let program = program.read(*first);
-        // Every argument is read, so that all problems are reported at once.
+        // Every argument is read, so that all problems are reported together.
         let arguments: Vec<_> = rest.iter().map(|entry| argument.read(*entry)).collect();
         Some((program?, arguments.into_iter().collect::<Option<_>>()?))
     })

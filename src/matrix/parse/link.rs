@@ -182,7 +182,7 @@ fn has_known_values(exclude: &Combination, matrix: &MatrixTable, report: &Report
     const LABEL: &str = "so this exclude matches nothing";
     let values = exclude.values.iter();
     let known = values.map(|(index, value)| is_on_axis(value, &matrix.axes[*index], LABEL, report));
-    // Every value is checked, so that all problems are reported at once.
+    // Every value is checked, so that all problems are reported together.
     known.filter(|is_known| !is_known).count() == 0
 }
 

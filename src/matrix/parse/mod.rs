@@ -41,7 +41,7 @@ impl Matrix {
     /// `name` is the file's name for messages; `text` is its content. A matrix without cells isn't an error here.
     ///
     /// # Errors
-    /// Returns all problems of the text, with their places. If the text isn't valid TOML, problems after the first
+    /// Returns all problems in the text, with their places. If the text isn't valid TOML, problems after the first
     /// syntax error aren't reported, because the rest of the text may have been misread.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let document = Document::parse(text);

@@ -25,7 +25,7 @@ pub(super) fn of(phase: Phase, keys: &mut Keys<'_>, settings: &mut PhaseSettings
     keys! { keys;
         /// The timeout of the phase.
         "timeout": duration() => settings[phase].timeout;
-        /// How often a cell is retried if it failed in this phase.
+        /// How many times a cell is retried if it failed in this phase.
         "retries": retries_of(phase) => settings[phase].retries;
         /// `false` skips the phase.
         "run": run(phase) => settings[phase].runs;

@@ -115,7 +115,7 @@ impl<'d> Entry<'d> {
         self.reject(Problem::at(self.key_span, message, help))
     }
 
-    /// Reports a problem of the value or its key.
+    /// Reports a problem with the value or its key.
     pub(super) fn reject<T>(&self, problem: Problem) -> Option<T> {
         self.report.add(problem);
         None

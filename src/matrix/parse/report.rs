@@ -1,4 +1,4 @@
-//! The collected problems of one text.
+//! The collected problems in one text.
 
 use std::cell::RefCell;
 
@@ -7,7 +7,7 @@ use miette::SourceSpan;
 use super::syntax::Document;
 use crate::matrix::problem::Problem;
 
-/// Collects the problems of one text.
+/// Collects the problems in one text.
 #[derive(Debug)]
 pub(super) struct Report<'d> {
     text: &'d str,

@@ -46,7 +46,7 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         /// Texts to [mask](reports.md#secrets) in all output, in addition to the values with secret names. Each needs
         /// at least 4 bytes, and can [come from the environment](#values-from-the-environment).
         "secrets": list(from_env::or(secret())) => run.secrets;
-        /// How often a cell is retried, 0 to 100. An explicit `0` also turns off the retries of phases. Each phase
+        /// How many times a cell is retried, 0 to 100. An explicit `0` also turns off the retries of phases. Each phase
         /// has [its own default](retries.md).
         "retries": retries() => run.retry.retries;
         /// Which classes of failures are retried: `"product"`, `"infrastructure"`.
@@ -115,7 +115,7 @@ fn prefix() -> Shape<Prefix> {
         .written(|prefix| json!(prefix.as_str()))
 }
 
-/// How often a cell is retried.
+/// How many times a cell is retried.
 pub(super) fn retries() -> Shape<u32> {
     let help = format!("0 to {MAX_RETRIES} retries");
     integer(0..=u64::from(MAX_RETRIES), help).written(|retries| json!(retries))

@@ -112,7 +112,7 @@ pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
         /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. `nodes`,
         /// `name` and `image` are rejected, because the cell sets them.
         "kind": kind() => of_kind;
-        /// The agent's image in clusters, instead of that of `[images.agent]`.
+        /// The agent's image in clusters, instead of the one in `[images.agent]`.
         "image": image() => tag;
         /// The agent's program for the local provider, instead of `[images.agent] binary`.
         "binary": path() => binary;
@@ -271,7 +271,7 @@ fn set_by_the_cell(key: &str) -> Option<&'static str> {
         "nodes" => Some("the axis `nodes` sets the number of nodes"),
         "name" => Some("`cluster-prefix` in `[run]` sets the prefix of cluster names"),
         "image" => Some("`image` in `[kubernetes.\"x.y\"]` sets the node image of a version"),
-        "apiVersion" | "kind" => Some("remove it: it is always the same"),
+        "apiVersion" | "kind" => Some("remove it: the runner always sets it"),
         _ => None,
     }
 }

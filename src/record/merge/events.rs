@@ -116,18 +116,18 @@ impl<'p> PartEvents<'p> {
             return None;
         }
         match event {
-            Event::CellsAdded { mut cells } => {
-                cells.retain(|cell| reported.contains(&cell.id));
-                (!cells.is_empty()).then_some(Event::CellsAdded { cells })
-            }
             Event::CellFinished { ref cell, .. } => {
                 self.open.remove(cell);
                 Some(event)
             }
             // If all cells that the signal cut off have run again since, the signal no longer counts.
             Event::Interrupted { .. } => self.part.is_cut_off().then_some(event),
-            // The merged run has its own start and end, and the sessions of its parts are not reported.
-            Event::RunStarted { .. } | Event::RunResumed { .. } | Event::RunFinished { .. } => None,
+            // The merged run has its own start, which lists all cells, and its own end. The sessions of its parts are not
+            // reported.
+            Event::RunStarted { .. }
+            | Event::RunResumed { .. }
+            | Event::CellsAdded { .. }
+            | Event::RunFinished { .. } => None,
             Event::Notice { .. }
             | Event::RunFailed { .. }
             | Event::CellWaiting { .. }

@@ -48,7 +48,7 @@ fn position(cell: &CellSummary) -> impl Ord + use<> {
         cell.nodes,
         cell.config,
         cell.axes,
-        cell.repetition,
+        cell.id.number(),
         cell.id,
     )
 }

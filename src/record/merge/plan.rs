@@ -69,13 +69,26 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Sorts `parts`, chooses the part that reports each cell, and plans the merge.
+    /// Sorts `parts`, chooses the part that reports each cell, and plans the merge. If shards are missing, the merged run
+    /// isn't whole.
     pub fn new(parts: &mut [Part]) -> Result<Self, MergeError> {
+        Self::with_gaps(parts, missing_shards)
+    }
+
+    /// Does the same for the processes of one run. The run may be a shard, and is whole without the other shards.
+    pub fn of_processes(parts: &mut [Part]) -> Result<Self, MergeError> {
+        Self::with_gaps(parts, |_| Vec::new())
+    }
+
+    fn with_gaps(
+        parts: &mut [Part],
+        gaps: fn(&[PartFacts]) -> Vec<String>,
+    ) -> Result<Self, MergeError> {
         parts.sort_by(|one, other| one.key().cmp(&other.key()));
         require_one_provider(parts)?;
         let mut notices = assign_cells(parts)?;
         let origins = combine_processes(parts.iter().flat_map(Part::origins));
-        let mut gaps = missing_shards(&origins);
+        let mut gaps = gaps(&origins);
         gaps.extend(killed_runs(parts, &origins));
         let is_whole = gaps.is_empty();
         notices.extend(gaps.into_iter().map(|text| (Severity::Warning, text)));

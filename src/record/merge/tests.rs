@@ -11,8 +11,8 @@ use crate::event::{
     ShardFacts, Termination,
 };
 use crate::matrix::Phase;
-use crate::record::RecordWriter;
-use crate::record::{RunModel, Sink};
+use crate::record::{FILE_NAME, RecordWriter, RunModel, Sink, verdict_of};
+use crate::report::console::{Console, Detail};
 use crate::report::fixture::{self, MIXED, Plan as CellPlan, Story};
 use crate::report::write::Report;
 
@@ -233,7 +233,7 @@ fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     };
     assert_eq!((ends(&records), ends(&joined)), (0, 1));
 
-    // A merge of the merged run doesn't lose this.
+    // Merging the merged run again preserves this end.
     let mut records = joined;
     let last = records[records.len() - 1].clone();
     records.push(Record {
@@ -256,6 +256,52 @@ fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     let both = RunModel::new(&joined);
     assert_eq!(both.signal, None);
     assert_eq!(both.cells[1].verdict, CellVerdict::Passed);
+}
+
+#[test]
+fn cells_that_were_added_during_a_run_are_counted_once() {
+    let place = tempfile::tempdir().unwrap();
+    let mut records = fixture::killed(&MIXED[..2]);
+    let Event::RunStarted { facts } = &mut records[0].event else {
+        panic!("{:?}", records[0]);
+    };
+    let cells = facts.cells.split_off(1);
+    let added = Record {
+        event: Event::CellsAdded { cells },
+        ..records[0].clone()
+    };
+    records.insert(1, added);
+    let part = written(place.path(), "part", &records);
+    let (_, joined) = merged(&[&part]).unwrap();
+    let mut out = Vec::new();
+    let mut console = Console::new(&mut out, false, Detail::Cells);
+    for record in &joined {
+        console.on(record).unwrap();
+    }
+    let lines = String::from_utf8(out).unwrap();
+    assert!(lines.contains("(2/2 cells)"), "{lines}");
+}
+
+#[test]
+fn every_repetition_by_a_test_runner_counts() {
+    let place = tempfile::tempdir().unwrap();
+    let (id, passes) = (MIXED[2].id(), with_story(MIXED[2], Story::Passes));
+    let first = run(place.path(), "first", 0, &MIXED[2..3], |_| ());
+    let second = run(place.path(), "second", 900, &[passes], |_| ());
+    let record = second.join(FILE_NAME);
+    let text = fs::read_to_string(&record).unwrap();
+    let text = text.replace(id.as_str(), id.repetition(2).as_str());
+    fs::write(&record, text).unwrap();
+    let (plan, records) = merged(&[&second, &first]).unwrap();
+    let both = RunModel::new(&records);
+    let verdicts: Vec<_> = both.cells.iter().map(|cell| cell.verdict).collect();
+    assert_eq!(verdicts, [CellVerdict::Failed, CellVerdict::Passed]);
+    assert_eq!(verdict_of(&both, plan.is_whole), RunVerdict::ProductFailure);
+    let repeated = both.repeated();
+    let [(cell, tally)] = repeated[..] else {
+        panic!("{repeated:?}");
+    };
+    assert_eq!((cell, tally.passed, tally.failed), (id.as_str(), 1, 1));
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //!
 //! `failure` is a product failure. `error` is a configuration or infrastructure failure, or a phase that was
 //! interrupted by the end of the run. A failure of the run itself, outside any cell, becomes the single test case in a
-//! suite named `run`.
+//! suite named `run`. So does the verdict of a run that didn't pass although nothing in the file failed, for example
+//! because a shard is missing.
 //!
 //! The suite of a flaky cell passes. If a phase failed in an earlier attempt, the `system-out` of its case also shows
 //! that attempt. If flaky cells count as failed in the run, the suite has one more case that says so.
@@ -16,6 +17,7 @@
 mod output;
 
 use std::io::{self, Seek, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,7 +28,7 @@ use rayon::prelude::*;
 
 use super::attribution::attribution;
 use super::text;
-use crate::event::{Failure, FailureClass, FlakyResult};
+use crate::event::{Failure, FailureClass, FlakyResult, RunVerdict, Severity};
 use crate::record::model::{CellModel, Fault, PhaseModel, PhaseOutcome, RunModel};
 use crate::record::xml_text::XmlText;
 
@@ -42,20 +44,23 @@ const CELLS_AT_ONCE: usize = 256;
 /// so nothing can be written to the file earlier. If there are more bytes, all of them are kept in a temporary file.
 const BUFFER: usize = 8 << 20;
 
-/// Writes the whole file.
-pub(super) fn write(run: &RunModel, out: &mut impl Write) -> io::Result<()> {
+/// Writes the whole file. The paths of attachments begin with `folder`, the run's folder.
+pub(super) fn write(run: &RunModel, folder: &Path, out: &mut impl Write) -> io::Result<()> {
     let explained = attribution(run);
     let mut report = Report::new(CLASS_NAME);
-    report.add_test_suites(run_suite(run));
+    report.add_test_suites(run_suite(run, run.failures.iter().map(failed_run)));
     let mut suites = tempfile::spooled_tempfile(BUFFER);
     for cells in run.cells.chunks(CELLS_AT_ONCE) {
         let cells = cells.par_iter();
-        let added = cells.map(|cell| cell_suite(run, cell, explained.as_deref()));
+        let added = cells.map(|cell| cell_suite(run, cell, explained.as_deref(), folder));
         report.add_test_suites(added.collect::<Vec<_>>());
         let text = report.to_string().map_err(io::Error::other)?;
         suites.write_all(parts(&text)[1].as_bytes())?;
         // Clearing the suites doesn't change the counts.
         report.test_suites.clear();
+    }
+    if report.failures + report.errors == 0 {
+        report.add_test_suites(run_suite(run, unexplained_run(run)));
     }
     let text = report.to_string().map_err(io::Error::other)?;
     let [start, rest, end] = parts(&text);
@@ -73,8 +78,14 @@ fn parts(text: &str) -> [&str; 3] {
     [&text[..start], &text[start..end], &text[end..]]
 }
 
-fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {
-    let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
+fn cell_suite(
+    run: &RunModel,
+    cell: &CellModel,
+    explained: Option<&str>,
+    folder: &Path,
+) -> TestSuite {
+    let phases = cell.phases.iter();
+    let cases = phases.map(|phase| phase_case(cell, phase, folder));
     let cases = cases.chain(cell_case(cell)).chain(flaky_case(run, cell));
     let host = cell.host.as_deref().map(attribute);
     let mut suite = suite(
@@ -85,7 +96,7 @@ fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> Test
     );
     suite
         .add_properties(properties(cell))
-        .set_system_out(block(&output::of_cell(run, cell, explained)));
+        .set_system_out(block(&output::of_cell(run, cell, explained, folder)));
     suite
 }
 
@@ -106,21 +117,33 @@ fn properties(cell: &CellModel) -> impl Iterator<Item = Property> {
     fixed.into_iter().chain(further).chain(tags)
 }
 
-/// The suite for failures outside of any cell; `None` if there are none.
-fn run_suite(run: &RunModel) -> Option<TestSuite> {
-    let cases = run.failures.iter().map(|failure| {
-        let mut case = case("run", CLASS_NAME, red(failure));
-        case.set_system_out(block(&output::of_run_failure(failure)));
-        case
-    });
-    let mut cases: Vec<_> = cases.collect();
-    // If a run was killed before its first cell, its file must not look as if the run passed.
-    if cases.is_empty() && run.cells.is_empty() && run.verdict.is_none() {
-        let message = "the run ended before its first cell";
-        let status = non_success(NonSuccessKind::Error, "interrupted", message);
-        cases.push(case("run", CLASS_NAME, status));
-    }
+/// The suite for cases outside of any cell; `None` if there are none.
+fn run_suite(run: &RunModel, cases: impl IntoIterator<Item = TestCase>) -> Option<TestSuite> {
+    let cases: Vec<_> = cases.into_iter().collect();
     (!cases.is_empty()).then(|| suite("run".into(), run.started, host_name(run), cases))
+}
+
+/// The case of a failure outside of any cell.
+fn failed_run(failure: &Failure) -> TestCase {
+    let mut case = case("run", CLASS_NAME, red(failure));
+    case.set_system_out(block(&output::of_run_failure(failure)));
+    case
+}
+
+/// The case of a run that didn't pass, with the run's warnings; `None` if it passed or had nothing to do. If nothing
+/// else in the file failed, the file must not look as if the run passed.
+fn unexplained_run(run: &RunModel) -> Option<TestCase> {
+    if let Some(RunVerdict::Passed | RunVerdict::NothingToDo) = run.verdict {
+        return None;
+    }
+    let notices = run.notices.iter();
+    let warnings = notices.filter(|notice| notice.severity == Severity::Warning);
+    let mut lines = vec![text::run_verdict(run)];
+    lines.extend(warnings.map(|notice| notice.text.as_str()));
+    let message = lines.join("; ");
+    let mut status = non_success(NonSuccessKind::Error, "run-not-passed", &message);
+    status.set_description(block(&lines.join("\n")));
+    Some(case("run", CLASS_NAME, status))
 }
 
 /// A suite with these cases. Its time is the sum of their times.
@@ -145,7 +168,7 @@ fn suite(
     suite
 }
 
-fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
+fn phase_case(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> TestCase {
     let status = match &phase.outcome {
         PhaseOutcome::Passed => TestCaseStatus::success(),
         PhaseOutcome::Skipped(reason) => because(TestCaseStatus::skipped(), "skipped", reason),
@@ -160,7 +183,7 @@ fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
     };
     let mut case = case(phase.name(), &class_name(cell), status);
     case.set_time(Duration::from_millis(phase.duration_ms));
-    if let Some(text) = output::of_phase(cell, phase) {
+    if let Some(text) = output::of_phase(cell, phase, folder) {
         case.set_system_out(block(&text));
     }
     case

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::*;
-use crate::event::AxisFacts;
+use crate::event::{AxisFacts, Termination};
 use crate::matrix::Phase;
+use crate::record::model::Notice;
 use crate::report::fixture::{self, CLEAN_LINE, MIXED, Plan, Story};
 use crate::report::marks::Mark;
 
@@ -234,6 +235,44 @@ fn a_run_without_cells_is_one_error() {
         };
         assert_eq!(suite.name.as_str(), "run");
         assert_eq!(kind_of(&suite.test_cases[0]), "error");
+    }
+}
+
+#[test]
+fn a_run_that_did_not_pass_has_an_error_even_if_nothing_else_failed() {
+    let passes = Plan("1.34", 1, "fast", false, Story::Passes);
+    let mut run = RunModel::new(&fixture::killed(&[passes]));
+    run.notices = vec![Notice {
+        severity: Severity::Warning,
+        text: "shards are missing: 2/2".to_owned(),
+    }];
+    let terminated = RunVerdict::Interrupted {
+        by: Termination::Terminate,
+    };
+    for (verdict, expected) in [
+        (None, Some("killed before it finished")),
+        (
+            Some(RunVerdict::InfrastructureFailure),
+            Some("error (infrastructure)"),
+        ),
+        (Some(terminated), Some("interrupted by SIGTERM")),
+        (Some(RunVerdict::Passed), None),
+        (Some(RunVerdict::NothingToDo), None),
+    ] {
+        run.verdict = verdict;
+        let report = read_back(&run);
+        assert_eq!(report.errors, usize::from(expected.is_some()));
+        let suites = report.test_suites.iter();
+        let cases = suites.flat_map(|suite| &suite.test_cases);
+        let messages = cases.filter_map(|case| match &case.status {
+            TestCaseStatus::NonSuccess { message, .. } => message.as_ref(),
+            TestCaseStatus::Success { .. } | TestCaseStatus::Skipped { .. } => None,
+        });
+        let messages: Vec<_> = messages
+            .map(|message| message.as_str().to_owned())
+            .collect();
+        let expected = expected.map(|verdict| format!("{verdict}; shards are missing: 2/2"));
+        assert_eq!(messages, Vec::from_iter(expected));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The durations of phases and steps over all cells, slowest first.
+//! The durations of phases and steps across all cells, slowest first.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ struct Case {
 }
 
 impl Collector<'_> {
-    /// Deletes the resources of the dead runs among `folders`, and forgets the runs that have none left.
+    /// Deletes the resources of the dead runs among `folders`, and the folders of the runs that have no resources left.
     pub(super) async fn runs(&mut self, folders: &[PathBuf]) {
         let dead = self.read(folders);
         let mut entries: Vec<(usize, Left)> = Vec::new();
@@ -89,8 +89,8 @@ impl Collector<'_> {
             (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldDelete)),
             (Ok(Reclaimed::Deleted), None) => (true, Some(GcOutcome::Deleted)),
             (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
-            // The resource stays for its other user, and this run can be forgotten. In a dry run, that user may be a
-            // resource that would be deleted first.
+            // The resource stays for its other user, and this run's folder can be deleted. In a dry run, that user may
+            // be a resource that would be deleted first.
             (Ok(Reclaimed::Used(reason)), None) => {
                 if !self.options.dry_run {
                     let outcome = GcOutcome::LeftAlone(reason);
@@ -119,8 +119,8 @@ impl Collector<'_> {
         }
     }
 
-    /// Forgets a run that has no resources left. Otherwise records the deleted ones, and leaves the rest to the next
-    /// collection.
+    /// Deletes the folder of a run that has no resources left. Otherwise records which resources were deleted, and
+    /// leaves the others to the next collection.
     fn close(&mut self, case: Case) {
         let Case { run, gone, is_open } = case;
         if run.contents.unknown > 0 {

@@ -109,7 +109,7 @@ impl<'s> Collector<'s> {
     /// The dead runs among `folders` that are old enough. Reports those that can't be read.
     fn read(&mut self, folders: &[PathBuf]) -> Vec<DeadRun> {
         let mut dead = Vec::new();
-        // Another collection may have removed a run in the meantime.
+        // Another collection may have deleted a run's folder in the meantime.
         for folder in folders.iter().filter(|folder| folder.exists()) {
             match DeadRun::read(folder.clone()) {
                 Ok(run) => dead.extend(run),
@@ -128,7 +128,7 @@ impl<'s> Collector<'s> {
         self.rows.push(GcRow::new(run, resource, outcome));
     }
 
-    /// Returns the results. The lock's file is removed last.
+    /// Returns the results. The lock's file is deleted last.
     fn end(self, lock: Option<Lock>) -> Result<Vec<GcRow>, LedgerError> {
         if let Some(lock) = lock {
             lock.remove()?;

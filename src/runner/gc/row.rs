@@ -38,7 +38,7 @@ impl GcRow {
 pub enum GcOutcome {
     /// It would have been deleted.
     WouldDelete,
-    /// It was deleted and is proven gone.
+    /// It was deleted, and a check has shown that it is gone.
     Deleted,
     /// It was kept on purpose and stays; with the commands to inspect it.
     Kept(Vec<String>),

@@ -27,9 +27,7 @@ impl Scene<'_> {
         let value = match name {
             "daemonset" => Some(self.daemon_set().to_owned()),
             "container" => text(&self.container()["name"]),
-            "account" => {
-                text(&self.pod()["serviceAccountName"]).or_else(|| Some("default".to_owned()))
-            }
+            "account" => Some(self.rendered.agent().account.clone()),
             "dns-policy" => {
                 text(&self.pod()["dnsPolicy"]).or_else(|| Some("ClusterFirst".to_owned()))
             }

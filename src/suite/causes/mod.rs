@@ -1,4 +1,5 @@
-//! The likely cause of a failure, according to a table of rules. If no rule applies, no cause is guessed. Pure.
+//! The likely cause of a failure, according to a table of rules. If no rule applies, no cause is guessed. All functions
+//! are pure.
 
 mod fill;
 mod path;

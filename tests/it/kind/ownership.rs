@@ -95,8 +95,8 @@ fn a_run_owns_its_cluster_even_if_a_dead_run_used_the_same_name() {
     });
     let alive = runs.running();
 
-    // With an explicit number of jobs, the third run starts at once. Otherwise, it would wait for a free slot until the
-    // second run has ended.
+    // With an explicit number of jobs, the third run starts immediately. Otherwise, it would wait for a free slot until
+    // the second run has ended.
     let third = runs.run(&["--retries", "0", "--jobs", "1"]);
     let (code, output) = Runs::end(third);
     assert_eq!(code, Some(3), "{output}");

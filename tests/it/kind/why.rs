@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::cases::Cases;
 
-/// A rule, the changes to the agent's DaemonSet that make it apply, a word of its line of evidence, and a word of its
+/// A rule, the changes to the agent's DaemonSet that make it apply, a word in its line of evidence, and a word in its
 /// fix.
 pub(crate) struct Row {
     pub(crate) rule: &'static str,

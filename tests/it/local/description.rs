@@ -69,14 +69,13 @@ async fn a_process_runs_as_its_manifest_specifies() {
 
 #[tokio::test]
 async fn a_projected_volume_has_the_files_that_need_no_api_server() {
-    let script =
-        "cd /etc/plexd; { find . -type f; cat pod/node; echo; echo end; } > /var/lib/plexd/report";
+    let script = "cd /etc/plexd; { find . -type f; cat pod/labels; echo; echo end; } > /var/lib/plexd/report";
     let lab = Setup::agent(&format!("{script}; {STAY}"))
         .with(
             "          configMap:\n            name: plexd-config\n",
             "          projected:\n            sources:\n              \
              - configMap: {name: plexd-config}\n              \
-             - downwardAPI: {items: [{path: pod/node, fieldRef: {fieldPath: spec.nodeName}}]}\n              \
+             - downwardAPI: {items: [{path: pod/labels, fieldRef: {fieldPath: metadata.labels}}]}\n              \
              - serviceAccountToken: {path: token}\n",
         )
         .lab()
@@ -84,7 +83,13 @@ async fn a_projected_volume_has_the_files_that_need_no_api_server() {
     lab.ready().await.unwrap();
     let report = written(&lab.host(0, "/var/lib/plexd/report")).await;
     let lines: BTreeSet<&str> = report.lines().collect();
-    let expected = ["./config.yaml", "./pod/node", "test-control-plane", "end"];
+    let expected = [
+        "./config.yaml",
+        "./pod/labels",
+        "app.kubernetes.io/name=\"plexd\"",
+        "app.kubernetes.io/part-of=\"plexsphere\"",
+        "end",
+    ];
     assert_eq!(lines, expected.into());
     let files = lab.cluster.diagnostics(&lab.deadline()).await;
     let note = "the volume `config` has only its Secrets, ConfigMaps and downward API";

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Setup, written};
+use super::{STAY, Setup, written};
+use e2e_matrix::event::Symptom;
 
 /// Folders that exist on every host, and in a sandbox.
 const FOLDERS: [&str; 12] = [
@@ -89,4 +90,36 @@ async fn a_hostile_agent_does_not_change_the_host() {
         .await
         .unwrap();
     lab.destroy().await;
+}
+
+#[tokio::test]
+async fn no_link_in_a_volume_leads_out_of_the_sandbox_after_a_restart() {
+    for mount in [
+        "{name: data, mountPath: /elsewhere, subPath: taken/below}",
+        "{name: run, mountPath: /var/lib/plexd/taken/below}",
+    ] {
+        let outside = tempfile::tempdir().unwrap();
+        let link = format!("mv taken old; ln -s '{}' taken", outside.path().display());
+        let lab = Setup::agent(&format!(
+            "cd /var/lib/plexd; {link}; echo end > done; {STAY}"
+        ))
+        .with(
+            "          volumeMounts:\n",
+            &format!("          volumeMounts:\n            - {mount}\n"),
+        )
+        .lab()
+        .await;
+        lab.ready().await.unwrap();
+        written(&lab.host(0, "/var/lib/plexd/done")).await;
+        let (nodes, deadline) = ([lab.node(0)], lab.deadline());
+        let failure = tokio::select! {
+            failure = lab.cluster.broken() => failure,
+            restarted = lab.cluster.restart(&nodes, &deadline) => panic!("{restarted:?}"),
+        };
+        assert_eq!(failure.symptom, Symptom::ProcessFailed, "{failure}");
+        assert!(failure.message.contains("/taken"), "{failure}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{mount}");
+        lab.destroy().await;
+        assert!(outside.path().exists());
+    }
 }

@@ -8,7 +8,7 @@ use e2e_matrix::cluster::NodeName;
 use e2e_matrix::event::{Failure, Symptom};
 use e2e_matrix::excerpt::ProcessOutput;
 
-/// Waits until the agent has crashed too often, and returns the failure.
+/// Waits until the agent has crashed too many times, and returns the failure.
 async fn crash(lab: &Lab) -> Failure {
     lab.apply().await.unwrap();
     let failure = lab.cluster.broken().await;
@@ -35,6 +35,14 @@ async fn a_crashing_agent_fails_without_waiting_for_the_deadline() {
     assert_eq!(logs[0].processes, ["good bye\n"; 3].map(ProcessOutput::of));
     let failure = lab.cluster.agents_ready(&lab.deadline()).await.unwrap_err();
     assert_eq!(failure.symptom, Symptom::AgentCrashed);
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn exits_that_are_allowed_after_readiness_are_not_allowed_before_it() {
+    let lab = Setup::agent("exit 7").with_restarts(5).lab().await;
+    let failure = crash(&lab).await;
+    assert!(failure.message.contains("exited 3 times"), "{failure}");
     lab.destroy().await;
 }
 

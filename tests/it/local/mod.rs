@@ -24,7 +24,7 @@ use e2e_matrix::deadline::{Deadline, RunClock};
 use e2e_matrix::event::Failure;
 use e2e_matrix::machine::{Ledger, Owner, StateFolder, outstanding, ports};
 use e2e_matrix::manifest::{Folder, Inputs, Rendered, Sources, render};
-use e2e_matrix::matrix::{Keep, PhaseSettings, PortRange};
+use e2e_matrix::matrix::{Cell, Keep, Matrix, PhaseSettings, PortRange};
 use e2e_matrix::secret::{Mask, Secret};
 
 use crate::support::cell;
@@ -43,6 +43,7 @@ struct Setup {
     mock: String,
     nodes: u16,
     probes: bool,
+    restarts: u32,
 }
 
 impl Setup {
@@ -55,11 +56,17 @@ impl Setup {
             mock: mock(STAY),
             nodes: 1,
             probes: false,
+            restarts: 0,
         }
     }
 
     fn with_nodes(self, nodes: u16) -> Self {
         Self { nodes, ..self }
+    }
+
+    /// Allows each agent to exit `restarts` times after readiness.
+    fn with_restarts(self, restarts: u32) -> Self {
+        Self { restarts, ..self }
     }
 
     /// Keeps the DaemonSet's probes.
@@ -133,6 +140,14 @@ impl Setup {
         .unwrap_or_else(|problems| panic!("{problems}"))
     }
 
+    fn cell(&self) -> Cell {
+        let text = format!(
+            "[matrix]\nkubernetes = [\"1.34\"]\nnodes = [{}]\n[config.default]\nexpect = {{ restarts = {} }}\n",
+            self.nodes, self.restarts
+        );
+        Matrix::parse("matrix.toml", &text).unwrap().cells.remove(0)
+    }
+
     async fn lab(self) -> Lab {
         Lab::new(&self).await
     }
@@ -180,7 +195,7 @@ impl Lab {
     async fn new(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
-        let cell = cell("1.34", setup.nodes);
+        let cell = setup.cell();
         let listener = ports::bind(&PortRange::Any).unwrap();
         let plan = Arc::new(CellPlan {
             cluster: ClusterName::exactly("test").unwrap(),

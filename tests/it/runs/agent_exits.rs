@@ -112,8 +112,8 @@ fn an_agent_that_is_killed_because_of_its_liveness_probe_is_unhealthy() {
     );
 }
 
-/// Asserts that a cell fails in its last phase if its agents have a liveness probe on a path that doesn't exist, with
-/// `fields`.
+/// Asserts that a cell fails in its last phase if its agents have a liveness probe with `fields`, on a path that
+/// doesn't exist.
 fn assert_unhealthy(fields: &str) {
     let scratch = Scratch::new();
     liveness_failure(&scratch, fields);
@@ -125,7 +125,7 @@ fn assert_unhealthy(fields: &str) {
     );
 }
 
-/// The failure of a cell whose agents have a liveness probe on a path that doesn't exist, with `fields`.
+/// The failure of a cell whose agents have a liveness probe with `fields`, on a path that doesn't exist.
 fn liveness_failure(scratch: &Scratch, fields: &str) -> Failure {
     let manifests = scratch.path().join("manifests");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");

@@ -104,8 +104,8 @@ fn a_chart_is_rendered_by_helm_with_its_values() {
     let (code, text) = run(&scratch, deploy);
     assert_eq!(code, Some(0), "{text}");
     let calls = fs::read_to_string(scratch.path().join("calls")).unwrap();
-    let expected =
-        "template plexd ./chart --include-crds --no-hooks --values ./one.yaml --values ./two.yaml";
+    let expected = "template plexd ./chart --include-crds --no-hooks --namespace plexd-e2e \
+                    --values ./one.yaml --values ./two.yaml";
     assert!(calls.contains(expected), "{calls}");
     tool(&scratch, "helm", "echo 'kind: {'");
     let (code, text) = run(&scratch, deploy);

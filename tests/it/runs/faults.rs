@@ -132,7 +132,7 @@ fn a_permanent_failure_ends_the_phase_at_once() {
     let scratch = Scratch::new();
     let faults = [("crash".to_owned(), "crash".to_owned())];
     let hour = &["--phase-timeout", "readiness=1h"];
-    // If the phase did not fail at once, this test would time out long before the hour is over.
+    // If the phase did not fail immediately, this test would time out long before the hour is over.
     let run = run(&scratch, &matrix(1, &faults), 1, hour);
     let cell = record::cell(&run, "k8s-1.36-n1-crash");
     assert_eq!(

@@ -140,7 +140,7 @@ fn assert_reports_are_written(scratch: &Scratch, signal: &str) {
     assert!(html.contains(&verdict));
 }
 
-/// Asserts that the output mentions the signal at once, because cleanup may take a while.
+/// Asserts that the output mentions the signal immediately, because cleanup may take a while.
 fn assert_signal_is_reported_before_cleanup(stderr: &[String], signal: &str) {
     let reported = stderr.iter().position(|line| line.contains(signal));
     let cleanup = stderr.iter().position(|line| line.contains(" cleanup "));

@@ -61,7 +61,7 @@ const ROWS: [Row; 6] = [
     },
 ];
 
-/// The matrix of [`ROWS`]. The mock is a script that exits at once in one of the cells. The agent in the manifests
+/// The matrix of [`ROWS`]. The mock is a script that exits immediately in one of the cells. The agent in the manifests
 /// tolerates no taint, so it is scheduled on a single control plane but not on one that has workers.
 const MATRIX: &str = r#"
 [matrix]

@@ -1,5 +1,5 @@
-//! Cells that are retried: the real binary on the local provider, with a mock that exits at once in the attempts that
-//! must fail.
+//! Cells that are retried: the real binary on the local provider, with a mock that exits immediately in the attempts
+//! that must fail.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -1,5 +1,5 @@
-//! A scratch folder whose mock is a script. In the attempts that a test wants to fail, the mock exits at once, which is
-//! an infrastructure failure.
+//! A scratch folder whose mock is a script. In the attempts that a test wants to fail, the mock exits immediately,
+//! which is an infrastructure failure.
 
 use std::fs;
 use std::process::Output;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Intervals so short that a cell takes a second or two.
 const AGENT: &str = r#"{ heartbeat = { interval = "500ms" }, metrics = { report_interval = "500ms" }, audit_fwd = { report_interval = "500ms" } }"#;
 
-/// Prepares one-node cells `k8s-1.36-n1-<config>`. The mock exits at once if its process mark matches one of the
+/// Prepares one-node cells `k8s-1.36-n1-<config>`. The mock exits immediately if its process mark matches one of the
 /// shell's `patterns`. A mark is `<run>/<cell>`, followed by `/attempt-<n>` for a retry. The config `silent` waits an
 /// hour for a call that never comes.
 pub(crate) fn prepare(configs: &[&str], patterns: &str) -> Scratch {

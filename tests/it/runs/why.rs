@@ -120,8 +120,8 @@ fn the_cause_names_the_file_that_a_script_cannot_write_and_not_the_script() {
     );
 }
 
-/// A rule, the change to the shipped DaemonSet or to the agent's configuration that makes it apply, a word of its line
-/// of evidence, and a word of its fix.
+/// A rule, the change to the shipped DaemonSet or to the agent's configuration that makes it apply, a word in its line
+/// of evidence, and a word in its fix.
 struct Row {
     rule: &'static str,
     pointer: &'static str,

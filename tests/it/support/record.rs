@@ -28,6 +28,13 @@ pub(crate) fn read(scratch: &Scratch) -> RunModel {
     RunModel::new(&records)
 }
 
+/// `report`, a report of the newest run, as it looks for a copy of that run's folder at `copy`.
+pub(crate) fn of_copy(scratch: &Scratch, report: &str, copy: &str) -> String {
+    let run = read(scratch).facts.unwrap().run;
+    let attachment = format!("[[ATTACHMENT|target/e2e-matrix/{run}/");
+    report.replace(&attachment, &format!("[[ATTACHMENT|{copy}/"))
+}
+
 /// A cell of a run.
 pub(crate) fn cell<'r>(run: &'r RunModel, id: &str) -> &'r CellModel {
     let mut cells = run.cells.iter();

@@ -5,22 +5,37 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 
 use super::images::of_pull;
-use super::{AT_ONCE, CRASH_THRESHOLD, LONG, SHORT, suspicion, title};
+use super::{AT_ONCE, CRASH_THRESHOLD, LONG, SHORT, Stage, is_of_job, suspicion, title};
 use crate::cluster::kubernetes::pods::Owner;
 use crate::cluster::kubernetes::wait::Suspicion;
 use crate::event::Symptom;
 
 /// The statuses of a pod's containers, init containers first.
 pub(super) fn of(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let status = pod.status.iter();
-    let init = status.flat_map(|status| status.init_container_statuses.iter().flatten());
-    init.chain(statuses(pod))
+    init(pod).chain(regular(pod))
 }
 
-/// The statuses of a pod's containers, without init containers.
+/// The statuses of a pod's containers, without the init containers that have to end. A sidecar, which is an init
+/// container with the restart policy `Always`, runs as long as the pod.
 pub(crate) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let sidecars = init(pod).filter(move |status| is_sidecar(pod, &status.name));
+    sidecars.chain(regular(pod))
+}
+
+fn init(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.iter();
+    status.flat_map(|status| status.init_container_statuses.iter().flatten())
+}
+
+fn regular(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.iter();
     status.flat_map(|status| status.container_statuses.iter().flatten())
+}
+
+fn is_sidecar(pod: &Pod, container: &str) -> bool {
+    let spec = pod.spec.iter();
+    let mut init = spec.flat_map(|spec| spec.init_containers.iter().flatten());
+    init.any(|it| it.name == container && it.restart_policy.as_deref() == Some("Always"))
 }
 
 /// Whether a container of the pod was restarted.
@@ -28,7 +43,7 @@ pub(crate) fn was_restarted(pod: &Pod) -> bool {
     statuses(pod).any(|status| status.restart_count > 0)
 }
 
-/// How often a container has terminated; `None` if it has never terminated.
+/// How many times a container has terminated; `None` if it has never terminated.
 pub(crate) fn terminations(status: &ContainerStatus) -> Option<i32> {
     let state = status.state.as_ref()?;
     let is_down = state.terminated.is_some() || waiting_reason(state) == Some("CrashLoopBackOff");
@@ -41,41 +56,99 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
 }
 
 /// The problem that a container's state shows, if any.
-pub(super) fn problem(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
-    let who = title(pod, owner);
-    if terminated(status).any(is_out_of_memory) {
-        let (symptom, why) = out_of_memory(pod, &status.name);
-        let symptom = match owner {
-            Owner::Agent | Owner::Other => symptom,
-            Owner::Mock => Symptom::MockUnavailable,
-            Owner::System => Symptom::NodePressure,
-        };
-        let message = format!("{who} was killed: {why}");
-        return Some(suspicion(pod, AT_ONCE, symptom, message));
+pub(super) fn problem(
+    pod: &Pod,
+    owner: Owner,
+    status: &ContainerStatus,
+    stage: Stage,
+) -> Option<Suspicion> {
+    let exits_matter = do_exits_matter(pod, owner, status, stage);
+    let killed = killed(pod, owner, status).filter(|_| exits_matter);
+    let crashed = || crashed(pod, owner, status).filter(|_| exits_matter);
+    killed
+        .or_else(|| start_error(pod, owner, status))
+        .or_else(crashed)
+        .or_else(|| not_started(pod, owner, status))
+}
+
+/// Whether the exits of a container are a problem by themselves. Kubernetes decides whether a Job has failed. When the
+/// agents have become ready, `Terminations` counts their exits, except those of init containers.
+fn do_exits_matter(pod: &Pod, owner: Owner, status: &ContainerStatus, stage: Stage) -> bool {
+    let is_counted = owner == Owner::Agent
+        && stage == Stage::AgentsReady
+        && statuses(pod).any(|counted| counted.name == status.name);
+    !is_counted && !is_of_job(pod)
+}
+
+/// The problem if the kernel killed a container because memory ran out.
+fn killed(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
+    terminated(status).find(|end| is_out_of_memory(end))?;
+    let (symptom, why) = out_of_memory(pod, &status.name);
+    let symptom = match owner {
+        Owner::Other if symptom == Symptom::AgentOutOfMemory => of_exit(owner),
+        Owner::Agent | Owner::Other => symptom,
+        Owner::Mock => of_exit(owner),
+        Owner::System => Symptom::NodePressure,
+    };
+    let message = format!("{} was killed: {why}", title(pod, owner));
+    Some(suspicion(pod, AT_ONCE, symptom, message))
+}
+
+/// The problem if the runtime couldn't start a container's process.
+fn start_error(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
+    let end = terminated(status).next()?;
+    // A container that is running now has recovered, for example from a temporary problem of the runtime.
+    let is_running = is_in(status, |state| state.running.is_some());
+    if is_running || !is_start_error(end.reason.as_deref()) {
+        return None;
     }
-    if let Some(end) = terminated(status).find(|end| is_start_error(end.reason.as_deref())) {
-        let why = end.message.as_deref().unwrap_or_default();
-        let message = format!("{why} ({who} can't start)");
-        return Some(suspicion(pod, SHORT, of_start_error(why), message));
+    let why = end.message.as_deref().unwrap_or_default();
+    let message = format!("{why} ({} can't start)", title(pod, owner));
+    Some(suspicion(pod, SHORT, of_start_error(why), message))
+}
+
+/// The problem if a container has exited repeatedly. One that is done has succeeded in the end, such as an init
+/// container that was restarted until a server responded.
+fn crashed(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
+    let count = terminations(status).filter(|count| *count >= CRASH_THRESHOLD)?;
+    let is_done = |state: &ContainerState| {
+        let end = state.terminated.as_ref();
+        end.is_some_and(|end| end.exit_code == 0)
+    };
+    if is_in(status, is_done) {
+        return None;
     }
-    if let Some(count) = terminations(status).filter(|count| *count >= CRASH_THRESHOLD) {
-        let symptom = match owner {
-            Owner::Agent | Owner::Other => Symptom::AgentCrashed,
-            Owner::Mock => Symptom::MockUnavailable,
-            Owner::System => Symptom::NodeNotReady,
-        };
-        let code = terminated(status).next().map_or(String::new(), |end| {
-            format!(", most recently with exit code {}", end.exit_code)
-        });
-        let message = format!("{who} has exited {count} times{code}");
-        return Some(suspicion(pod, AT_ONCE, symptom, message));
+    let code = terminated(status).next().map_or(String::new(), |end| {
+        format!(", most recently with exit code {}", end.exit_code)
+    });
+    let message = format!("{} has exited {count} times{code}", title(pod, owner));
+    Some(suspicion(pod, AT_ONCE, of_exit(owner), message))
+}
+
+/// Whether a container's current state meets `condition`.
+fn is_in(status: &ContainerStatus, condition: impl Fn(&ContainerState) -> bool) -> bool {
+    status.state.as_ref().is_some_and(condition)
+}
+
+/// The symptom if the containers of `owner` fail by themselves.
+pub(super) fn of_exit(owner: Owner) -> Symptom {
+    match owner {
+        Owner::Agent => Symptom::AgentCrashed,
+        Owner::Mock => Symptom::MockUnavailable,
+        Owner::Other => Symptom::WorkloadFailed,
+        Owner::System => Symptom::NodeNotReady,
     }
+}
+
+/// The problem if a container waits for something that may never happen.
+fn not_started(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
     let detail = waiting.message.as_deref().unwrap_or_default();
     let reason = waiting.reason.as_deref()?;
     let (patience, symptom) = of_waiting(reason, detail)?;
     let message = format!(
-        "{detail} ({reason}: {who} can't start from image {})",
+        "{detail} ({reason}: {} can't start from image {})",
+        title(pod, owner),
         status.image
     );
     Some(suspicion(pod, patience, symptom, message))
@@ -143,10 +216,13 @@ fn is_start_error(reason: Option<&str>) -> bool {
 }
 
 /// Messages of the container runtime that indicate a problem with the machine.
-const MACHINE: [&str; 7] = [
+const MACHINE: [&str; 9] = [
+    "code = Unavailable",
     "connection refused",
     "context deadline exceeded",
     "input/output error",
+    // An earlier request for the same container has timed out, and containerd still handles it.
+    "is reserved for",
     "no space left on device",
     "too many open files",
     "transport is closing",

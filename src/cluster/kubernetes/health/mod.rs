@@ -1,7 +1,7 @@
 //! Pure functions that detect problems in the state of pods, nodes and events. Some problems are permanent; the others
 //! become failures only if they last.
 //!
-//! A state that Kubernetes never leaves is reported at once. A state that is also normal while a cluster starts (no
+//! A state that Kubernetes never leaves is reported immediately. A state that is also normal while a cluster starts (no
 //! network yet, a stale cache, a taint that will be removed soon) is reported only if it lasts.
 
 mod containers;
@@ -32,24 +32,35 @@ const LONG: Duration = Duration::from_secs(10);
 /// A program that has terminated this many times counts as crashing.
 const CRASH_THRESHOLD: i32 = 3;
 
-/// All suspected problems. `is_applied` says that all objects are applied, so an object that is missing now will stay
-/// missing.
-pub(crate) fn suspicions(snapshot: &Snapshot, is_applied: bool) -> Vec<Suspicion> {
+/// What has already happened in a cell. It determines which states are problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Some objects may not be applied yet.
+    Applying,
+    /// All objects are applied, so an object that is missing now will stay missing.
+    Applied,
+    /// The agents have become ready. Since then, [`super::terminations`] decides which of their exits are allowed.
+    AgentsReady,
+}
+
+/// All suspected problems.
+pub(crate) fn suspicions(snapshot: &Snapshot, stage: Stage) -> Vec<Suspicion> {
     let nodes_ready =
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
     let mut found = of_cluster(snapshot);
     for pod in alive(&snapshot.pods) {
-        found.extend(of_pod(pod, snapshot.workloads.owner(pod), nodes_ready));
+        let owner = snapshot.workloads.owner(pod);
+        found.extend(of_pod(pod, owner, stage, nodes_ready));
     }
-    if is_applied {
+    if stage != Stage::Applying {
         let events = snapshot.events.iter();
         let relevant = events.filter(|event| is_relevant(event, snapshot));
-        found.extend(relevant.filter_map(|event| events::problem(event)));
+        found.extend(relevant.filter_map(|event| events::problem(event, &snapshot.jobs)));
     }
     found
 }
 
-/// The suspected problems of the cluster itself, regardless of its workloads.
+/// The suspected problems with the cluster itself, regardless of its workloads.
 pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
     let mut found: Vec<_> = alive(&snapshot.system_pods)
         .filter_map(of_system_pod)
@@ -112,18 +123,28 @@ fn suspicion(pod: &Pod, patience: Duration, symptom: Symptom, message: String) -
     Suspicion::new(key, patience, Failure::new(symptom, message))
 }
 
-fn of_pod(pod: &Pod, owner: Owner, nodes_ready: bool) -> Vec<Suspicion> {
+fn of_pod(pod: &Pod, owner: Owner, stage: Stage, nodes_ready: bool) -> Vec<Suspicion> {
     let mut found: Vec<_> = containers::of(pod)
-        .filter_map(|status| containers::problem(pod, owner, status))
+        .filter_map(|status| containers::problem(pod, owner, status, stage))
         .collect();
     found.extend(unschedulable(pod, owner, nodes_ready));
-    found.extend(evicted(pod, owner));
+    found.extend(evicted(pod, owner).filter(|_| !is_of_job(pod)));
     found
 }
 
-/// The problem that a core pod has crashed repeatedly. A core pod may crash while others start, so this becomes a
-/// failure only if it lasts.
+/// Whether a Job controls the pod. A Job replaces its failed pods and restarts their containers, and an event says when
+/// it has failed itself.
+fn is_of_job(pod: &Pod) -> bool {
+    let mut owners = pod.owner_references().iter();
+    owners.any(|owner| owner.kind == "Job" && owner.controller == Some(true))
+}
+
+/// The problem if a core pod has crashed repeatedly. A core pod may crash while others start, so this becomes a failure
+/// only if it lasts. A ready pod has recovered: in a cluster that is reused, its crashes may be old.
 fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
+    if is_pod_ready(pod) {
+        return None;
+    }
     let crashed = containers::of(pod)
         .find_map(|status| terminations(status).filter(|count| *count >= CRASH_THRESHOLD));
     let count = crashed?;
@@ -131,7 +152,7 @@ fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
     Some(suspicion(pod, LONG * 3, Symptom::NodeNotReady, message))
 }
 
-/// The problem that a pod can't be scheduled. Until every node is ready, taints and missing nodes are normal.
+/// The problem if a pod can't be scheduled. Until every node is ready, taints and missing nodes are normal.
 fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions.iter().find(|condition| {
@@ -142,31 +163,40 @@ fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion
     nodes_ready.then(|| suspicion(pod, LONG, Symptom::Unschedulable, message))
 }
 
-/// The problem that a pod has failed because the kubelet evicted or rejected it.
+/// The problem if a pod has failed because the kubelet stopped or rejected it.
 pub(super) fn evicted(pod: &Pod, owner: Owner) -> Option<Suspicion> {
     let status = pod.status.as_ref()?;
     if status.phase.as_deref() != Some("Failed") {
         return None;
     }
-    // Without a reason, its own containers failed, such as those of a Job that retries.
+    // If the status has no reason, the pod failed because its own containers failed, such as those of a Job that
+    // retries.
     let reason = status.reason.as_deref()?;
     let why = status.message.as_deref().unwrap_or_default();
-    let symptom = match (reason, owner) {
-        // The pod used more storage than its own limits allow. In all other cases, the message begins with `The node`.
-        ("Evicted", Owner::Agent | Owner::Other)
-            if why.contains("limit") && !why.starts_with("The node") =>
-        {
-            Symptom::AgentCrashed
-        }
-        ("Evicted" | "Preempting", _) => Symptom::NodePressure,
-        ("Terminated", _) => Symptom::NodeNotReady,
+    let symptom = match reason {
+        "Evicted" => of_eviction(owner, why),
+        // The pod has its own `activeDeadlineSeconds`.
+        "DeadlineExceeded" => containers::of_exit(owner),
+        "Preempting" => Symptom::NodePressure,
+        "Terminated" | "NodeShutdown" => Symptom::NodeNotReady,
+        "UnexpectedAdmissionError" => Symptom::PodNotStarted,
         _ => Symptom::Unschedulable,
     };
     let message = format!(
-        "the kubelet evicted or rejected {}: {reason}: {why}",
+        "the kubelet stopped or rejected {}: {reason}: {why}",
         title(pod, owner)
     );
     Some(suspicion(pod, SHORT, symptom, message))
+}
+
+/// The symptom if the kubelet evicted a pod of `owner` because of `why`.
+pub(super) fn of_eviction(owner: Owner, why: &str) -> Symptom {
+    // The pod used more storage than its own limits allow. In all other cases, the message begins with `The node`.
+    let exceeds_limit = why.contains("limit") && !why.starts_with("The node");
+    match owner {
+        Owner::Agent | Owner::Other if exceeds_limit => containers::of_exit(owner),
+        Owner::Agent | Owner::Other | Owner::Mock | Owner::System => Symptom::NodePressure,
+    }
 }
 
 /// Whether a node is ready.
@@ -198,11 +228,26 @@ pub(crate) fn is_pod_ready(pod: &Pod) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Whether an event matters. An event about a pod matters only if the pod exists and isn't ready.
+/// Whether an event matters. An event about a pod matters only if the pod exists and isn't ready. A failed mount no
+/// longer matters when the pod runs, because its volumes are mounted first. The failure to create a pod no longer
+/// matters when a pod has been created.
 fn is_relevant(event: &Event, snapshot: &Snapshot) -> bool {
+    let is_mount = event.reason.as_deref() == Some("FailedMount");
+    let is_resolved = |pod: &Pod| is_pod_ready(pod) || (is_mount && phase(pod) == Some("Running"));
     match event.involved_object.kind.as_deref() {
         Some("Pod") => alive(&snapshot.pods)
-            .any(|pod| pod.uid() == event.involved_object.uid && !is_pod_ready(pod)),
+            .any(|pod| pod.uid() == event.involved_object.uid && !is_resolved(pod)),
+        Some(_) if event.reason.as_deref() == Some("FailedCreate") => {
+            !alive(&snapshot.pods).any(|pod| is_created_since(event, pod))
+        }
         Some(_) | None => true,
     }
+}
+
+/// Whether the controller that an event is about has created `pod` since then.
+fn is_created_since(event: &Event, pod: &Pod) -> bool {
+    let controller = event.involved_object.uid.as_deref();
+    let mut owners = pod.owner_references().iter();
+    owners.any(|owner| Some(owner.uid.as_str()) == controller)
+        && pod.metadata.creation_timestamp >= event.last_timestamp
 }

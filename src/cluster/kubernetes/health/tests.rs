@@ -38,17 +38,25 @@ fn node(conditions: &Value) -> Arc<Node> {
     Arc::new(serde_json::from_value(node).unwrap())
 }
 
-fn found(snapshot: &Snapshot) -> Vec<(Symptom, Duration)> {
-    let found = suspicions(snapshot, true).into_iter();
+fn found_at(stage: Stage, snapshot: &Snapshot) -> Vec<(Symptom, Duration)> {
+    let found = suspicions(snapshot, stage).into_iter();
     found.map(|it| (it.failure.symptom, it.patience)).collect()
 }
 
-fn of(pods: Vec<Arc<Pod>>) -> Vec<(Symptom, Duration)> {
-    found(&Snapshot {
+fn found(snapshot: &Snapshot) -> Vec<(Symptom, Duration)> {
+    found_at(Stage::Applied, snapshot)
+}
+
+fn with(pods: Vec<Arc<Pod>>) -> Snapshot {
+    Snapshot {
         pods,
         nodes: vec![node(&json!([{"type": "Ready", "status": "True"}]))],
         ..Snapshot::default()
-    })
+    }
+}
+
+fn of(pods: Vec<Arc<Pod>>) -> Vec<(Symptom, Duration)> {
+    found(&with(pods))
 }
 
 fn killed(reason: &str, code: i32) -> Value {
@@ -57,11 +65,8 @@ fn killed(reason: &str, code: i32) -> Value {
 
 /// For each case, the pod's owner, the pod's state, and the problems that it shows.
 #[test]
-fn each_state_shows_its_problem() {
+fn each_end_of_a_container_shows_its_problem() {
     let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-    let unschedulable = json!({"conditions": [{
-        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
-    }]});
     let cases = [
         (
             "plexd",
@@ -85,10 +90,55 @@ fn each_state_shows_its_problem() {
             vec![(Symptom::AgentOutOfMemory, AT_ONCE)],
         ),
         (
+            "plexd",
+            json!({"containerStatuses": [{
+                "name": "unlimited", "image": "i", "imageID": "", "ready": false, "restartCount": 1,
+                "lastState": killed("OOMKilled", 137),
+            }]}),
+            vec![(Symptom::NodePressure, AT_ONCE)],
+        ),
+        (
             "mock-api",
             container(0, &killed("OOMKilled", 137), &json!({})),
             vec![(Symptom::MockUnavailable, AT_ONCE)],
         ),
+        (
+            "database",
+            container(2, &backoff, &killed("Error", 1)),
+            vec![(Symptom::WorkloadFailed, AT_ONCE)],
+        ),
+        (
+            "database",
+            container(1, &json!({"running": {}}), &killed("OOMKilled", 137)),
+            vec![(Symptom::WorkloadFailed, AT_ONCE)],
+        ),
+        (
+            "database",
+            container(2, &killed("Completed", 0), &killed("Error", 1)),
+            vec![],
+        ),
+        (
+            "plexd",
+            container(1, &json!({"running": {}}), &killed("StartError", 128)),
+            vec![],
+        ),
+        (
+            "plexd",
+            container(1, &backoff, &killed("StartError", 128)),
+            vec![(Symptom::ContainerConfig, SHORT)],
+        ),
+    ];
+    for (name, status, expected) in cases {
+        assert_eq!(of(vec![pod(name, &status)]), expected, "{name}: {status}");
+    }
+}
+
+#[test]
+fn each_state_of_a_waiting_pod_shows_its_problem() {
+    let unschedulable = json!({"conditions": [{
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
+    }]});
+    let cases = [
         ("plexd", waiting("ContainerCreating", ""), vec![]),
         (
             "plexd",
@@ -125,13 +175,24 @@ fn each_state_shows_its_problem() {
             unschedulable,
             vec![(Symptom::Unschedulable, LONG)],
         ),
+    ];
+    for (name, status, expected) in cases {
+        assert_eq!(of(vec![pod(name, &status)]), expected, "{name}: {status}");
+    }
+}
+
+#[test]
+fn a_failed_pod_shows_its_problem() {
+    let cases = [
         (
-            "plexd",
-            json!({"containerStatuses": [{
-                "name": "unlimited", "image": "i", "imageID": "", "ready": false, "restartCount": 1,
-                "lastState": killed("OOMKilled", 137),
-            }]}),
-            vec![(Symptom::NodePressure, AT_ONCE)],
+            "database",
+            json!({"phase": "Failed", "reason": "Evicted", "message": "Usage of EmptyDir volume \"data\" exceeds the limit \"1Mi\"."}),
+            vec![(Symptom::WorkloadFailed, SHORT)],
+        ),
+        (
+            "database",
+            json!({"phase": "Failed", "reason": "DeadlineExceeded", "message": "Pod was active on the node longer than the specified deadline"}),
+            vec![(Symptom::WorkloadFailed, SHORT)],
         ),
         (
             "plexd",
@@ -147,6 +208,16 @@ fn each_state_shows_its_problem() {
             "plexd",
             json!({"phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown."}),
             vec![(Symptom::NodeNotReady, SHORT)],
+        ),
+        (
+            "plexd",
+            json!({"phase": "Failed", "reason": "NodeShutdown", "message": "Pod was rejected as the node is shutting down."}),
+            vec![(Symptom::NodeNotReady, SHORT)],
+        ),
+        (
+            "plexd",
+            json!({"phase": "Failed", "reason": "UnexpectedAdmissionError"}),
+            vec![(Symptom::PodNotStarted, SHORT)],
         ),
         (
             "plexd",
@@ -180,6 +251,20 @@ fn a_failed_start_is_due_to_the_manifests_unless_the_machine_has_a_problem() {
         ),
         (
             waiting(
+                "CreateContainerError",
+                "failed to reserve container name \"c\": name \"c\" is reserved for \"1\"",
+            ),
+            vec![(Symptom::PodNotStarted, LONG)],
+        ),
+        (
+            waiting(
+                "RunContainerError",
+                "rpc error: code = Unavailable desc = error reading from server: EOF",
+            ),
+            vec![(Symptom::PodNotStarted, LONG)],
+        ),
+        (
+            waiting(
                 "CreateContainerConfigError",
                 "write etc-hosts: no space left on device",
             ),
@@ -195,6 +280,64 @@ fn a_failed_start_is_due_to_the_manifests_unless_the_machine_has_a_problem() {
     }
 }
 
+/// `Terminations` counts these exits, and knows how many are allowed.
+#[test]
+fn when_the_agents_have_become_ready_no_number_of_exits_is_too_high_by_itself() {
+    let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    let ready = |name, status: &Value| found_at(Stage::AgentsReady, &with(vec![pod(name, status)]));
+    let exits = container(9, &backoff, &killed("Error", 1));
+    assert_eq!(ready("plexd", &exits), []);
+    let out_of_memory = container(1, &json!({"running": {}}), &killed("OOMKilled", 137));
+    assert_eq!(ready("plexd", &out_of_memory), []);
+    let init = json!({"initContainerStatuses": exits["containerStatuses"]});
+    assert_eq!(ready("plexd", &init), [(Symptom::AgentCrashed, AT_ONCE)]);
+    let mut sidecar = (*pod("plexd", &init)).clone();
+    sidecar.spec.as_mut().unwrap().init_containers =
+        serde_json::from_value(json!([{"name": "c", "restartPolicy": "Always"}])).unwrap();
+    let sidecar = with(vec![Arc::new(sidecar)]);
+    assert_eq!(found_at(Stage::AgentsReady, &sidecar), []);
+    assert_eq!(
+        ready("mock-api", &exits),
+        [(Symptom::MockUnavailable, AT_ONCE)]
+    );
+    assert_eq!(
+        ready("plexd", &waiting("InvalidImageName", "")),
+        [(Symptom::ImageNameUnusable, AT_ONCE)]
+    );
+}
+
+#[test]
+fn a_job_fails_only_when_kubernetes_says_so() {
+    let job_pod = |status: &Value| {
+        let mut pod = (*pod("migrate", status)).clone();
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "migrate", "uid": "j", "controller": true});
+        pod.metadata.owner_references = serde_json::from_value(json!([job])).unwrap();
+        Arc::new(pod)
+    };
+    let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    for status in [
+        container(2, &backoff, &killed("Error", 1)),
+        container(1, &json!({"running": {}}), &killed("OOMKilled", 137)),
+        json!({"phase": "Failed", "reason": "DeadlineExceeded"}),
+    ] {
+        assert_eq!(of(vec![job_pod(&status)]), [], "{status}");
+    }
+    let failed = |job: &str| {
+        let event = json!({
+            "metadata": {"name": "e"}, "reason": "BackoffLimitExceeded",
+            "message": "Job has reached the specified backoff limit",
+            "involvedObject": {"kind": "Job", "name": job},
+        });
+        found(&Snapshot {
+            events: vec![Arc::new(serde_json::from_value(event).unwrap())],
+            jobs: Arc::new(["migrate".to_owned()].into()),
+            ..Snapshot::default()
+        })
+    };
+    assert_eq!(failed("migrate"), [(Symptom::WorkloadFailed, AT_ONCE)]);
+    assert_eq!(failed("of-the-agent"), [], "the manifests don't contain it");
+}
+
 #[test]
 fn an_agent_that_crashes_is_not_the_clusters_fault() {
     let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
@@ -203,6 +346,45 @@ fn an_agent_that_crashes_is_not_the_clusters_fault() {
         ..Snapshot::default()
     };
     assert!(of_cluster(&snapshot).is_empty());
+}
+
+#[test]
+fn a_core_pod_that_has_recovered_from_its_crashes_is_not_a_problem() {
+    let crashes = |ready: &str| {
+        let mut status = container(5, &json!({"running": {}}), &killed("Error", 1));
+        status["conditions"] = json!([{"type": "Ready", "status": ready}]);
+        found(&Snapshot {
+            system_pods: vec![pod("kube-scheduler", &status)],
+            ..Snapshot::default()
+        })
+    };
+    assert_eq!(crashes("False"), [(Symptom::NodeNotReady, LONG * 3)]);
+    assert_eq!(crashes("True"), []);
+}
+
+#[test]
+fn a_pod_that_could_not_be_created_does_not_matter_once_a_pod_has_been_created() {
+    let event = json!({
+        "metadata": {"name": "e"}, "reason": "FailedCreate", "message": "pods \"x\" is forbidden: exceeded quota: q",
+        "involvedObject": {"kind": "DaemonSet", "name": "plexd", "uid": "set"},
+        "lastTimestamp": "2026-01-01T00:00:10Z",
+    });
+    let created = |owner: &str, at: &str| {
+        let mut pod = (*pod("plexd", &json!({"phase": "Pending"}))).clone();
+        pod.metadata.creation_timestamp = serde_json::from_value(json!(at)).unwrap();
+        let set =
+            json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "plexd", "uid": owner});
+        pod.metadata.owner_references = serde_json::from_value(json!([set])).unwrap();
+        found(&Snapshot {
+            pods: vec![Arc::new(pod)],
+            events: vec![Arc::new(serde_json::from_value(event.clone()).unwrap())],
+            ..Snapshot::default()
+        })
+    };
+    let refused = [(Symptom::ObjectRefused, LONG)];
+    assert_eq!(created("set", "2026-01-01T00:00:09Z"), refused);
+    assert_eq!(created("other", "2026-01-01T00:00:11Z"), refused);
+    assert_eq!(created("set", "2026-01-01T00:00:11Z"), []);
 }
 
 #[test]
@@ -309,6 +491,12 @@ fn events_show_problems_that_no_status_shows() {
             "Failed to pull image \"a/b:c\": not found",
             vec![(Symptom::ImageNameUnusable, LONG)],
         ),
+        (
+            "Pod",
+            "Failed",
+            "(combined from similar events): Failed to pull image \"a/b:c\": not found",
+            vec![(Symptom::ImageNameUnusable, LONG)],
+        ),
     ];
     for (kind, reason, message, expected) in cases {
         let mut snapshot = Snapshot {
@@ -318,11 +506,16 @@ fn events_show_problems_that_no_status_shows() {
         };
         assert_eq!(found(&snapshot), expected, "{message}");
         // Objects may be missing while others are still being applied.
-        assert!(suspicions(&snapshot, false).is_empty());
+        assert!(suspicions(&snapshot, Stage::Applying).is_empty());
         // An event about a pod that is ready now doesn't matter.
         if kind == "Pod" {
             let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
             snapshot.pods = vec![pod("plexd", &ready)];
+            assert_eq!(found(&snapshot), []);
+        }
+        // All volumes of a running pod are mounted.
+        if reason == "FailedMount" {
+            snapshot.pods = vec![pod("plexd", &json!({"phase": "Running"}))];
             assert_eq!(found(&snapshot), []);
         }
     }

@@ -1,4 +1,5 @@
-//! Foreign text in Markdown, escaped so that it can't become a table separator, a heading, HTML or a mention.
+//! Text from outside the runner in Markdown, escaped so that it can't become a table separator, a heading, HTML or a
+//! mention.
 
 /// Text in a line or a table cell. Line endings become breaks.
 pub(super) fn escape(text: &str) -> String {
@@ -47,7 +48,8 @@ pub(super) fn table(
     out
 }
 
-fn row<'a>(cells: impl Iterator<Item = &'a str>) -> String {
+/// A row of a table, whose cells must already be escaped.
+pub(super) fn row<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     let cells: Vec<_> = cells.collect();
     format!("| {} |\n", cells.join(" | "))
 }

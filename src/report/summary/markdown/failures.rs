@@ -1,6 +1,7 @@
 //! The failures: messages, with evidence and logs in folded sections.
 
 use super::escape::{block, escape, folded};
+use super::room::Room;
 use crate::event::{Failure, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
@@ -8,35 +9,45 @@ use crate::report::marks;
 use crate::report::summary::cells_with_failures;
 use crate::report::text::{self, push};
 
-/// The maximum number of cells that are shown.
-const CELLS_SHOWN: usize = 30;
 /// The maximum number of rows of evidence per failure; failed checks come first.
 const EVIDENCE_SHOWN: usize = 20;
 /// The maximum number of lines per log.
 const LINES_SHOWN: usize = 50;
 
-pub(super) fn section(run: &RunModel) -> String {
-    let cells = cells_with_failures(run);
-    if cells.is_empty() && run.failures.is_empty() {
+/// A failure in a few sentences, and the cell with its evidence and logs, unless it is a failure of the whole run.
+type Listed<'r> = (String, Option<&'r CellModel>);
+
+/// The failures that there is room for.
+pub(super) fn listed<'r>(run: &'r RunModel, room: &mut Room) -> Vec<Listed<'r>> {
+    let of_run = run.failures.iter();
+    let of_run = of_run.map(|failure| (item_of_run(failure), None));
+    let of_cells = cells_with_failures(run).into_iter();
+    let of_cells = of_cells.map(|cell| (item_of_cell(cell), Some(cell)));
+    let admitted = of_run
+        .chain(of_cells)
+        .map(|(text, cell)| (room.admit("failure", text), cell));
+    admitted.filter(|(text, _)| !text.is_empty()).collect()
+}
+
+/// The section with the failures in `listed`, and as much evidence and logs as there is room for.
+pub(super) fn section(listed: &[Listed<'_>], room: &mut Room) -> String {
+    if listed.is_empty() {
         return String::new();
     }
     let mut out = "### Failures\n\n".to_owned();
-    for failure in &run.failures {
-        let kind = failure_kind(failure);
-        let text = escape(&failure.message) + &remedy(failure);
-        push(&mut out, format_args!("- **the run** ({kind}): {text}\n"));
-    }
-    for cell in cells.iter().take(CELLS_SHOWN) {
-        out += &item_of_cell(cell);
-    }
-    if cells.len() > CELLS_SHOWN {
-        let more = cells.len() - CELLS_SHOWN;
-        push(
-            &mut out,
-            format_args!("\nand {more} more failed or flaky cells\n"),
-        );
+    for (text, cell) in listed {
+        out += text;
+        for details in cell.iter().flat_map(|cell| details_of_attempts(cell)) {
+            out += &room.admit("excerpt", details);
+        }
     }
     out
+}
+
+fn item_of_run(failure: &Failure) -> String {
+    let kind = failure_kind(failure);
+    let text = escape(&failure.message) + &remedy(failure);
+    format!("- **the run** ({kind}): {text}\n")
 }
 
 /// A failed cell, or the failed attempts of a flaky one.
@@ -59,13 +70,18 @@ fn item_of_cell(cell: &CellModel) -> String {
         let (attempt, text) = (text::attempt(&fault), sentence(&fault));
         push(&mut out, format_args!("  - {attempt}: {text}\n"));
     }
-    if cell.is_failure() {
-        out += &details(cell, &id);
-    }
-    for attempt in &cell.earlier {
-        out += &details(attempt, &format!("{id}, attempt {}", attempt.attempt));
-    }
     out
+}
+
+/// Evidence, logs and files of each attempt that failed: first the last attempt, then the earlier ones in order.
+fn details_of_attempts(cell: &CellModel) -> impl Iterator<Item = String> {
+    let id = escape(cell.summary.id.as_str());
+    let last = cell.is_failure().then(|| details(cell, &id));
+    let earlier = cell.earlier.iter().map(move |attempt| {
+        let name = format!("{id}, attempt {}", attempt.attempt);
+        details(attempt, &name)
+    });
+    last.into_iter().chain(earlier)
 }
 
 /// The reason, and what to do.

@@ -2,40 +2,43 @@
 
 mod escape;
 mod failures;
+mod room;
 mod tables;
 
 use crate::record::model::RunModel;
 use crate::report::attribution::attribution;
-use crate::report::text::{self, push};
+use crate::report::text;
 use escape::escape;
+use room::Room;
 
-/// The summary. GitHub limits a job's page to 1 MiB, so everything that grows with nodes and failures is truncated.
+/// The summary. If it would be too large for GitHub, evidence and logs are left out first.
 pub fn markdown(run: &RunModel) -> String {
-    let sections = [
-        head(run),
-        tables::matrix(run),
-        failures::section(run),
-        tables::counters(run),
-        tables::times(run),
-    ];
+    let mut room = Room::new();
+    let head = head(run, &mut room);
+    let failures = failures::listed(run, &mut room);
+    let matrix = tables::matrix(run, &mut room);
+    let [counters, times] =
+        [tables::counters(run), tables::times(run)].map(|table| room.admit("table", table));
+    let failures = failures::section(&failures, &mut room);
+    let sections = [head + &room.note(), matrix, failures, counters, times];
     let trimmed = sections.iter().map(|section| section.trim_end());
     let filled = trimmed.filter(|section| !section.is_empty());
     filled.collect::<Vec<_>>().join("\n\n") + "\n"
 }
 
-fn head(run: &RunModel) -> String {
-    let mut out = format!("## e2e-matrix: {}\n\n", text::run_verdict(run));
+fn head(run: &RunModel, room: &mut Room) -> String {
+    let mut lines = vec![format!("## e2e-matrix: {}", text::run_verdict(run))];
     let tally = match text::tally(run.tally()) {
         tally if tally.is_empty() => "no cells ran".to_owned(),
         tally => tally,
     };
     let duration = text::duration(run.duration_ms);
-    line(&mut out, &format!("**{tally}** in {duration}"));
+    lines.push(format!("**{tally}** in {duration}"));
     if let Some(attribution) = attribution(run) {
-        line(&mut out, &format!("**{}**", escape(&attribution)));
+        lines.push(format!("**{}**", escape(&attribution)));
     }
     if let Some(facts) = &run.facts {
-        let facts = format!(
+        lines.push(format!(
             "{} of `{}`, {} at once, provider **{}**, on {} ({})",
             text::counted(run.cells.len(), "cell"),
             facts.matrix.replace('`', "'"),
@@ -43,29 +46,25 @@ fn head(run: &RunModel) -> String {
             escape(&facts.provider),
             escape(&facts.host.name),
             escape(&text::machine(&facts.host)),
-        );
-        line(&mut out, &facts);
+        ));
     }
     for (name, value) in text::lineage(run) {
-        line(&mut out, &format!("*{name}*: {}", escape(&value)));
+        lines.push(format!("*{name}*: {}", escape(&value)));
     }
     for repeated in text::repetitions(run) {
-        line(&mut out, &escape(&repeated));
+        lines.push(escape(&repeated));
     }
     if run.is_local() {
         let sentence = escape(&text::not_exercised(run));
-        line(&mut out, &format!("> {sentence}"));
+        lines.push(format!("> {sentence}"));
     }
     for notice in &run.notices {
         let mark = text::notice_mark(notice.severity);
-        line(&mut out, &format!("> **{mark}**: {}", escape(&notice.text)));
+        lines.push(format!("> **{mark}**: {}", escape(&notice.text)));
     }
-    out
-}
-
-/// A paragraph.
-fn line(out: &mut String, text: &str) {
-    push(out, format_args!("{text}\n\n"));
+    let paragraphs = lines.into_iter().map(|line| line + "\n\n");
+    let admitted = paragraphs.map(|paragraph| room.admit("header line", paragraph));
+    admitted.collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Cells × phases, counters per cell and node, and durations.
 
-use super::escape::{escape, folded, table};
+use super::escape::{escape, folded, row, table};
+use super::room::Room;
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
 use crate::report::stages::Stages;
@@ -13,7 +14,7 @@ const NODES_SHOWN: usize = 10;
 /// The maximum number of cells whose nodes are shown.
 const CELLS_SHOWN: usize = 50;
 
-pub(super) fn matrix(run: &RunModel) -> String {
+pub(super) fn matrix(run: &RunModel, room: &mut Room) -> String {
     if run.cells.is_empty() {
         return String::new();
     }
@@ -21,10 +22,13 @@ pub(super) fn matrix(run: &RunModel) -> String {
     let stages = Stages::of(run);
     head.extend(stages.shown().iter().map(|stage| escape(stage.name())));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
-    let cells = run.cells.iter();
-    let rows: Vec<_> = cells.map(|cell| cell_row(run, cell, &stages)).collect();
+    let no_rows: [Vec<String>; 0] = [];
+    let mut text = table(&head, &no_rows, 2..stages.shown().len() + 3);
+    for cell in &run.cells {
+        let cells = cell_row(run, cell, &stages);
+        text += &room.admit("table row", row(cells.iter().map(String::as_str)));
+    }
     let starred = marks::has_star(run).then(|| "\\* allowed to fail".to_owned());
-    let mut text = table(&head, &rows, 2..stages.shown().len() + 3);
     for note in starred.into_iter().chain(stages.omitted()) {
         push(&mut text, format_args!("\n{note}\n"));
     }

@@ -22,6 +22,36 @@ fn a_local_run_is_marked_as_local() {
 }
 
 #[test]
+fn a_summary_that_is_too_large_for_github_says_what_it_leaves_out() {
+    let story = Story::Fails(Phase::Readiness, Symptom::AgentNotReady);
+    let mut run = RunModel::new(&fixture::killed(&[Plan("1.36", 1, "fast", false, story)]));
+    run.cells[0].quotes[0].lines = vec!["x".repeat(40_000)];
+
+    let cells = vec![run.cells[0].clone(); 100];
+    let text = markdown(&RunModel {
+        cells,
+        ..run.clone()
+    });
+    assert!(text.len() < 1 << 20, "{}", text.len());
+    let count = |part: &str| text.matches(part).count();
+    assert_eq!(count("\n- **"), 100, "each failure is listed");
+    let shown = count("Evidence and logs of");
+    assert!(shown > 10, "{shown}");
+    assert!(text.contains(&format!(": {} excerpts. See `report.html`", 100 - shown)));
+
+    run.cells[0].quotes.clear();
+    let cells = vec![run.cells[0].clone(); 10_000];
+    let text = markdown(&RunModel { cells, ..run });
+    assert!(text.len() < 1 << 20, "{}", text.len());
+    let note = text.lines().find(|line| line.contains("left out"));
+    let note = note.unwrap();
+    assert!(
+        note.contains(" failures") && note.contains(" table rows"),
+        "{note}"
+    );
+}
+
+#[test]
 fn many_nodes_are_truncated_and_nodes_with_failed_checks_come_first() {
     let story = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
     let run = RunModel::new(&fixture::killed(&[Plan("1.36", 200, "fast", false, story)]));

@@ -72,7 +72,7 @@ fn counter_cells(label: &str, row: &CounterRow) -> Vec<Cell> {
     std::iter::once(Cell::new(label)).chain(values).collect()
 }
 
-/// The slowest phases and steps over all cells.
+/// The slowest phases and steps across all cells.
 pub(super) fn times(run: &RunModel, paint: Paint) -> String {
     let rows = times::table_rows(run, TIMES_SHOWN);
     if rows.is_empty() {

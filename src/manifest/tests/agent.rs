@@ -1,0 +1,86 @@
+//! The agent's namespace and container, if the manifests leave them open.
+
+use super::patches::with_file;
+use super::{Case, messages, value};
+use crate::manifest::Sources;
+
+const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
+
+/// The built-in manifests without namespaces on objects, as in a chart. Bindings expect the agent's account in `agents`.
+fn chart() -> Sources {
+    let mut sources = Sources::builtin();
+    for text in sources.manifests.files.values_mut() {
+        *text = text
+            .replace("\n  namespace: plexd-system\n", "\n")
+            .replace("namespace: plexd-system", "namespace: agents")
+            .replace(
+                "subjects:\n",
+                "subjects:\n  - {kind: ServiceAccount, name: prometheus, namespace: monitoring}\n",
+            );
+    }
+    sources
+}
+
+/// The namespaces of the subjects of a binding.
+fn subjects(sources: Sources, kind: &str) -> [String; 2] {
+    let rendered = Case::new(sources).rendered();
+    let namespace = |index| {
+        let pointer = format!("/subjects/{index}/namespace");
+        let namespace = value(&rendered, kind, "plexd", &pointer);
+        namespace.as_str().unwrap().to_owned()
+    };
+    [namespace(0), namespace(1)]
+}
+
+#[test]
+fn an_agent_without_a_namespace_belongs_where_bindings_expect_its_account() {
+    for kind in ["ClusterRoleBinding", "RoleBinding"] {
+        assert_eq!(subjects(chart(), kind), ["monitoring", "plexd-e2e"]);
+    }
+}
+
+#[test]
+fn if_bindings_expect_the_account_in_several_namespaces_the_defined_one_counts() {
+    let mut sources = chart();
+    let files = &mut sources.manifests.files;
+    let rbac = files.get_mut("rbac.yaml").unwrap();
+    *rbac = rbac.replacen("namespace: agents", "namespace: others", 1);
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: agents}\n";
+    files.insert("namespace.yaml".to_owned(), namespace.to_owned());
+    assert_eq!(
+        subjects(sources.clone(), "ClusterRoleBinding"),
+        ["monitoring", "others"]
+    );
+    assert_eq!(
+        subjects(sources, "RoleBinding"),
+        ["monitoring", "plexd-e2e"]
+    );
+}
+
+/// The built-in manifests with the containers `proxy` and `main`, and an annotation that names `container`.
+fn annotated(container: &str) -> Sources {
+    let name = "        - name: plexd\n";
+    let labels = "    metadata:\n      labels:\n";
+    assert!(DAEMON_SET.contains(name) && DAEMON_SET.contains(labels));
+    let annotations =
+        format!("annotations: {{kubectl.kubernetes.io/default-container: {container}}}");
+    let proxy = "        - {name: proxy, image: 'proxy:1'}\n        - name: main\n";
+    let text = DAEMON_SET.replace(name, proxy).replace(
+        labels,
+        &format!("    metadata:\n      {annotations}\n      labels:\n"),
+    );
+    with_file("daemonset.yaml", text)
+}
+
+#[test]
+fn an_annotation_selects_the_agents_container_if_none_has_its_name() {
+    let rendered = Case::new(annotated("main")).rendered();
+    assert_eq!(rendered.agent().container, "main");
+    let problems = Case::new(annotated("missing")).render().err().unwrap();
+    assert!(
+        messages(&problems)[0].ends_with("none of its 2 containers is called `plexd`"),
+        "{problems:?}"
+    );
+    let annotation = "the annotation `kubectl.kubernetes.io/default-container`";
+    assert!(problems[0].remedy.contains(annotation), "{problems:?}");
+}

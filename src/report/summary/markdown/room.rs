@@ -1,0 +1,51 @@
+//! The room on the page: what doesn't fit is left out and counted.
+
+use std::collections::BTreeMap;
+
+use crate::report::text;
+
+/// How many bytes of text the page may have. GitHub shows nothing if a step's summary is larger than 1 MiB. The rest is
+/// for headings and for the note about what is left out.
+const LIMIT: usize = 900 << 10;
+
+/// The room that is left. Whatever is admitted first is left out last.
+pub(super) struct Room {
+    bytes: usize,
+    left_out: BTreeMap<&'static str, usize>,
+}
+
+impl Room {
+    /// An empty page.
+    pub(super) const fn new() -> Self {
+        Self {
+            bytes: LIMIT,
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    /// `text`, if there is room for it. Otherwise, counts it as a `noun` that is left out, and returns nothing.
+    pub(super) fn admit(&mut self, noun: &'static str, text: String) -> String {
+        if let Some(rest) = self.bytes.checked_sub(text.len()) {
+            self.bytes = rest;
+            text
+        } else {
+            *self.left_out.entry(noun).or_default() += 1;
+            String::new()
+        }
+    }
+
+    /// The paragraph that says what is left out; empty if everything fits.
+    pub(super) fn note(&self) -> String {
+        if self.left_out.is_empty() {
+            return String::new();
+        }
+        let counts = self.left_out.iter();
+        let counts: Vec<_> = counts
+            .map(|(noun, count)| text::counted(*count, noun))
+            .collect();
+        let counts = counts.join(", ");
+        format!(
+            "> **note**: left out because GitHub shows no summary larger than 1 MiB: {counts}. See `report.html` in the run's folder.\n\n"
+        )
+    }
+}
