@@ -19,7 +19,7 @@ use super::{arguments, gc, merge, recorded, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::report::Copies;
-use crate::runner::{PARTS, PartId};
+use crate::runner::{PARTS, PartId, RunOutcome};
 
 /// The options of `run`, read only from environment variables.
 #[derive(Parser)]
@@ -98,36 +98,47 @@ impl Harness {
             .and_then(run::execute)
             .map_err(|error| Failed::from(before_the_run(&error)))?;
         self.combine(&out);
-        let Some((_, verdict, reason)) = outcome.cells.into_iter().next() else {
-            return Err("error: the run has no cells".into());
-        };
-        let reason = reason.unwrap_or_default();
-        match verdict {
-            CellVerdict::Passed => Ok(()),
-            CellVerdict::Flaky if outcome.verdict == RunVerdict::Passed => {
-                drop(writeln!(io::stdout().lock(), "flaky: {reason}"));
-                Ok(())
-            }
-            verdict if cell.allow_failure => {
-                // A closed stdout must not fail the cell.
-                drop(writeln!(
-                    io::stdout().lock(),
-                    "allowed to fail: {verdict}: {reason}"
-                ));
-                Ok(())
-            }
-            verdict => {
-                let class = outcome.class.map(FailureClass::name);
-                let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
-                Err(format!("{verdict}{class}: {reason}").into())
-            }
-        }
+        result(&cell, outcome)
     }
 
     /// Combines all cells that have run so far into one run. An error here doesn't change this cell's verdict.
     fn combine(&self, out: &Path) {
         if let Err(error) = merge::combine(out, &self.run, &self.copies) {
             drop(write!(io::stdout().lock(), "{}", error::plain(&error)));
+        }
+    }
+}
+
+/// The result of the test for `cell`, which was the only cell of a run with this outcome.
+fn result(cell: &Cell, outcome: RunOutcome) -> Result<(), Failed> {
+    let Some((_, verdict, reason)) = outcome.cells.into_iter().next() else {
+        return Err("error: the run has no cells".into());
+    };
+    let reason = reason.unwrap_or_default();
+    // A bug in the runner and an interruption count even if the cell is allowed to fail.
+    let may_fail = cell.allow_failure
+        && matches!(
+            outcome.verdict,
+            RunVerdict::Passed | RunVerdict::NothingToDo
+        );
+    match verdict {
+        CellVerdict::Passed => Ok(()),
+        CellVerdict::Flaky if outcome.verdict == RunVerdict::Passed => {
+            drop(writeln!(io::stdout().lock(), "flaky: {reason}"));
+            Ok(())
+        }
+        verdict if may_fail => {
+            // A closed stdout must not fail the cell.
+            drop(writeln!(
+                io::stdout().lock(),
+                "allowed to fail: {verdict}: {reason}"
+            ));
+            Ok(())
+        }
+        verdict => {
+            let class = outcome.class.map(FailureClass::name);
+            let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
+            Err(format!("{verdict}{class}: {reason}").into())
         }
     }
 }
@@ -170,6 +181,25 @@ mod tests {
     use super::*;
     use crate::matrix::Matrix;
     use crate::record::RecordWriter;
+
+    #[test]
+    fn a_cell_that_may_fail_still_fails_its_test_if_the_runner_has_a_bug() {
+        let text = "[matrix]\nkubernetes = [\"1.36\"]";
+        let matrix = Matrix::parse("matrix.toml", text).unwrap();
+        let mut cell = matrix.cells[0].clone();
+        cell.allow_failure = true;
+        let passes = |verdict| {
+            let outcome = RunOutcome {
+                verdict,
+                class: Some(FailureClass::Infrastructure),
+                cells: vec![(cell.id.clone(), CellVerdict::Error, None)],
+                left: Vec::new(),
+            };
+            result(&cell, outcome).is_ok()
+        };
+        assert!(passes(RunVerdict::Passed));
+        assert!(!passes(RunVerdict::RunnerBug));
+    }
 
     #[test]
     fn a_cell_that_runs_again_gets_its_own_record() {

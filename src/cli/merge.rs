@@ -1,7 +1,8 @@
 //! `merge`: combines several runs into one, with one record, all reports, and the exit code of a single run with all
 //! cells.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirEntry, File, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,15 +13,18 @@ use super::recorded::{self, Recorded};
 use super::{report, run, streams};
 use crate::error::chain;
 use crate::event::Event;
-use crate::record::merge::{MergeError, MergedEvents, Part, Plan, copy_cells};
+use crate::record::merge::{
+    MergeError, MergedEvents, Part, Plan, copy_cells, without_earlier_merges,
+};
 use crate::record::model::ModelBuilder;
 use crate::record::{self, RecordWriter};
 use crate::record::{RunModel, Sink, verdict_of};
 use crate::report::Copies;
 use crate::runner::{self, PARTS, RunFolder};
 
-/// The start of the name of the temporary folder for a merged run. If a merge is killed, the folder stays.
-const UNFINISHED: &str = ".merge-";
+/// The start of the name of the temporary folder for a merged run. If a merge is killed, the folder stays until the next
+/// merge.
+const UNFINISHED: &str = ".e2e-matrix-merge-";
 
 pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     let out = options.location.out();
@@ -30,6 +34,7 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
             parts.push(Part::read(&folder)?);
         }
     }
+    let mut parts = without_earlier_merges(parts);
     let plan = Plan::new(&mut parts)?;
     let copies = Copies::from(&options.copies);
     runner::prepare(&copies.paths())?;
@@ -45,9 +50,9 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
-/// Combines the parts of the run `run` that exist so far, and writes the record and the reports to the run's folder in
-/// `out`. In a test binary, this runs after each cell, so the last cell leaves a complete run. A part that is still
-/// running counts as killed.
+/// Combines the parts of the run `run` that exist so far, and writes the record and, unless parts are still running, the
+/// reports to the run's folder in `out`. In a test binary, this runs after each cell, so the last cell leaves a complete
+/// run. In the record, a part that is still running counts as killed.
 pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliError> {
     let folder = out.join(run);
     let unwritten = CliError::unwritten(&folder);
@@ -68,13 +73,29 @@ pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliE
     let merged = record(&parts, &plan, temporary.path(), &folder)?;
     let record = temporary.path().join(record::FILE_NAME);
     fs::rename(record, folder.join(record::FILE_NAME)).map_err(&unwritten)?;
+    if parts.iter().any(Part::is_running) {
+        // The part that ends last writes the reports.
+        return Ok(());
+    }
     report::write(&folder, copies, &merged)
 }
 
 /// The run `name`, or the runs in the folder `name`, sorted.
 fn folders(name: &str, out: &Path) -> Result<Vec<PathBuf>, CliError> {
     let folder = match Recorded::find(Some(name), out) {
-        Ok(recorded) => return Ok(vec![recorded.folder]),
+        Ok(Recorded { folder, record }) if record == folder.join(record::FILE_NAME) => {
+            return Ok(vec![folder]);
+        }
+        Ok(Recorded { record, .. }) => {
+            return Err(CliError::rejected(
+                format!(
+                    "{} can't be merged: the record of a run has to be named `{}`",
+                    record.display(),
+                    record::FILE_NAME
+                ),
+                "give the run's id or its folder",
+            ));
+        }
         Err(CliError::NoRecord { folder }) => folder,
         Err(error) => return Err(error),
     };
@@ -94,14 +115,30 @@ fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         let entry = entry.map_err(&unreadable)?;
         // The link `latest` is skipped, because the folder that it points to is found under its own name.
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let name = entry.file_name();
-        let is_unfinished = name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
-        if is_folder && !is_unfinished && recorded::is_run(&entry.path()) {
+        if is_folder && !is_unfinished(&entry) && recorded::is_run(&entry.path()) {
             found.push(entry.path());
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether `entry` is the temporary folder of a merge.
+fn is_unfinished(entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+}
+
+/// Deletes the temporary folders of merges that were killed. No other merge may be writing to `out`.
+fn delete_unfinished(out: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(out)? {
+        let entry = entry?;
+        if is_unfinished(&entry) {
+            // A folder of another user stays, and isn't in the way.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the merged run to a temporary folder, renames that folder to `folder`, and writes the reports, which contain
@@ -115,6 +152,11 @@ fn write(
     let unwritten = CliError::unwritten(folder);
     let out = folder.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(out).map_err(&unwritten)?;
+    let lock = File::open(out).map_err(&unwritten)?;
+    // Without the lock, for example because the file system has none, another merge may be running.
+    if lock.lock().is_ok() {
+        delete_unfinished(out).map_err(&unwritten)?;
+    }
     let temporary = tempfile::Builder::new()
         .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(0o777))
@@ -169,8 +211,8 @@ mod tests {
     const RUN: &str = "nextest-1";
 
     /// Writes the record of a part with one cell of the run's shard. Unless the part has `ended`, the record contains
-    /// only its first events.
-    fn part(out: &Path, config: &'static str, ended: bool) {
+    /// only its first events. The part is running until the returned writer is dropped.
+    fn part(out: &Path, config: &'static str, ended: bool) -> RecordWriter {
         let plan = Plan("1.36", 1, config, false, Story::Passes);
         let mut records: Vec<Record> = fixture::killed(&[plan]);
         if !ended {
@@ -192,6 +234,7 @@ mod tests {
         for record in &records {
             writer.on(record).unwrap();
         }
+        writer
     }
 
     #[test]
@@ -201,11 +244,11 @@ mod tests {
             let recorded = Recorded::find(Some(RUN), out.path()).unwrap();
             recorded.model().unwrap()
         };
-        part(out.path(), "default", true);
-        part(out.path(), "fast", false);
+        drop(part(out.path(), "default", true));
+        drop(part(out.path(), "fast", false));
         combine(out.path(), RUN, &Copies::default()).unwrap();
         assert_eq!(model().verdict, Some(RunVerdict::InfrastructureFailure));
-        part(out.path(), "fast", true);
+        drop(part(out.path(), "fast", true));
         let copies = Copies {
             junit: Some(out.path().join("copy.xml")),
             summary: None,
@@ -225,14 +268,50 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_merge_left_behind_is_not_a_run() {
+    fn a_part_that_is_still_running_delays_the_reports_but_not_the_record() {
         let out = tempfile::tempdir().unwrap();
-        let [run, unfinished] = ["run", ".merge-abcdef"].map(|name| out.path().join(name));
+        let report = out.path().join(RUN).join("junit.xml");
+        drop(part(out.path(), "default", true));
+        let running = part(out.path(), "fast", false);
+        combine(out.path(), RUN, &Copies::default()).unwrap();
+        assert!(!report.exists());
+        let recorded = Recorded::find(Some(RUN), out.path()).unwrap();
+        let verdict = recorded.model().unwrap().verdict;
+        assert_eq!(verdict, Some(RunVerdict::InfrastructureFailure));
+        drop(running);
+        combine(out.path(), RUN, &Copies::default()).unwrap();
+        assert!(fs::read_to_string(report).unwrap().contains("<error"));
+    }
+
+    #[test]
+    fn what_a_killed_merge_left_behind_is_not_a_run_and_is_deleted_by_the_next_merge() {
+        let out = tempfile::tempdir().unwrap();
+        let [run, unfinished] =
+            ["run", ".e2e-matrix-merge-abcdef"].map(|name| out.path().join(name));
         for folder in [&run, &unfinished] {
             fs::create_dir(folder).unwrap();
             drop(RecordWriter::create(folder).unwrap());
         }
-        assert_eq!(runs_in(out.path()).unwrap(), [run]);
+        assert_eq!(runs_in(out.path()).unwrap(), std::slice::from_ref(&run));
+        drop(part(out.path(), "default", true));
+        let folder = out.path().join(RUN).join(PARTS).join("default");
+        let mut parts = [Part::read(&folder).unwrap()];
+        let plan = super::Plan::new(&mut parts).unwrap();
+        let merged = out.path().join(&plan.facts.run);
+        write(&parts, &plan, &merged, &Copies::default()).unwrap();
+        assert!(!unfinished.exists() && run.exists() && merged.exists());
+    }
+
+    #[test]
+    fn a_record_is_merged_only_under_its_own_name() {
+        let out = tempfile::tempdir().unwrap();
+        drop(RecordWriter::create(out.path()).unwrap());
+        let [record, copy] = [record::FILE_NAME, "copy.ndjson"].map(|name| out.path().join(name));
+        fs::copy(&record, &copy).unwrap();
+        let found = |path: &Path| folders(path.to_str().unwrap(), out.path());
+        assert_eq!(found(&record).unwrap(), [out.path()]);
+        let error = found(&copy).unwrap_err().to_string();
+        assert!(error.contains("has to be named `events.ndjson`"), "{error}");
     }
 
     #[test]

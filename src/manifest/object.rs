@@ -149,9 +149,17 @@ impl Object {
         }
     }
 
-    /// Whether the object is a Certificate of cert-manager, which writes it to the Secret `name`.
+    /// Whether a controller creates the Secret `name` from the object: a Certificate of cert-manager, an
+    /// `ExternalSecret` or a `SealedSecret`.
     pub(super) fn creates_secret(&self, name: &str) -> bool {
-        self.kind == "Certificate" && self.value["spec"]["secretName"] == name
+        let spec = &self.value["spec"];
+        let created = match self.kind.as_str() {
+            "Certificate" => spec["secretName"].as_str(),
+            "ExternalSecret" => spec["target"]["name"].as_str().or(Some(self.name.as_str())),
+            "SealedSecret" => Some(self.name.as_str()),
+            _ => None,
+        };
+        created == Some(name)
     }
 
     /// The paths on nodes that the object's pods mount, or that the object offers as a `PersistentVolume`.

@@ -70,7 +70,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let env = placeholders.env(inputs, &mut problems);
     objects.set_scopes();
     objects.move_into_namespace(inputs.namespace);
-    let (config_place, mut notices) = objects.supply(inputs, &agent_config, &mut problems);
+    let (config_place, mut notices) = objects.supply(inputs, &agent_config);
     if let Some(shared) = inputs.shared {
         let mut all: Vec<&mut Object> = objects.all_mut().collect();
         problems.extend(shared::isolate(&mut all, inputs.namespace, shared));
@@ -84,11 +84,13 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
         objects: objects.all().collect(),
         agent_config: &agent_config,
         config_place: config_place.as_ref(),
+        mock_service: objects.mock_service(),
         is_complete: problems.is_empty(),
     };
     let found = check::all(&deployed);
     problems.extend(found);
     notices.extend(deployed.offered_roles().map(unused_role));
+    notices.extend(deployed.services_without_pods().map(service_without_pods));
     match (agent, mock) {
         (Some(agent), Some(mock)) if problems.is_empty() => Ok(Rendered {
             namespace: inputs.namespace.to_owned(),
@@ -164,17 +166,20 @@ impl Objects {
     }
 
     /// The namespace that the manifests were written for: the agent's own, or else the only one in which bindings
-    /// expect its ServiceAccount, or else the only one that the manifests define.
-    fn home(&self) -> Option<String> {
+    /// expect its ServiceAccount, or else the only one that the manifests define, or else the one that charts are
+    /// rendered for.
+    fn home(&self) -> String {
         let defined = self.others.iter().filter(|it| it.kind == "Namespace");
         let agent = self.agent.as_ref();
         let own = agent.and_then(|agent| agent.namespace.as_deref());
         own.or_else(|| self.expected_namespace())
             .or_else(|| only(defined).map(|namespace| namespace.name.as_str()))
-            .map(str::to_owned)
+            .unwrap_or(names::NAMESPACE)
+            .to_owned()
     }
 
-    /// The only namespace in which bindings expect the agent's ServiceAccount.
+    /// The only namespace in which bindings expect the agent's ServiceAccount. The account `default` of a namespace of
+    /// Kubernetes isn't the agent's.
     fn expected_namespace(&self) -> Option<&str> {
         let account = check::account(self.agent.as_ref()?)?;
         let subjects = self.others.iter().map(|object| &object.value["subjects"]);
@@ -183,6 +188,7 @@ impl Objects {
             .filter(|subject| subject["kind"] == "ServiceAccount" && subject["name"] == account);
         let namespaces: BTreeSet<&str> = accounts
             .filter_map(|subject| subject["namespace"].as_str())
+            .filter(|namespace| account != "default" || !namespace.starts_with("kube-"))
             .collect();
         only(namespaces.into_iter())
     }
@@ -201,8 +207,8 @@ impl Objects {
     /// other namespaces stay there.
     fn move_into_namespace(&mut self, namespace: &str) {
         let home = self.home();
-        supply::namespace(&mut self.others, home.as_deref(), namespace);
-        let is_home = |current: Option<&str>| current.is_none() || current == home.as_deref();
+        supply::namespace(&mut self.others, &home, namespace);
+        let is_home = |current: Option<&str>| current.is_none_or(|current| current == home);
         for object in self.others.iter_mut().chain(&mut self.agent) {
             if is_home(object.namespace.as_deref()) {
                 patch::set_namespace(object, namespace);
@@ -221,7 +227,6 @@ impl Objects {
         &mut self,
         inputs: &Inputs<'_>,
         agent_config: &Value,
-        problems: &mut Vec<ManifestProblem>,
     ) -> (Option<ConfigPlace>, Vec<String>) {
         let mut notices = Vec::new();
         let references = self.agent.as_ref().and_then(PodReferences::of);
@@ -236,7 +241,7 @@ impl Objects {
         let text = serde_saphyr::to_string(agent_config)
             .unwrap_or_else(|_| unreachable!("every JSON value can be written as YAML"));
         let place = supply::agent_config(objects, &references, namespace, &text, &mut notices);
-        (ok_or_report(place, problems).flatten(), notices)
+        (place, notices)
     }
 
     fn patch_agent(
@@ -311,4 +316,10 @@ fn ok_or_report<T>(
 fn unused_role(role: &Object) -> String {
     let place = role.place("");
     format!("{place} is a role that no binding uses, so the agent runs without it")
+}
+
+/// The notice about a Service that selects no pod of the manifests.
+fn service_without_pods(service: &Object) -> String {
+    let place = service.place("spec.selector");
+    format!("{place} selects no pod of the manifests")
 }

@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use super::check::{CLUSTER_CERTIFICATES, Reference, references};
 use super::patch::{self, subtable, table};
-use super::{ManifestProblem, Object, Place, document, items, names, only};
+use super::{Object, Place, document, items, names, only};
 use crate::secret::Secret;
 
 /// Renames the manifests' own namespace to `name`, and keeps its labels. If there is none, adds a namespace that allows
 /// the agent to use the node's network.
-pub(super) fn namespace(objects: &mut Vec<Object>, home: Option<&str>, name: &str) {
-    let own = |object: &&mut Object| object.kind == "Namespace" && Some(&*object.name) == home;
-    if let Some(own) = objects.iter_mut().find(own) {
+pub(super) fn namespace(objects: &mut Vec<Object>, home: &str, name: &str) {
+    let own = objects.iter_mut().find(|it| it.is("Namespace", home));
+    if let Some(own) = own {
         patch::rename(own, name);
         return;
     }
@@ -59,15 +59,15 @@ impl PodReferences {
         objects
     }
 
-    /// The name of the `ConfigMap` for the agent's configuration: `plexd-config` if it is one of `candidates`, or if it
-    /// is defined and the pod doesn't refer to it. Otherwise the only candidate that the pod needs but that isn't
-    /// defined, or else the only one that is defined, or else the only candidate.
+    /// The name of the `ConfigMap` for the agent's configuration: `standard` if it is one of `candidates`, or if it is
+    /// defined and the pod doesn't refer to it. Otherwise the only candidate that the pod needs but that isn't defined,
+    /// or else the only one that is defined, or else the only candidate.
     fn config_map<'r>(
         &self,
+        standard: &'r str,
         candidates: &Referenced<'r>,
         is_defined: impl Fn(&str) -> bool,
     ) -> Option<&'r str> {
-        let standard = names::CONFIG_MAP;
         let all = self.objects("ConfigMap", |_| true);
         let is_free = is_defined(standard) && !all.contains_key(standard);
         if is_free || candidates.contains_key(standard) {
@@ -97,6 +97,25 @@ fn position(objects: &[Object], kind: &str, name: &str, namespace: &str) -> Opti
     objects.iter().position(is_it)
 }
 
+/// The name of the object called `name` in the manifests. If kustomize generates the object, it appends a hash.
+fn full_name(objects: &[Object], kind: &str, name: &str, namespace: &str) -> String {
+    let objects = objects
+        .iter()
+        .filter(|it| it.kind == kind && it.is_in(namespace));
+    let is_called = |full: &&str| {
+        let rest = full.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(is_hash))
+    };
+    let names = objects.map(|it| it.name.as_str()).filter(is_called);
+    // The name without a hash is the smallest.
+    names.min().unwrap_or(name).to_owned()
+}
+
+/// Whether `text` is a hash of kustomize: ten hexadecimal digits, of which it replaces those that could form words.
+fn is_hash(text: &str) -> bool {
+    text.len() == 10 && text.chars().all(|c| "2456789bcdfghkmt".contains(c))
+}
+
 /// Writes the bootstrap token to its Secret. If the agent needs a Secret that the manifests don't have, adds it and
 /// returns a notice.
 pub(super) fn bootstrap_secret(
@@ -107,10 +126,12 @@ pub(super) fn bootstrap_secret(
 ) -> Option<String> {
     let token = json!(STANDARD.encode(token.expose()));
     let exists = |name: &str| {
+        let is_created = || objects.iter().any(|it| it.creates_secret(name));
         position(objects, "Secret", name, namespace).is_some()
-            || objects.iter().any(|it| it.creates_secret(name))
+            || name != names::BOOTSTRAP_SECRET && is_created()
     };
-    if let Some(index) = position(objects, "Secret", names::BOOTSTRAP_SECRET, namespace) {
+    let standard = full_name(objects, "Secret", names::BOOTSTRAP_SECRET, namespace);
+    if let Some(index) = position(objects, "Secret", &standard, namespace) {
         let secret = &mut objects[index].value;
         if let Some(texts) = table(secret, "/stringData") {
             texts.remove(names::BOOTSTRAP_KEY);
@@ -150,29 +171,29 @@ pub(super) struct ConfigPlace {
 }
 
 /// Writes the agent's configuration to the `ConfigMap` that the agent's pods use. Adds the `ConfigMap` if the manifests
-/// don't have it.
-///
-/// # Errors
-/// Fails if the `ConfigMap` has several keys, none of them is `config.yaml`, and the pods don't name exactly one of them.
+/// don't have it. If the `ConfigMap` or its key isn't known, changes nothing and adds a notice.
 pub(super) fn agent_config(
     objects: &mut Vec<Object>,
     references: &PodReferences,
     namespace: &str,
     text: &str,
     notices: &mut Vec<String>,
-) -> Result<Option<ConfigPlace>, ManifestProblem> {
+) -> Option<ConfigPlace> {
     let find = |name: &str| position(objects, "ConfigMap", name, namespace);
     let candidates = references.objects("ConfigMap", may_be_config);
-    let Some(name) = references.config_map(&candidates, |name| find(name).is_some()) else {
+    let standard = full_name(objects, "ConfigMap", names::CONFIG_MAP, namespace);
+    let name = references.config_map(&standard, &candidates, |name| find(name).is_some());
+    let Some(name) = name else {
         notices.push(no_config_map(&candidates));
-        return Ok(None);
+        return None;
     };
     let index = find(name);
     let keys = candidates.get(name).into_iter().flatten().copied();
     let key = match index {
-        Some(index) => config_key(&objects[index], keys)?,
-        None => keys.min().unwrap_or(names::CONFIG_KEY).to_owned(),
+        Some(index) => config_key(&objects[index], keys),
+        None => Ok(keys.min().unwrap_or(names::CONFIG_KEY).to_owned()),
     };
+    let key = key.map_err(|notice| notices.push(notice)).ok()?;
     let index = index.unwrap_or_else(|| {
         notices.push(format!(
             "the manifests have no ConfigMap {name}: the run adds it with the agent's configuration"
@@ -188,10 +209,10 @@ pub(super) fn agent_config(
     set_entry(&mut config_map.value, &key, json!(text));
     // The ConfigMap's content no longer comes from the file.
     config_map.source = Place::generated();
-    Ok(Some(ConfigPlace {
+    Some(ConfigPlace {
         name: name.to_owned(),
         key,
-    }))
+    })
 }
 
 /// The notice that the agent's pods have no `ConfigMap`, or several, that may be for the agent's configuration.
@@ -209,11 +230,11 @@ fn no_config_map(candidates: &Referenced<'_>) -> String {
 }
 
 /// The key for the configuration: `config.yaml` if the `ConfigMap` has this key or none at all. Otherwise its only key,
-/// or else the only one of `named`, the keys that the agent's pods name.
+/// or else the only one of `named`, the keys that the agent's pods name. Otherwise returns a notice.
 fn config_key<'k>(
     config_map: &Object,
     named: impl Iterator<Item = &'k str>,
-) -> Result<String, ManifestProblem> {
+) -> Result<String, String> {
     let standard = names::CONFIG_KEY;
     let data = config_map.value.get("data").and_then(Value::as_object);
     let Some(data) = data.filter(|data| !data.is_empty() && !data.contains_key(standard)) else {
@@ -222,10 +243,12 @@ fn config_key<'k>(
     let key = only(data.keys().map(String::as_str));
     let key = key.or_else(|| only(named).filter(|key| data.contains_key(*key)));
     key.map(str::to_owned).ok_or_else(|| {
-        ManifestProblem::new(
-            config_map.place("data"),
-            format!("has several keys, and none of them is `{standard}`"),
-            format!("rename the key with the agent's configuration to `{standard}`"),
+        let all: Vec<&str> = data.keys().map(String::as_str).collect();
+        format!(
+            "the ConfigMap {} has several keys ({}), and none of them is {standard}, so the agent's pods do not get \
+             the configuration of the matrix: rename the key with the agent's configuration to {standard}",
+            config_map.name,
+            all.join(", ")
         )
     })
 }

@@ -32,6 +32,8 @@ pub(super) struct Deployed<'a> {
     pub(super) agent_config: &'a Value,
     /// The location of the agent's configuration, if the agent's pods use it.
     pub(super) config_place: Option<&'a ConfigPlace>,
+    /// The name of the mock's Service.
+    pub(super) mock_service: &'a str,
     /// Whether all manifests could be read. If not, a missing object may be in a manifest that couldn't be read.
     pub(super) is_complete: bool,
 }

@@ -8,11 +8,37 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Findings;
 use super::workload::pod_labels;
+use super::{Deployed, Findings};
 use crate::manifest::{Object, ServiceAddress, names};
 
-/// Checks that a Service has pods, and that each of its ports targets a port of these pods.
+impl Deployed<'_> {
+    /// The pods of the manifests that a Service selects; `None` if it has no selector, or is in another namespace, which
+    /// may contain other pods.
+    fn selected(&self, service: &Object) -> Option<Vec<&Object>> {
+        let selector = service.value.pointer("/spec/selector")?.as_object()?;
+        if selector.is_empty() || !service.is_in(self.namespace) {
+            return None;
+        }
+        let is_selected = |object: &&Object| {
+            let labels = pod_labels(object).filter(|_| object.is_in(self.namespace));
+            labels.is_some_and(|labels| {
+                let mut pairs = selector.iter();
+                pairs.all(|(key, value)| labels.get(key).is_some_and(|own| value == own))
+            })
+        };
+        let objects = self.objects.iter().copied();
+        Some(objects.filter(is_selected).collect())
+    }
+
+    /// The Services that select no pod of the manifests. Controllers may create their pods, or add the labels later.
+    pub(in crate::manifest) fn services_without_pods(&self) -> impl Iterator<Item = &Object> {
+        let services = self.of_kind("Service");
+        services.filter(|it| self.selected(it).is_some_and(|pods| pods.is_empty()))
+    }
+}
+
+/// Checks that the mock's Service selects pods, and that each port of a Service targets a port of its pods.
 pub(super) fn service(findings: &mut Findings<'_>) {
     let Some(spec) = findings
         .decode::<Service>()
@@ -21,24 +47,12 @@ pub(super) fn service(findings: &mut Findings<'_>) {
         return;
     };
     service_ports(findings, spec.ports.as_deref().unwrap_or_default());
-    let Some(selector) = spec.selector.filter(|selector| !selector.is_empty()) else {
-        return;
-    };
-    if findings.is_elsewhere() {
-        return;
-    }
     let deployed = findings.deployed;
-    let is_selected = |object: &&Object| {
-        let labels = pod_labels(object).filter(|_| object.is_in(deployed.namespace));
-        labels.is_some_and(|labels| {
-            let mut pairs = selector.iter();
-            pairs.all(|(key, value)| labels.get(key) == Some(value))
-        })
+    let Some(selected) = deployed.selected(findings.object) else {
+        return;
     };
-    let objects = deployed.objects.iter().copied();
-    let selected: Vec<&Object> = objects.filter(is_selected).collect();
     if selected.is_empty() {
-        if deployed.is_complete {
+        if deployed.is_complete && findings.object.name == deployed.mock_service {
             let remedy = "set it to the labels of a pod template";
             findings.add("spec.selector", "selects no pod of the manifests", remedy);
         }

@@ -139,13 +139,14 @@ impl Deployed<'_> {
     }
 
     /// Whether the subject is a user or group other than those of `ServiceAccounts`, or the ServiceAccount of something
-    /// in another namespace, such as a monitoring system.
+    /// in another namespace, such as a monitoring system. Every namespace has an account `default`.
     fn is_other(&self, subject: &Subject) -> bool {
         if subject.kind != "ServiceAccount" {
             return !subject.name.starts_with("system:serviceaccount");
         }
         let is_here = subject.namespace.as_deref() == Some(self.namespace);
-        !is_here && self.agent_account() != Some(subject.name.as_str())
+        let name = subject.name.as_str();
+        !is_here && (name == "default" || self.agent_account() != Some(name))
     }
 
     fn is_bound(&self, role: &Object) -> bool {

@@ -57,6 +57,49 @@ fn if_bindings_expect_the_account_in_several_namespaces_the_defined_one_counts()
     );
 }
 
+#[test]
+fn a_binding_for_the_default_account_of_kube_system_is_not_for_the_agent() {
+    for (namespace, expected) in [("kube-system", "kube-system"), ("agents", "plexd-e2e")] {
+        let binding = format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: viewer}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}}\n\
+             subjects: [{{kind: ServiceAccount, name: default, namespace: {namespace}}}]\n"
+        );
+        let mut sources = chart();
+        let files = &mut sources.manifests.files;
+        let agent = files.get_mut("daemonset.yaml").unwrap();
+        *agent = agent.replace("      serviceAccountName: plexd\n", "");
+        files.insert("viewer.yaml".to_owned(), binding);
+        let rendered = Case::new(sources).rendered();
+        let pointer = "/subjects/0/namespace";
+        let found = value(&rendered, "ClusterRoleBinding", "viewer", pointer);
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn references_to_the_namespace_that_charts_are_rendered_for_follow_the_cells() {
+    let webhook = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\n\
+                   metadata: {name: checks}\nwebhooks:\n  - name: checks.example.com\n    sideEffects: 'None'\n    \
+                   admissionReviewVersions: [v1]\n    \
+                   clientConfig: {service: {name: plexd, namespace: plexd-e2e}}\n";
+    let mut sources = chart();
+    let files = &mut sources.manifests.files;
+    files.remove("rbac.yaml");
+    files.insert("webhook.yaml".to_owned(), webhook.to_owned());
+    let mut case = Case::new(sources);
+    case.namespace = "plexd-e2e-1";
+    let rendered = case.rendered();
+    let pointer = "/webhooks/0/clientConfig/service/namespace";
+    let found = value(
+        &rendered,
+        "ValidatingWebhookConfiguration",
+        "checks",
+        pointer,
+    );
+    assert_eq!(found, "plexd-e2e-1");
+}
+
 /// The built-in manifests with the containers `proxy` and `main`, and an annotation that names `container`.
 fn annotated(container: &str) -> Sources {
     let name = "        - name: plexd\n";

@@ -101,6 +101,20 @@ fn a_service_of_another_namespace_is_not_checked() {
 }
 
 #[test]
+fn a_service_whose_pods_a_controller_may_create_causes_only_a_notice() {
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: leader}\n\
+                spec: {selector: {app.kubernetes.io/name: plexd, role: leader}, ports: [{port: 80}]}\n";
+    let rendered = Case::new(with_file("leader.yaml", text.to_owned())).rendered();
+    assert_eq!(
+        rendered.notices(),
+        [
+            "deploy/kubernetes/leader.yaml, document 1, line 1 (Service leader), spec.selector selects no pod of the \
+             manifests"
+        ]
+    );
+}
+
+#[test]
 fn an_empty_selector_is_reported() {
     let daemon_set = DAEMON_SET.replace(
         "    matchLabels:\n      app.kubernetes.io/name: plexd\n",

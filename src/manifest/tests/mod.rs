@@ -28,6 +28,7 @@ const TOKEN: &str = "a-token-of-the-tests";
 struct Case {
     sources: Sources,
     daemon_set: Option<String>,
+    namespace: &'static str,
     agent_config: Map<String, Value>,
     env: BTreeMap<String, String>,
     probes: bool,
@@ -40,6 +41,7 @@ impl Case {
         Self {
             sources,
             daemon_set: None,
+            namespace: "plexd-e2e",
             agent_config: Map::new(),
             env: BTreeMap::new(),
             probes: true,
@@ -63,7 +65,7 @@ impl Case {
         let inputs = Inputs {
             sources: &self.sources,
             daemon_set: self.daemon_set.as_deref(),
-            namespace: "plexd-e2e",
+            namespace: self.namespace,
             nodes: 1,
             agent_image: "plexd:0123abcd",
             mock_image: "mockapi:4567cdef",

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::patches::with_files;
-use super::{Case, problems, value};
+use super::{Case, value};
 use crate::manifest::Sources;
 
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
@@ -113,9 +113,17 @@ fn of_several_keys_the_only_one_that_the_pod_names_is_replaced() {
     assert_eq!(data["log.yaml"], "theirs");
     let all = ", items: [{key: agent.yaml, path: a}, {key: log.yaml, path: b}]";
     for items in ["", all] {
-        let found = problems(sources(items)).join("\n");
-        let expected = "data: has several keys, and none of them is `config.yaml`";
-        assert!(found.ends_with(expected), "{found}");
+        let rendered = Case::new(sources(items)).rendered();
+        let data = value(&rendered, "ConfigMap", "files", "/data");
+        assert_eq!(data["agent.yaml"], "theirs");
+        assert_eq!(
+            rendered.notices(),
+            [
+                "the ConfigMap files has several keys (agent.yaml, log.yaml), and none of them is config.yaml, so the \
+                 agent's pods do not get the configuration of the matrix: rename the key with the agent's configuration \
+                 to config.yaml"
+            ]
+        );
     }
 }
 
@@ -147,20 +155,56 @@ fn several_mounted_config_maps_are_named_in_the_notice() {
 }
 
 #[test]
-fn a_secret_that_a_certificate_creates_is_not_missing() {
+fn a_secret_that_a_controller_creates_is_not_missing_unless_it_is_for_the_token() {
     let volume = "      volumes:\n        - {name: tls, secret: {secretName: tls}}\n";
-    let certificate = "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: agent}\nspec: {secretName: tls}\n";
-    let mut sources = with_files([
-        (
-            "daemonset.yaml",
-            daemon_set(&[("      volumes:\n", volume)]),
-        ),
-        ("certificate.yaml", certificate.to_owned()),
-    ]);
-    sources.manifests.files.remove("secret.yaml");
-    let rendered = Case::new(sources).rendered();
-    assert!(rendered.object("Secret", "plexd-bootstrap").is_some());
-    assert!(rendered.object("Secret", "tls").is_none());
+    for creator in [
+        "cert-manager.io/v1\nkind: Certificate\nmetadata: {name: agent}\nspec: {secretName: tls}\n",
+        "external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: agent}\nspec: {target: {name: tls}}\n",
+        "external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: tls}\n",
+        "bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: tls}\n",
+        "bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: tls}\n---\n\
+         apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: plexd-bootstrap}\n",
+    ] {
+        let mut sources = with_files([
+            (
+                "daemonset.yaml",
+                daemon_set(&[("      volumes:\n", volume)]),
+            ),
+            ("creator.yaml", format!("apiVersion: {creator}")),
+        ]);
+        sources.manifests.files.remove("secret.yaml");
+        let rendered = Case::new(sources).rendered();
+        let secret = |name| rendered.object("Secret", name);
+        assert!(secret("plexd-bootstrap").is_some(), "{creator}");
+        assert!(secret("tls").is_none(), "{creator}");
+    }
+}
+
+#[test]
+fn a_hash_that_kustomize_appends_does_not_change_what_an_object_is_for() {
+    let secret = include_str!("../../../deploy/kubernetes/secret.yaml");
+    let volumes = format!("{VOLUME}        - {{name: more, configMap: {{name: more}}}}\n");
+    for (suffix, is_supplied) in [("8mbdf7882g", true), ("production", false)] {
+        let name = format!("plexd-bootstrap-{suffix}");
+        let config = format!("plexd-config-{suffix}");
+        let agent = daemon_set(&[
+            (VOLUME, volumes.as_str()),
+            ("name: plexd-bootstrap", format!("name: {name}").as_str()),
+            ("name: plexd-config", format!("name: {config}").as_str()),
+        ]);
+        let data = json!({ "config.yaml": "theirs" });
+        let config_maps = [config_map(&config, &data), config_map("more", &data)];
+        let sources = with_files([
+            ("daemonset.yaml", agent),
+            ("secret.yaml", secret.replace("plexd-bootstrap", &name)),
+            ("plexd-config-configmap.yaml", config_maps.join("---\n")),
+        ]);
+        let rendered = Case::new(sources).rendered();
+        let token = value(&rendered, "Secret", &name, "/data/token");
+        assert_eq!(token != "BASE64_ENCODED_TOKEN", is_supplied);
+        let text = value(&rendered, "ConfigMap", &config, "/data/config.yaml");
+        assert_eq!(text != "theirs", is_supplied);
+    }
 }
 
 #[test]

@@ -120,8 +120,17 @@ impl<'p> PartEvents<'p> {
                 self.open.remove(cell);
                 Some(event)
             }
-            // If all cells that the signal cut off have run again since, the signal no longer counts.
-            Event::Interrupted { .. } => self.part.is_cut_off().then_some(event),
+            // In a resumed run, a cell that was cut off starts again, and its earlier end no longer counts.
+            Event::CellStarted { ref cell, .. } => {
+                self.open.insert(cell.clone());
+                Some(event)
+            }
+            // If all cells that the signal cut off have run again since, or if the run was resumed after the signal, the
+            // signal no longer counts.
+            Event::Interrupted { by } => {
+                let counts = self.part.run.signal == Some(by) && self.part.is_cut_off();
+                counts.then_some(event)
+            }
             // The merged run has its own start, which lists all cells, and its own end. The sessions of its parts are not
             // reported.
             Event::RunStarted { .. }
@@ -131,7 +140,6 @@ impl<'p> PartEvents<'p> {
             Event::Notice { .. }
             | Event::RunFailed { .. }
             | Event::CellWaiting { .. }
-            | Event::CellStarted { .. }
             | Event::CellFacts { .. }
             | Event::PhaseStarted { .. }
             | Event::PhaseProgress { .. }

@@ -16,7 +16,7 @@ pub fn copy_cells(parts: &[Part], to: &Path) -> io::Result<()> {
     for part in parts {
         for cell in &part.reported {
             let from = part.folder.join(CELLS).join(cell.as_str());
-            if from.is_dir() {
+            if fs::symlink_metadata(&from).is_ok_and(|metadata| metadata.is_dir()) {
                 copy(&from, &to.join(cell.as_str()))?;
             }
         }

@@ -4,12 +4,14 @@
 //! The same parts give the same record in any order. This module doesn't determine the run's verdict: its caller
 //! supplies the last event.
 
+mod earlier;
 mod events;
 mod facts;
 mod files;
 mod part;
 mod plan;
 
+pub use earlier::without_earlier_merges;
 pub use events::MergedEvents;
 pub(crate) use files::CELLS;
 pub use files::copy_cells;

@@ -1,6 +1,7 @@
 //! A run that takes part in a merge.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use crate::event::{PartFacts, RunFacts};
 use crate::matrix::CellId;
 use crate::record::model::{CellModel, ModelBuilder};
-use crate::record::{FILE_NAME, RecordReader, RunModel};
+use crate::record::{FILE_NAME, RecordReader, RecordWriter, RunModel};
 
 use super::MergeError;
 
@@ -52,6 +53,21 @@ impl Part {
             ended,
             reported: BTreeSet::new(),
         })
+    }
+
+    /// Whether the run is still running. On a file system without locks, this isn't known, and the answer is no.
+    pub fn is_running(&self) -> bool {
+        // The record contains the start of the run, so its writer took the lock long ago, and trying to take it here
+        // doesn't disturb the writer.
+        let claim = || RecordWriter::reopen(&self.folder.join(FILE_NAME));
+        let is_locked = || claim().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        self.run.verdict.is_none() && is_locked()
+    }
+
+    /// Whether the part was merged from other runs. The combined processes of one run have the id of that run.
+    pub(super) fn is_merge(&self) -> bool {
+        let mut origins = self.facts.parts.iter();
+        origins.any(|origin| origin.run != self.facts.run)
     }
 
     /// When the first of `parts` started; the epoch if there are none.

@@ -8,6 +8,7 @@ use super::{Part, facts};
 use crate::event::{PartFacts, RunFacts, Severity};
 use crate::matrix::CellId;
 use crate::record::RecordError;
+use crate::record::model::CellModel;
 
 /// Runs can't be merged.
 #[derive(Debug, thiserror::Error)]
@@ -132,53 +133,61 @@ fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
     })
 }
 
-/// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. Returns notices about
-/// reruns that replace results.
+/// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. A rerun of a cell
+/// replaces all earlier repetitions of the cell. Returns notices about reruns that replace results.
 fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeError> {
-    // The part that reports the cell, and whether the suite determined a verdict on it there.
-    let mut owners: HashMap<&CellId, (usize, bool)> = HashMap::new();
-    let mut reruns: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    // The results of each cell of the matrix, each with the part that reports it.
+    let mut results: HashMap<&str, Vec<(usize, &CellModel)>> = HashMap::new();
+    let mut replaced: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for (index, part) in parts.iter().enumerate() {
-        for cell in &part.run.cells {
-            let (cell, has_result) = (&cell.summary.id, cell.verdict.is_settled());
-            let Some(previous) = owners.insert(cell, (index, has_result)) else {
-                continue;
-            };
-            let (before, had_result) = previous;
-            if !is_rerun(part, parts) {
+        let is_rerun = is_rerun(part, parts);
+        for (cell, new) in part.run.by_id_in_matrix() {
+            let before = results.entry(cell).or_default();
+            if is_rerun {
+                let had_verdict = before.iter().any(|(_, old)| old.verdict.is_settled());
+                if had_verdict && !new.iter().any(|new| new.verdict.is_settled()) {
+                    // A rerun that skipped the cell says nothing about it.
+                    continue;
+                }
+                for (of, _) in before.drain(..) {
+                    let names = (part.facts.run.as_str(), parts[of].facts.run.as_str());
+                    replaced.entry(names).or_default().insert(cell);
+                }
+            }
+            let has_same_id =
+                |old: &CellModel| new.iter().any(|new| new.summary.id == old.summary.id);
+            if let Some((one, cell)) = before.iter().find(|(_, old)| has_same_id(old)) {
                 return Err(MergeError::DuplicateCell {
-                    cell: cell.clone(),
-                    one: parts[before].folder.clone(),
+                    cell: cell.summary.id.clone(),
+                    one: parts[*one].folder.clone(),
                     other: part.folder.clone(),
                 });
             }
-            if had_result && !has_result {
-                // A rerun that skipped the cell says nothing about it.
-                owners.insert(cell, previous);
-                continue;
-            }
-            let names = (part.facts.run.as_str(), parts[before].facts.run.as_str());
-            *reruns.entry(names).or_default() += 1;
+            before.extend(new.into_iter().map(|cell| (index, cell)));
         }
     }
-    let notices = reruns.into_iter().map(|((rerun, before), cells)| {
-        let cells = if cells == 1 {
-            "1 cell".to_owned()
-        } else {
-            format!("{cells} cells")
-        };
-        let text = format!("the rerun {rerun} replaces the results of {cells} of {before}");
-        (Severity::Info, text)
-    });
+    let notices = replaced
+        .into_iter()
+        .map(|((rerun, before), cells)| notice_of_rerun(rerun, before, cells.len()));
     let notices = notices.collect();
-    let owners = owners.into_iter();
-    let owners: Vec<_> = owners
-        .map(|(cell, (index, _))| (cell.clone(), index))
+    let results = results.into_values().flatten();
+    let results: Vec<_> = results
+        .map(|(index, cell)| (index, cell.summary.id.clone()))
         .collect();
-    for (cell, index) in owners {
+    for (index, cell) in results {
         parts[index].reported.insert(cell);
     }
     Ok(notices)
+}
+
+/// The notice that `rerun` replaces the results of `cells` cells of the run `before`.
+fn notice_of_rerun(rerun: &str, before: &str, cells: usize) -> (Severity, String) {
+    let cells = match cells {
+        1 => "1 cell".to_owned(),
+        count => format!("{count} cells"),
+    };
+    let text = format!("the rerun {rerun} replaces the results of {cells} of {before}");
+    (Severity::Info, text)
 }
 
 /// Whether `part` is a rerun of a run among `parts`.

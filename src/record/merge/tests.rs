@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::event::{
-    CellVerdict, CommandFacts, Event, FlakyResult, Record, RunFacts, RunVerdict, Severity,
-    ShardFacts, Termination,
+    CellVerdict, CommandFacts, Event, FlakyResult, Record, RunFacts, RunVerdict, SessionFacts,
+    Severity, ShardFacts, Termination,
 };
-use crate::matrix::Phase;
+use crate::matrix::{CellId, Phase};
 use crate::record::{FILE_NAME, RecordWriter, RunModel, Sink, verdict_of};
 use crate::report::console::{Console, Detail};
 use crate::report::fixture::{self, MIXED, Plan as CellPlan, Story};
@@ -77,10 +77,17 @@ fn written(place: &Path, name: &str, records: &[Record]) -> PathBuf {
 
 fn merged(folders: &[&PathBuf]) -> Result<(Plan, Vec<Record>), MergeError> {
     let parts: Result<Vec<_>, _> = folders.iter().map(|folder| Part::read(folder)).collect();
-    let mut parts = parts?;
+    let mut parts = without_earlier_merges(parts?);
     let plan = Plan::new(&mut parts)?;
     let records = MergedEvents::open(&parts, &plan)?.collect::<Result<_, _>>()?;
     Ok((plan, records))
+}
+
+/// Renames `cell` in the record in `folder`.
+fn rename(folder: &Path, cell: &CellId, new: &CellId) {
+    let record = folder.join(FILE_NAME);
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replace(cell.as_str(), new.as_str())).unwrap();
 }
 
 fn shard(index: u32, digest: &str) -> ShardFacts {
@@ -206,6 +213,135 @@ fn a_rerun_that_skips_a_cell_does_not_replace_its_result() {
 }
 
 #[test]
+fn a_rerun_of_a_cell_replaces_all_its_repetitions_and_its_own_repetitions_all_count() {
+    let place = tempfile::tempdir().unwrap();
+    let (id, passes) = (MIXED[2].id(), with_story(MIXED[2], Story::Passes));
+    let second = id.repetition(2);
+    let rerun = |name, plans: &[CellPlan]| {
+        let rerun = run(place.path(), name, 900, plans, |facts| {
+            facts.rerun_of = Some("first".to_owned());
+        });
+        rename(&rerun, &MIXED[3].id(), &second);
+        rerun
+    };
+    let first = run(place.path(), "first", 0, &MIXED[2..4], |_| ());
+    rename(&first, &MIXED[3].id(), &second);
+
+    let (plan, records) = merged(&[&first, &rerun("again", &[passes])]).unwrap();
+    let both = RunModel::new(&records);
+    let verdicts: Vec<_> = both.cells.iter().map(|cell| cell.verdict).collect();
+    assert_eq!(verdicts, [CellVerdict::Passed]);
+    assert_eq!(verdict_of(&both, plan.is_whole), RunVerdict::Passed);
+    let text = "the rerun again replaces the results of 1 cell of first";
+    assert_eq!(plan.notices, [(Severity::Info, text.to_owned())]);
+
+    let (_, records) = merged(&[&first, &rerun("twice", &[passes, MIXED[3]])]).unwrap();
+    let both = RunModel::new(&records);
+    let verdicts: Vec<_> = both.cells.iter().map(|cell| cell.verdict).collect();
+    assert_eq!(verdicts, [CellVerdict::Passed, CellVerdict::Error]);
+}
+
+#[test]
+fn an_earlier_merge_of_the_same_runs_is_ignored() {
+    let place = tempfile::tempdir().unwrap();
+    let first = run(place.path(), "first", 0, &[MIXED[0], MIXED[2]], |_| ());
+    let other = run(place.path(), "other", 5, &MIXED[3..4], |_| ());
+    let (_, mut records) = merged(&[&first, &other]).unwrap();
+    let Event::RunStarted { facts } = &mut records[0].event else {
+        panic!("{:?}", records[0]);
+    };
+    "once".clone_into(&mut facts.run);
+    let once = written(place.path(), "once", &records);
+    let all = merged(&[&once, &other, &first]).unwrap();
+    let runs = merged(&[&first, &other]).unwrap();
+    assert_eq!((all.0.facts, all.1), (runs.0.facts, runs.1));
+
+    let passes = [MIXED[2], MIXED[3]].map(|plan| with_story(plan, Story::Passes));
+    let again = run(place.path(), "again", 900, &passes, |facts| {
+        facts.rerun_of = Some("once".to_owned());
+    });
+    for folders in [&[&once, &again][..], &[&first, &other, &again, &once]] {
+        let (plan, records) = merged(folders).unwrap();
+        let verdict = verdict_of(&RunModel::new(&records), plan.is_whole);
+        assert_eq!(verdict, RunVerdict::Passed);
+    }
+    let error = merged(&[&first, &once]).unwrap_err();
+    assert!(
+        matches!(error, MergeError::DuplicateCell { .. }),
+        "the other run is only in the merge: {error}"
+    );
+}
+
+#[test]
+fn a_signal_and_an_end_before_a_run_was_resumed_no_longer_count() {
+    let place = tempfile::tempdir().unwrap();
+    let mut records = fixture::killed(&[MIXED[6]]);
+    let last = records[records.len() - 1].clone();
+    let cell = MIXED[6].id();
+    let then = |seconds, event| Record {
+        at: last.at + SignedDuration::from_secs(seconds),
+        event,
+        ..last.clone()
+    };
+    let Event::RunStarted { facts } = &records[0].event else {
+        panic!("{:?}", records[0]);
+    };
+    let session = SessionFacts {
+        token: "later".to_owned(),
+        runner: facts.runner.clone(),
+        jobs: 1,
+        host: facts.host.clone(),
+    };
+    records.extend([
+        then(
+            1,
+            Event::Interrupted {
+                by: Termination::Interrupt,
+            },
+        ),
+        then(
+            2,
+            Event::CellFinished {
+                cell: cell.clone(),
+                verdict: CellVerdict::Interrupted,
+                reason: None,
+                duration_ms: 1000,
+                load: None,
+            },
+        ),
+        then(60, Event::RunResumed { facts: session }),
+        then(
+            61,
+            Event::CellStarted {
+                cell: cell.clone(),
+                cluster: "c".to_owned(),
+                attempt: 1,
+            },
+        ),
+        then(
+            63,
+            Event::PhaseStarted {
+                cell,
+                phase: Phase::Cluster,
+                command: None,
+            },
+        ),
+    ]);
+    let killed = written(place.path(), "killed", &records);
+    let later = run(place.path(), "later", 900, &MIXED[..1], |_| ());
+    let (plan, records) = merged(&[&killed, &later]).unwrap();
+    let both = RunModel::new(&records);
+    assert_eq!(both.signal, None);
+    assert_eq!(
+        verdict_of(&both, plan.is_whole),
+        RunVerdict::InfrastructureFailure
+    );
+    let cut_off = &both.cells[1];
+    assert_eq!(cut_off.verdict, CellVerdict::Interrupted);
+    assert_eq!(cut_off.duration_ms, 2000, "up to the end of its own run");
+}
+
+#[test]
 fn a_cell_that_was_cut_off_counts_until_it_has_run_again() {
     let place = tempfile::tempdir().unwrap();
     let cut = MIXED[6];
@@ -288,10 +424,7 @@ fn every_repetition_by_a_test_runner_counts() {
     let (id, passes) = (MIXED[2].id(), with_story(MIXED[2], Story::Passes));
     let first = run(place.path(), "first", 0, &MIXED[2..3], |_| ());
     let second = run(place.path(), "second", 900, &[passes], |_| ());
-    let record = second.join(FILE_NAME);
-    let text = fs::read_to_string(&record).unwrap();
-    let text = text.replace(id.as_str(), id.repetition(2).as_str());
-    fs::write(&record, text).unwrap();
+    rename(&second, &id, &id.repetition(2));
     let (plan, records) = merged(&[&second, &first]).unwrap();
     let both = RunModel::new(&records);
     let verdicts: Vec<_> = both.cells.iter().map(|cell| cell.verdict).collect();
@@ -407,6 +540,8 @@ fn the_folders_of_cells_are_copied_and_links_in_them_are_not_followed() {
     fs::create_dir_all(&logs).unwrap();
     fs::write(logs.join("01.yaml"), "a: 1").unwrap();
     std::os::unix::fs::symlink(place.path(), cell(&one, &MIXED[0]).join("link")).unwrap();
+    fs::create_dir_all(two.join("cells")).unwrap();
+    std::os::unix::fs::symlink(&one, cell(&two, &MIXED[1])).unwrap();
     let mut parts = [&one, &two].map(|folder| Part::read(folder).unwrap());
     Plan::new(&mut parts).unwrap();
     let to = place.path().join("merged");
@@ -419,6 +554,6 @@ fn the_folders_of_cells_are_copied_and_links_in_them_are_not_followed() {
     assert!(!copied.join("link").exists());
     assert!(
         !cell(&to, &MIXED[1]).exists(),
-        "a cell without a folder has none"
+        "a link instead of the cell's folder"
     );
 }

@@ -212,12 +212,18 @@ impl RunModel {
         Tally::of(&self.cells)
     }
 
-    /// For each repeated cell, its id in the matrix and the tally of its repetitions.
-    pub fn repeated(&self) -> Vec<(&str, Tally)> {
+    /// Each cell with all its repetitions, by its id in the matrix.
+    pub fn by_id_in_matrix(&self) -> BTreeMap<&str, Vec<&CellModel>> {
         let mut cells: BTreeMap<&str, Vec<&CellModel>> = BTreeMap::new();
         for cell in &self.cells {
             cells.entry(cell.id_in_matrix()).or_default().push(cell);
         }
+        cells
+    }
+
+    /// For each repeated cell, its id in the matrix and the tally of its repetitions.
+    pub fn repeated(&self) -> Vec<(&str, Tally)> {
+        let mut cells = self.by_id_in_matrix();
         // A test runner doesn't announce repetitions: only the numbers in their ids, from 2, distinguish them.
         let is_repetition =
             |cell: &&CellModel| cell.summary.repetition.is_some() || cell.summary.id.number() > 1;
