@@ -65,16 +65,6 @@ kind: PriorityClass
 metadata: {name: agents-first}
 value: 1000
 ---
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingWebhookConfiguration
-metadata: {name: agents-check}
-webhooks: []
----
-apiVersion: apiregistration.k8s.io/v1
-kind: APIService
-metadata: {name: v1.agents.example}
-spec: {group: agents.example, version: v1, groupPriorityMinimum: 1, versionPriority: 1}
----
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: quiet, namespace: agents}
