@@ -2,6 +2,7 @@
 //!
 //! A provider knows nothing about expectations and verdicts. It reports every problem as a [`Failure`] with a symptom.
 
+mod capacity;
 mod command;
 pub mod existing;
 mod forward;
@@ -229,9 +230,6 @@ pub trait Cluster: Send + Sync {
     /// or because the mock is gone. The suite runs this concurrently with each phase after readiness, and ends the
     /// phase when this returns.
     async fn broken(&self) -> Failure;
-
-    /// The log of the current agent on `node`.
-    async fn agent_log(&self, node: &NodeName) -> Result<String, Failure>;
 
     /// The logs of the mock and of all agents, or only of the agent on `node`, with secrets masked. Never fails: if a
     /// log can't be read, it contains the reason instead.

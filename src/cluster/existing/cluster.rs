@@ -290,10 +290,6 @@ impl Cluster for ExistingCluster {
         self.tenant.broken().await
     }
 
-    async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
-        self.tenant.agent_log(node).await
-    }
-
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         self.tenant.logs(node).await
     }

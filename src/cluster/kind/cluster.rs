@@ -339,10 +339,6 @@ impl Cluster for KindCluster {
         self.tenancy().tenant.broken().await
     }
 
-    async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
-        self.tenancy().tenant.agent_log(node).await
-    }
-
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         self.tenancy().tenant.logs(node).await
     }

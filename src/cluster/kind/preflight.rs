@@ -9,6 +9,7 @@ use bollard::query_parameters::ListNetworksOptions;
 use super::provider::KindContext;
 use super::{disk_space, engine_health, network, node_image};
 use crate::cluster::Survey;
+use crate::cluster::capacity::{capacity, memory};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::machine::probe;
@@ -55,7 +56,8 @@ async fn survey(shared: &KindContext, cells: &[Cell]) -> Result<Survey, Failure>
     evidence.extend(images);
     let nodes = cells.iter().map(|cell| cell.nodes.get()).max().unwrap_or(0) as u64;
     evidence.extend(inotify(nodes)?);
-    evidence.extend(memory(nodes)?);
+    let (control_plane, worker) = MEMORY;
+    evidence.extend(memory(control_plane + worker * nodes.saturating_sub(1))?);
     evidence.extend(disk(docker, nodes).await?);
     evidence.push(address_pools(docker).await?);
     Ok(Survey {
@@ -105,27 +107,6 @@ async fn node_images(
     Ok((found.into_values().collect(), skips))
 }
 
-/// Evidence that the machine is large enough for the largest cell; otherwise the failure.
-fn capacity(
-    subject: &str,
-    need: u64,
-    has: u64,
-    unit: &str,
-    remedy: &str,
-) -> Result<Evidence, Failure> {
-    let (expected, seen) = (format!(">= {need} {unit}"), format!("{has} {unit}"));
-    let evidence = Evidence::new(subject, expected, seen, has >= need);
-    if evidence.holds {
-        return Ok(evidence);
-    }
-    let message = format!(
-        "the machine is too small for the largest cell: {subject} is {has} {unit}, but the cell needs {need} {unit}"
-    );
-    Err(Failure::new(Symptom::MachineTooSmall, message)
-        .with_remedy(remedy)
-        .with_evidence([evidence]))
-}
-
 fn inotify(nodes: u64) -> Result<Option<Evidence>, Failure> {
     let Some(limits) = probe::inotify() else {
         return Ok(None);
@@ -133,17 +114,6 @@ fn inotify(nodes: u64) -> Result<Option<Evidence>, Failure> {
     let subject = "fs.inotify.max_user_instances";
     let (need, has) = (INOTIFY_PER_NODE * nodes, limits.instances);
     capacity(subject, need, has, "instances", INOTIFY_REMEDY).map(Some)
-}
-
-fn memory(nodes: u64) -> Result<Option<Evidence>, Failure> {
-    let Some(memory) = probe::memory() else {
-        return Ok(None);
-    };
-    let (control_plane, worker) = MEMORY;
-    let need = control_plane + worker * nodes.saturating_sub(1);
-    let (need, has) = (need >> 20, memory.available >> 20);
-    let remedy = "close other programs, or select smaller cells with --filter";
-    capacity("available memory", need, has, "MiB", remedy).map(Some)
 }
 
 /// Checks the free disk space of the engine's folder; `None` if the folder isn't on this machine.

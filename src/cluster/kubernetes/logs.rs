@@ -11,34 +11,12 @@ use kube::{Api, ResourceExt};
 use super::Kube;
 use super::health::{node_name, was_restarted};
 use super::pods::Owner;
-use super::ready::agent_pod;
 use crate::cluster::{CellPlan, NodeName};
 use crate::error::chain;
-use crate::event::{Failure, Symptom};
 use crate::excerpt::{Collector, Log, ProcessOutput};
 
 /// The timeout for reading one log. A failed cluster may not respond.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The log of the agent on `node`.
-pub(crate) async fn of_agent(
-    plan: &CellPlan,
-    kube: &Kube,
-    node: &NodeName,
-) -> Result<String, Failure> {
-    let snapshot = kube.view.snapshot();
-    let missing = || {
-        let message = format!("no agent is running on {node}");
-        Failure::new(Symptom::AgentNotReady, message)
-    };
-    let pod = agent_pod(&snapshot, node).ok_or_else(missing)?;
-    let processes = read(plan, kube, (pod, Owner::Agent)).await;
-    let processes = processes.map_err(|why| {
-        let message = format!("failed to read the log of the agent on {node}: {why}");
-        Failure::new(Symptom::ApiServerGone, message)
-    })?;
-    Ok(Log::new(String::new(), processes).text())
-}
 
 /// The logs of all agents, or of the agent on `node`, and of the mock.
 pub(crate) async fn all(plan: &CellPlan, kube: &Kube, node: Option<&NodeName>) -> Vec<Log> {

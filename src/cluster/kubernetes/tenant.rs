@@ -305,12 +305,6 @@ impl Tenant {
         }
     }
 
-    /// The log of the agent on `node`.
-    pub(crate) async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
-        let kube = self.kube.reached().await?;
-        logs::of_agent(&self.plan, &kube, node).await
-    }
-
     /// The logs of all agents, or of the agent on `node`, and of the mock.
     pub(crate) async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         match self.kube.get() {

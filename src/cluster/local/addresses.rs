@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::failure;
+use super::pod_config::invalid;
 use super::prober;
 use crate::cluster::NodeName;
 use crate::error::chain;
@@ -35,7 +35,7 @@ impl Addresses {
             let target =
                 target.map_or(Some(port.port), |target| prober::number(target, container?));
             if target != Some(port.port) {
-                return Err(failure::container(format_args!(
+                return Err(invalid(format_args!(
                     "port {} of the mock's Service has a different targetPort; on the local provider, they must be equal",
                     port.port
                 )));

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use tokio::net::TcpStream;
 
 use super::controller::Controller;
-use super::failure;
 use super::health::{self, RestartBaseline};
 use super::status::{PodStatus, Pods, Role, agents, mock};
 use super::{diagnostics, logs, pod_config, preflight, readiness};
@@ -52,16 +51,6 @@ impl LocalCluster {
             None => health::crashed_early(pods),
         };
         crashed.or_else(|| health::failed(pods))
-    }
-
-    /// The agents on `nodes` that have not been deleted.
-    fn agents(&self, nodes: &[NodeName]) -> Vec<PodStatus> {
-        self.controller.statuses.read(|pods| {
-            agents(pods)
-                .filter(|agent| nodes.contains(&agent.pod.node))
-                .cloned()
-                .collect()
-        })
     }
 
     /// Terminates the processes and closes the port.
@@ -122,7 +111,11 @@ impl Cluster for LocalCluster {
         }
         let (layout, nodes) = (self.controller.layout.clone(), self.nodes());
         let created = logs::blocking(move || layout.create(&nodes)).await;
-        created.map_err(|error| failure::filesystem(&self.controller.layout.root, &error))?;
+        created.map_err(|error| {
+            let root = self.controller.layout.root.display();
+            let message = format!("failed to create folders in {root}: {}", chain(&error));
+            Failure::new(Symptom::FilesystemFailed, message)
+        })?;
         let count = self.controller.nodes.len();
         let version = self.controller.plan.cell.kubernetes;
         Ok(vec![
@@ -250,17 +243,6 @@ impl Cluster for LocalCluster {
             .await
     }
 
-    async fn agent_log(&self, node: &NodeName) -> Result<String, Failure> {
-        let agent = self.agents(std::slice::from_ref(node)).pop();
-        let agent = agent.ok_or_else(|| {
-            let message = format!("no agent is running on {node}");
-            Failure::new(Symptom::AgentNotReady, message)
-        })?;
-        let log = self.controller.log(&agent).await;
-        let log = log.map_err(|error| failure::filesystem(&agent.pod.log, &error))?;
-        Ok(log.text())
-    }
-
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log> {
         let pods: Vec<PodStatus> = self.controller.statuses.read(|pods| {
             let agents =
@@ -269,9 +251,7 @@ impl Cluster for LocalCluster {
         });
         let mut logs = Vec::with_capacity(pods.len());
         for status in &pods {
-            let log = self.controller.log(status).await;
-            let unreadable = |error| Log::unreadable(status.log_source(), &chain(&error));
-            logs.push(log.unwrap_or_else(unreadable));
+            logs.push(self.controller.log(status).await);
         }
         logs
     }
@@ -281,7 +261,10 @@ impl Cluster for LocalCluster {
         nodes: &[NodeName],
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        let before = self.agents(nodes);
+        let before: Vec<PodStatus> = self.controller.statuses.read(|pods| {
+            let agents = agents(pods).filter(|agent| nodes.contains(&agent.pod.node));
+            agents.cloned().collect()
+        });
         for agent in &before {
             self.controller.replace(agent.clone());
         }

@@ -3,7 +3,6 @@
 //!
 //! Each pod runs in a task, because the phases' futures may be dropped at any point.
 
-use std::io;
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
@@ -17,11 +16,11 @@ use super::pod_config::PodConfig;
 use super::readiness::Readiness;
 use super::status::{PodStatus, Pods, Role, StatusManager};
 use super::{logs, pod_worker, scheduling};
-use crate::cluster::{CellPlan, NodeName, Programs, StepLog};
+use crate::cluster::{CellPlan, NodeName, Programs, StepLog, host};
 use crate::deadline::Deadline;
+use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
-use crate::machine::remove_tree;
 
 /// The controllers and kubelets of one cell.
 pub(super) struct Controller {
@@ -121,10 +120,12 @@ impl Controller {
     }
 
     /// A pod's log.
-    pub(super) async fn log(&self, status: &PodStatus) -> io::Result<Log> {
+    pub(super) async fn log(&self, status: &PodStatus) -> Log {
         let (path, offsets) = (status.pod.log.clone(), status.log_offsets.clone());
-        let processes = logs::processes(path, offsets, &self.plan.mask).await?;
-        Ok(Log::new(status.log_source(), processes))
+        match logs::processes(path, offsets, &self.plan.mask).await {
+            Ok(processes) => Log::new(status.log_source(), processes),
+            Err(error) => Log::unreadable(status.log_source(), &chain(&error)),
+        }
     }
 
     /// Terminates all pods, and waits until their processes have ended or `deadline` passes. No pod can start
@@ -176,7 +177,11 @@ impl Controller {
         let controller = Arc::clone(self);
         let running = async move {
             pod_worker::run(&controller, &pod, deletion).await;
-            controller.remove_folder(&pod).await;
+            let folder = controller.layout.pod(&pod.node, &pod.name);
+            let gone = host::delete_folder(&folder).await;
+            if !gone.holds {
+                tracing::debug!(pod = pod.name, gone.seen, "failed to delete a pod's folder");
+            }
         };
         workers.tasks.spawn(running.in_current_span());
     }
@@ -186,16 +191,5 @@ impl Controller {
         let stop = self.agents.stop.clone();
         let work = stop.run_until_cancelled_owned(work);
         self.agents.tasks.spawn(work.in_current_span());
-    }
-
-    /// Deletes the pod's own folder.
-    async fn remove_folder(&self, pod: &PodConfig) {
-        let folder = self.layout.pod(&pod.node, &pod.name);
-        match logs::blocking(move || remove_tree(&folder)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::debug!(pod = pod.name, %error, "failed to remove a pod's folder");
-            }
-            Ok(()) | Err(_) => {}
-        }
     }
 }

@@ -10,7 +10,6 @@ mod contents;
 mod controller;
 mod diagnostics;
 mod environment;
-mod failure;
 mod health;
 mod launcher;
 mod layout;

@@ -1,6 +1,7 @@
 //! The configuration of a pod's process, derived from the rendered objects before anything is started.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -11,12 +12,11 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use super::addresses::Addresses;
 use super::controller::Controller;
 use super::environment::{self, Environment, PodFields, expand};
-use super::failure;
 use super::prober::{self, Probes};
 use super::status::Role;
 use super::volumes::{self, Folder};
 use crate::cluster::{NodeName, Programs};
-use crate::event::Failure;
+use crate::event::{Failure, Symptom};
 use crate::machine::sandbox::Sandbox;
 
 /// The default grace period of a pod.
@@ -66,7 +66,7 @@ impl PodConfig {
                 addresses.mock(),
             ),
         };
-        let missing = || failure::container("the pod has no such container");
+        let missing = || invalid("the pod has no such container");
         let spec = template.spec.as_ref().ok_or_else(missing)?;
         let container = container.ok_or_else(missing)?;
         let uid = format!("{:032x}", rand::random::<u128>());
@@ -127,6 +127,14 @@ impl PodConfig {
             ignored: ignored(spec, container),
         })
     }
+}
+
+/// The failure if a container can't be created from its specification.
+pub(super) fn invalid(reason: impl Display) -> Failure {
+    Failure::new(
+        Symptom::ContainerConfig,
+        format!("the container can't be created from its specification: {reason}"),
+    )
 }
 
 /// The files that replace the host's files in each pod on `node`. `hosts` is the content of `/etc/hosts`.

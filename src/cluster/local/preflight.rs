@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::pod_config::program;
 use super::status::Role;
+use crate::cluster::capacity::{capacity, memory};
 use crate::cluster::{Programs, Survey};
 use crate::event::{Evidence, Failure, Symptom};
-use crate::machine::{open_files, probe};
+use crate::machine::open_files;
 use crate::matrix::Cell;
 
 /// How many open files the runner and the mock need per agent: for its log, its pipes and its connections.
@@ -35,7 +36,7 @@ pub(super) fn examine(
             }
         }
     }
-    evidence.push(open_files(FILES + nodes * FILES_PER_NODE)?);
+    evidence.extend(open_files(FILES + nodes * FILES_PER_NODE)?);
     evidence.extend(memory(nodes * MEMORY_PER_NODE)?);
     Ok(Survey {
         evidence,
@@ -97,33 +98,13 @@ fn is_executable(path: &Path) -> bool {
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// Checks that this process may open `needed` files.
-fn open_files(needed: u64) -> Result<Evidence, Failure> {
-    let limit = open_files::raise();
-    let seen = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-    if limit.is_some_and(|limit| limit < needed) {
-        let message = format!("the open-file limit is {seen}, but {needed} is needed");
-        return Err(
-            Failure::new(Symptom::MachineTooSmall, message).with_remedy(format!(
-                "raise the limit with `ulimit -n {needed}`; if the shell refuses, the hard limit is too low, and only root can raise it"
-            )),
-        );
-    }
-    let expected = format!(">= {needed}");
-    Ok(Evidence::new("open files", expected, seen, true))
-}
-
-fn memory(needed: u64) -> Result<Option<Evidence>, Failure> {
-    let mebibytes = |bytes: u64| format!("{} MiB", bytes / 1024 / 1024);
-    let Some(memory) = probe::memory() else {
+/// Checks that this process may open `need` files; `None` if their number is unlimited.
+fn open_files(need: u64) -> Result<Option<Evidence>, Failure> {
+    let Some(has) = open_files::raise() else {
         return Ok(None);
     };
-    let (needed_text, seen) = (mebibytes(needed), mebibytes(memory.available));
-    if memory.available < needed {
-        let message = format!("{needed_text} of memory is needed, but only {seen} is available");
-        return Err(Failure::new(Symptom::MachineTooSmall, message)
-            .with_remedy("select cells with fewer nodes"));
-    }
-    let expected = format!(">= {needed_text}");
-    Ok(Some(Evidence::new("memory", expected, seen, true)))
+    let remedy = format!(
+        "raise the limit with `ulimit -n {need}`; if the shell refuses, the hard limit is too low, and only root can raise it"
+    );
+    capacity("the open-file limit", need, has, "files", &remedy).map(Some)
 }

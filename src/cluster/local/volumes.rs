@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, KeyToPath, Po
 
 use super::contents::{self, CONFIG_MAP, Data, SECRET};
 use super::environment::PodFields;
-use super::failure;
+use super::pod_config::invalid;
 use crate::event::Failure;
 use crate::machine::sandbox::Mount;
 use crate::machine::{create_in, private_folder, replace_private};
@@ -132,7 +132,7 @@ fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<
     } else if volume.host_path.is_some() || volume.empty_dir.is_some() {
         Ok(Files::new())
     } else {
-        Err(failure::container(format_args!(
+        Err(invalid(format_args!(
             "the local provider doesn't support the type of the volume `{}`",
             volume.name
         )))

@@ -6,8 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{Pid, Resource, Rlimit, getegid, geteuid, kill_process, setrlimit};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+use rustix::process::{Resource, Rlimit, getegid, geteuid, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{Context, SetupError};
@@ -77,12 +78,8 @@ fn forward_signals(mut child: Child) -> io::Result<ExitStatus> {
             }
             continue;
         }
-        let process = Pid::from_raw(child.id().cast_signed());
-        let signal = rustix::process::Signal::from_named_raw(signal as i32);
-        if let (Some(process), Some(signal)) = (process, signal) {
-            // If the child has just ended, SIGCHLD is the next signal.
-            kill_process(process, signal).unwrap_or_default();
-        }
+        // If the child has just ended, SIGCHLD is the next signal.
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap_or_default();
     }
 }
 

@@ -5,11 +5,10 @@ use std::error::Error;
 use std::fmt;
 
 use miette::SourceSpan;
-use serde_json::{Value, json};
-use toml::de::DeValue;
+use serde_json::json;
 
 use super::expand::Point;
-use super::keys::{Keys, keys, schema, tables};
+use super::keys::{Keys, keys, tables};
 use super::reader::{Entry, Located, Table};
 use super::shape::{Shape, integer, parsed};
 use super::variants::CellSettings;
@@ -71,7 +70,7 @@ fn version() -> Shape<AxisValue> {
     let help = "write only major and minor: `\"1.30\"`, not `\"v1.30.2\"`";
     let version = parsed(|text| AxisValue::named("kubernetes", text), help);
     let version = version.guarded(|entry| {
-        let DeValue::Float(float) = entry.value else {
+        let Some(float) = entry.value.as_float() else {
             return Some(());
         };
         let source = entry.source();
@@ -165,14 +164,14 @@ pub(super) struct Combination {
 }
 
 impl Combination {
-    /// Reads a combination of values on these axes.
+    /// Reads a combination of values on these axes. Its schema allows any further axes, because each file has its own.
     fn read(keys: &mut Keys<'_>, axes: &[String], is_include: bool) -> Option<Self> {
         let mut values = BTreeMap::new();
         let mut is_complete = true;
         for (index, axis) in axes.iter().enumerate() {
-            let shape = AxisValue::shape(axis).located();
-            let doc = "The value on this axis.";
-            let entry = keys.entry(axis, doc, || shape.schema.clone());
+            let mut value: Option<Located<AxisValue>> = None;
+            let shape = || AxisValue::shape(axis).located();
+            keys.key(axis, "The value on this axis.", shape, &mut value);
             if is_include {
                 let example = match &**axis {
                     "kubernetes" => "\"1.30\"",
@@ -182,10 +181,11 @@ impl Combination {
                 };
                 keys.require(axis, example);
             }
-            let value = entry.and_then(|entry| shape.read(entry));
-            is_complete &= value.is_some() || (entry.is_none() && !is_include);
+            is_complete &= value.is_some() || (keys.table.get(axis).is_none() && !is_include);
             values.extend(value.map(|value| (index, value)));
         }
+        let doc = "The value on this further axis.";
+        keys.describe(None, doc, || AxisValue::shape("").schema);
         let settings = if is_include {
             CellSettings::read(keys)
         } else {
@@ -195,8 +195,7 @@ impl Combination {
         if !is_include && table.entries().next().is_none() {
             let message = "this exclude is empty, so it would match every cell";
             let help = format!("give it at least one of {}", quoted(axes));
-            let problem = Problem::at(table.span, message, help);
-            table.report.add_missing(problem);
+            table.report_missing(message, help);
             return None;
         }
         is_complete.then_some(Self {
@@ -204,16 +203,6 @@ impl Combination {
             values,
             settings,
         })
-    }
-
-    /// The schema. It can't list further axes by name, because each file has its own.
-    fn schema(is_include: bool) -> Value {
-        let items = schema(|keys| {
-            Self::read(keys, &FIXED.map(str::to_owned), is_include);
-            let doc = "The value on this further axis.";
-            keys.others(doc, || AxisValue::shape("").schema);
-        });
-        json!({ "type": "array", "items": items })
     }
 
     fn shape(axes: Vec<String>, is_include: bool) -> Shape<Vec<Self>> {
@@ -279,15 +268,18 @@ impl MatrixTable {
             /// Names of [config variants](#configname).
             "config": Values::shape("config") => config;
         }
+        let fixed = FIXED.map(str::to_owned);
         let [exclude, include] = [
             ("exclude", "Combinations to remove.", false),
             ("include", "Cells to add.", true),
         ]
-        .map(|(key, doc, is_include)| keys.entry(key, doc, || Combination::schema(is_include)));
-        let fixed = FIXED.map(str::to_owned).into_iter();
+        .map(|(key, doc, is_include)| {
+            let axes = fixed.to_vec();
+            keys.entry(key, doc, || Combination::shape(axes, is_include).schema)
+        });
         let mut matrix = Self {
             span: keys.table.span,
-            axes: fixed.zip([kubernetes, nodes, config]).collect(),
+            axes: fixed.into_iter().zip([kubernetes, nodes, config]).collect(),
             ..Self::default()
         };
         let doc = "The values of a [further axis](#further-axes).";
@@ -310,7 +302,7 @@ impl MatrixTable {
         let known = keys.names();
         // A further axis has tables for its values. If the file has no such table, a key that is similar to a known key
         // is assumed to be a typo.
-        if !entry.report.has(entry.key) && nearest(entry.key, known.iter().copied()).is_some() {
+        if !entry.report.has(&[entry.key]) && nearest(entry.key, known.iter().copied()).is_some() {
             keys.table.report_unknown(entry, &known);
             return;
         }

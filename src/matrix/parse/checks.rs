@@ -1,13 +1,9 @@
 //! `[[checks]]`: conditions on request bodies, in addition to the suite's own.
 
-use std::collections::BTreeMap;
-
-use miette::SourceSpan;
 use serde_json::json;
 
-use super::keys::{Keys, keys, tables};
+use super::keys::{Keys, keys};
 use super::reader::Located;
-use super::report::Report;
 use super::shape::{Shape, boolean, choice, name, parsed};
 use super::to_json;
 use crate::matrix::Counter;
@@ -17,12 +13,6 @@ use crate::matrix::problem::Problem;
 
 /// The keys of the conditions, of which each check has exactly one.
 const CONDITIONS: [&str; 4] = ["present", "type", "equals", "matches"];
-
-/// `[[checks]]`.
-pub(super) fn checks() -> Shape<Vec<BodyCheck>> {
-    tables("checks", check)
-        .then(|checks, entry| Some(unique(checks, "check", |check| &check.name, entry.report)))
-}
 
 /// An entry of `[[checks]]`.
 pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
@@ -34,7 +24,7 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
     let pattern_help = "see https://docs.rs/regex for the syntax";
     keys! { keys;
         /// The name of the check in reports; by default its endpoint and pointer. Each check needs its own name.
-        "name": name() => given_name;
+        "name": name().located() => given_name;
         /// `"register"`, `"heartbeat"`, `"capabilities"`, `"drift"`, `"metrics"`, `"logs"`, `"audit"`,
         /// `"local_metrics"`, `"local_logs"` or `"local_audit"`
         "endpoint": choice(endpoints) => endpoint, required "\"heartbeat\"";
@@ -45,7 +35,7 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
         /// The value is a `"string"`, `"number"`, `"boolean"`, `"array"`, `"object"` or `"null"`.
         "type": choice(JsonType::NAMES).map(Condition::Type) => condition;
         /// The value is equal to this one. `1` and `1.0` are the same number.
-        "equals": equals() => condition;
+        "equals": Shape::new(json!({}), to_json::plain).map(Condition::Equals) => condition;
         /// The value is a string in which this [regular expression](https://docs.rs/regex) finds a match.
         "matches": parsed(Pattern::parse, pattern_help).map(Condition::Matches) => condition;
     }
@@ -61,52 +51,27 @@ pub(super) fn check(keys: &mut Keys<'_>) -> Option<Located<BodyCheck>> {
         table.report.add_missing(problem);
     }
     let (endpoint, pointer) = (endpoint?, pointer?);
-    let entry = table.get("name");
-    let name = match entry {
+    let name = match table.get("name") {
         Some(_) => given_name?,
-        None => format!("{}{pointer}", endpoint.body().unwrap_or_default()),
-    };
-    Some(Located {
-        span: entry.map_or(table.span, |entry| entry.span),
-        value: BodyCheck {
-            name,
-            endpoint,
-            pointer,
-            condition: condition?,
+        None => Located {
+            value: format!("{}{pointer}", endpoint.body().unwrap_or_default()),
+            span: table.span,
         },
-    })
-}
-
-/// Reports values that have the same name. `what` says what the values are, such as `check`.
-pub(super) fn unique<V>(
-    values: Vec<Located<V>>,
-    what: &str,
-    name: impl Fn(&V) -> &str,
-    report: &Report<'_>,
-) -> Vec<V> {
-    let mut seen: BTreeMap<&str, SourceSpan> = BTreeMap::new();
-    for Located { value, span } in &values {
-        let name = name(value);
-        if let Some(first) = seen.insert(name, *span) {
-            let message = format!("two {what}s have the name `{name}`");
-            let help = format!("give each {what} its own `name`");
-            let problem = Problem::at(*span, message, help).labelled("again");
-            report.add(problem.and_at(first, "first here"));
-        }
-    }
-    values.into_iter().map(|located| located.value).collect()
+    };
+    Some(name.with(BodyCheck {
+        name: name.value.clone(),
+        endpoint,
+        pointer,
+        condition: condition?,
+    }))
 }
 
 fn present() -> Shape<Condition> {
-    let present = boolean().then(|is_present, entry| {
-        if is_present {
-            return Some(Condition::Present);
-        }
-        entry.fail("`present` can only be `true`", "remove the check")
-    });
+    let present = boolean().checked(
+        |is_present| *is_present,
+        |_, _| "`present` can only be `true`",
+        "remove the check",
+    );
+    let present = present.map(|_| Condition::Present);
     present.with("enum", [true].as_slice())
-}
-
-fn equals() -> Shape<Condition> {
-    Shape::new(json!({}), to_json::plain).map(Condition::Equals)
 }

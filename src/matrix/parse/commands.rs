@@ -5,26 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::checks::unique;
-use super::keys::{Keys, keys, tables};
+use super::keys::{Keys, keys};
 use super::reader::{Located, Table};
 use super::shape::{Shape, choice, duration, parsed, path, text};
 use crate::matrix::Phase;
 use crate::matrix::command::{CommandName, HostCommand};
 use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
-
-/// `[[commands]]`.
-pub(super) fn commands() -> Shape<Vec<HostCommand>> {
-    tables("commands", command).then(|commands, entry| {
-        Some(unique(
-            commands,
-            "command",
-            |command| command.name.as_str(),
-            entry.report,
-        ))
-    })
-}
 
 /// An entry of `[[commands]]`.
 pub(super) fn command(keys: &mut Keys<'_>) -> Option<Located<HostCommand>> {
@@ -76,28 +63,24 @@ fn phase() -> Shape<Phase> {
     let followed = Phase::NAMES.into_iter();
     let followed = followed.filter(|(_, phase)| phase.can_be_followed());
     let followed: Vec<_> = followed.map(|(name, _)| name).collect();
-    let names = followed.clone();
-    let phase = choice(Phase::NAMES).checked(move |phase, entry| {
-        if phase.can_be_followed() {
-            return Some(());
-        }
-        let message =
-            format!("no command can run after `{phase}`: commands need the agents and the mock");
-        let help = format!("commands can run after {}", quoted(&followed));
-        entry.fail(message, help)
-    });
-    phase.with("enum", names)
+    let phase = choice(Phase::NAMES).checked(
+        |phase| phase.can_be_followed(),
+        |phase, _| {
+            format!("no command can run after `{phase}`: commands need the agents and the mock")
+        },
+        format!("commands can run after {}", quoted(&followed)),
+    );
+    phase.with("enum", followed)
 }
 
 /// The program, and its arguments.
 fn run() -> Shape<(Located<PathBuf>, Vec<String>)> {
     let program = path().located();
-    let argument = text().checked(|text, entry| {
-        if !text.contains('\0') {
-            return Some(());
-        }
-        entry.fail("an argument can't contain a NUL character", "remove it")
-    });
+    let argument = text().checked(
+        |text| !text.contains('\0'),
+        |_, _| "an argument can't contain a NUL character",
+        "remove it",
+    );
     let schema = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
     Shape::new(schema, move |entry| {
         let elements = entry.list()?;

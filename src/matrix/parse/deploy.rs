@@ -49,8 +49,7 @@ fn check_image_source(table: &Table<'_>) {
         (None, None) => {
             let message = format!("{} has neither `image` nor `build`", table.name);
             let help = "add `image = \"…\"` or `build = { … }`, or remove the table: without an image, clusters would run the reference program";
-            let problem = Problem::at(table.span, message, help);
-            table.report.add_missing(problem);
+            table.report_missing(message, help);
         }
         (Some(_), None) | (None, Some(_)) => {}
     }

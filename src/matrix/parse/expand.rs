@@ -75,7 +75,11 @@ pub(super) fn cells(draft: &Draft) -> Vec<Cell> {
     let matrix = &draft.matrix;
     let includes = matrix.includes.iter();
     let mut includes: BTreeMap<_, _> = includes.map(|include| (include.point(), include)).collect();
-    let mut tables = Tables::new(draft);
+    let tables = draft.values.values().flat_map(|values| &values.tables);
+    let mut tables = Tables {
+        tables: tables.map(|(value, table)| (&value.value, table)).collect(),
+        merged: BTreeMap::new(),
+    };
     let excluded = |point: &Point<'_>| matrix.excludes.iter().any(|exclude| exclude.matches(point));
     let points = matrix.points().into_iter();
     let mut cells: Vec<Cell> = points
@@ -102,16 +106,6 @@ struct Tables<'m> {
 type Merged = (Arc<[Layer]>, Arc<Variant>);
 
 impl<'m> Tables<'m> {
-    fn new(draft: &'m Draft) -> Self {
-        Self {
-            tables: draft
-                .all_tables()
-                .map(|(value, table)| (&value.value, table))
-                .collect(),
-            merged: BTreeMap::new(),
-        }
-    }
-
     fn cell(&mut self, point: &Point<'m>, include: Option<&Combination>) -> Cell {
         let tables = point
             .iter()

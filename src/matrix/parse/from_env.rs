@@ -45,11 +45,9 @@ pub(super) fn reference() -> Shape<FromEnv> {
 }
 
 fn variable() -> Shape<String> {
-    name().checked(|variable, entry| {
-        if !variable.contains('=') {
-            return Some(());
-        }
-        let message = format!("`{variable}` can't be the name of an environment variable");
-        entry.fail(message, "remove the `=`")
-    })
+    name().checked(
+        |variable| !variable.contains('='),
+        |variable, _| format!("`{variable}` can't be the name of an environment variable"),
+        "remove the `=`",
+    )
 }

@@ -3,13 +3,15 @@
 
 use std::any::Any;
 use std::cell::LazyCell;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::reader::{Entry, Table};
+use super::reader::{Entry, Located, Table};
 use super::report::Report;
 use super::shape::{Shape, list};
 use super::syntax::Document;
+use crate::matrix::problem::Problem;
 
 /// Describes and reads keys. Each key has its documentation, name, [`Shape`] and destination, and an example if the key
 /// is required.
@@ -120,10 +122,18 @@ impl<'d> Keys<'d> {
         others
     }
 
-    fn describe(&mut self, name: Option<&str>, doc: &str, schema: impl FnOnce() -> Value) {
+    /// Describes the key `name`, or all other keys if there is no name. `doc` may be empty.
+    pub(super) fn describe(
+        &mut self,
+        name: Option<&str>,
+        doc: &str,
+        schema: impl FnOnce() -> Value,
+    ) {
         if let Some(described) = &mut self.described {
             let mut schema = schema();
-            schema["description"] = json!(doc.trim());
+            if !doc.is_empty() {
+                schema["description"] = json!(doc.trim());
+            }
             described.push(Key {
                 name: name.map(str::to_owned),
                 schema,
@@ -138,7 +148,9 @@ impl<'d> Keys<'d> {
             key.is_required = true;
         }
         if self.table.get(name).is_none() {
-            self.table.report_missing(name, example);
+            let message = format!("{} has no `{name}`", self.table.name);
+            let help = format!("add `{name} = {example}`");
+            self.table.report_missing(message, help);
         }
     }
 
@@ -191,5 +203,27 @@ pub(super) fn tables<V: 'static>(
         let message = format!("`{path}` must be an array of tables");
         let help = format!("write its header with two brackets: `[[{path}]]`");
         entry.fail(message, help)
+    })
+}
+
+/// An array of tables with unique names. Messages call it `path`. `read` places each value where its name comes from.
+pub(super) fn named_tables<V: 'static>(
+    path: &'static str,
+    read: impl Fn(&mut Keys<'_>) -> Option<Located<V>> + 'static,
+    name: impl Fn(&V) -> &str + 'static,
+) -> Shape<Vec<V>> {
+    tables(path, read).then(move |values, entry| {
+        let mut seen = BTreeMap::new();
+        for Located { value, span } in &values {
+            let name = name(value);
+            if let Some(first) = seen.insert(name, *span) {
+                let message = format!("two {path} have the name `{name}`");
+                let singular = path.trim_end_matches('s');
+                let help = format!("give each {singular} its own `name`");
+                let problem = Problem::at(*span, message, help).labelled("again");
+                entry.report.add(problem.and_at(first, "first here"));
+            }
+        }
+        Some(values.into_iter().map(|located| located.value).collect())
     })
 }

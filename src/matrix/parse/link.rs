@@ -10,11 +10,11 @@ use super::axes::{AxisValue, Combination, FIXED, MatrixTable, Values};
 use super::expand::Point;
 use super::reader::Located;
 use super::report::Report;
-use super::variants::{ValueTables, header};
-use super::{Draft, expand, expect};
+use super::variants::header;
+use super::{Draft, expand};
+use crate::matrix::CellId;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
-use crate::matrix::{CellId, ImageSource};
 
 /// The maximum number of cells of a matrix. This is far more than a run can have, and they still fit into memory.
 const MAX_CELLS: usize = 100_000;
@@ -24,7 +24,6 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     values_have_tables(draft, report);
     ids_are_unambiguous(matrix, report);
     tables_have_values(draft, report);
-    counters_are_reported(draft, report);
     if !matrix.is_complete() {
         return;
     }
@@ -39,16 +38,6 @@ pub(super) fn check(draft: &Draft, report: &Report<'_>) {
     ids_fit(matrix, &cells, report);
 }
 
-/// With the reference mock, the counters in `expect` must be among those that it reports. Another mock may report other
-/// counters, so in that case they are checked only during the run.
-fn counters_are_reported(draft: &Draft, report: &Report<'_>) {
-    if draft.others.images.mock.image == ImageSource::Reference {
-        for (_, table) in draft.all_tables() {
-            expect::known_to_the_reference_mock(&table.further, report);
-        }
-    }
-}
-
 /// The values of the axis with this index, including values that occur only in includes.
 fn values(matrix: &MatrixTable, index: usize) -> impl Iterator<Item = &Located<AxisValue>> {
     let includes = matrix.includes.iter();
@@ -60,12 +49,13 @@ fn values(matrix: &MatrixTable, index: usize) -> impl Iterator<Item = &Located<A
 fn values_have_tables(draft: &Draft, report: &Report<'_>) {
     // Values of `kubernetes` and `nodes` need no table.
     for (index, (axis, _)) in draft.matrix.axes.iter().enumerate().skip(2) {
-        let ValueTables { tables, incomplete } = draft.tables(axis);
-        if *incomplete {
+        let tables = draft.values.get(axis);
+        if tables.is_some_and(|tables| tables.incomplete) {
             continue;
         }
+        let tables = tables.into_iter().flat_map(|values| &values.tables);
         let without = (axis == "config").then(|| "default".to_owned());
-        let names = tables.iter().map(|(value, _)| value.value.to_string());
+        let names = tables.map(|(value, _)| value.value.to_string());
         let known: BTreeSet<String> = names.chain(without).collect();
         for value in values(&draft.matrix, index) {
             let name = value.value.to_string();
@@ -130,7 +120,8 @@ fn tables_have_values(draft: &Draft, report: &Report<'_>) {
         return;
     }
     for (index, axis) in matrix.axes.iter().enumerate() {
-        for (value, _) in &draft.tables(&axis.0).tables {
+        let tables = draft.values.get(&axis.0).into_iter();
+        for (value, _) in tables.flat_map(|values| &values.tables) {
             if values(matrix, index).all(|known| known.value != value.value) {
                 is_on_axis(value, axis, "no cell has it", report);
             }

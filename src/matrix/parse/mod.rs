@@ -24,12 +24,14 @@ mod variants;
 
 use std::collections::BTreeMap;
 
-use axes::{AxisValue, MatrixTable};
-use keys::{Keys, keys, table};
-use reader::{Entry, Located, Table};
+use axes::MatrixTable;
+use checks::check;
+use commands::command;
+use keys::{Keys, keys, named_tables, table};
+use reader::{Entry, Table};
 use report::Report;
 use syntax::Document;
-use variants::{ValueTable, ValueTables};
+use variants::ValueTables;
 
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
@@ -92,9 +94,9 @@ impl Draft {
             /// Timeouts and other settings of phases.
             "phases": table("`[phases]`", phases::phases) => others.phases;
             /// Conditions on request bodies, in addition to those that every agent must meet.
-            "checks": checks::checks() => others.checks.bodies;
+            "checks": named_tables("checks", check, |check| &check.name) => others.checks.bodies;
             /// Programs that run on this machine after a phase.
-            "commands": commands::commands() => others.checks.commands;
+            "commands": named_tables("commands", command, |command| command.name.as_str()) => others.checks.commands;
         }
         draft.values.insert("kubernetes".to_owned(), kubernetes);
         draft.values.insert("config".to_owned(), config);
@@ -117,20 +119,6 @@ impl Draft {
             let values = variants::tables(entry.key).read(entry).unwrap_or_default();
             self.values.insert(entry.key.to_owned(), values);
         }
-    }
-
-    /// The tables of the values of `axis`.
-    fn tables(&self, axis: &str) -> &ValueTables {
-        static NONE: ValueTables = ValueTables {
-            tables: Vec::new(),
-            incomplete: false,
-        };
-        self.values.get(axis).unwrap_or(&NONE)
-    }
-
-    /// The tables of the values of all axes.
-    fn all_tables(&self) -> impl Iterator<Item = &(Located<AxisValue>, ValueTable)> {
-        self.values.values().flat_map(|values| &values.tables)
     }
 
     fn into_matrix(self) -> Matrix {

@@ -52,26 +52,22 @@ fn retries_of(phase: Phase) -> Shape<u32> {
             "another attempt would only leave more resources behind",
         ),
     ];
-    let never = never.into_iter().find(|(known, _)| *known == phase);
-    retries().checked(move |retries, entry| match never {
-        Some((_, reason)) if *retries > 0 => {
-            let message = format!("a cell that failed in `{phase}` is never retried");
-            entry.fail(message, reason)
-        }
-        _ => Some(()),
-    })
+    let Some((_, reason)) = never.into_iter().find(|(known, _)| *known == phase) else {
+        return retries();
+    };
+    retries().checked(
+        |retries| *retries == 0,
+        move |_, _| format!("a cell that failed in `{phase}` is never retried"),
+        reason,
+    )
 }
 
 fn run(phase: Phase) -> Shape<bool> {
-    boolean().checked(move |runs, entry| {
-        if *runs || phase.can_be_turned_off() {
-            return Some(());
-        }
-        let optional = Phase::ALL
-            .into_iter()
-            .filter(|phase| phase.can_be_turned_off());
-        let message = format!("`{phase}` can't be skipped, because every cell needs it");
-        let help = format!("these phases can be skipped: {}", quoted(optional));
-        entry.fail(message, help)
-    })
+    let phases = Phase::ALL.into_iter();
+    let optional = phases.filter(|phase| phase.can_be_turned_off());
+    boolean().checked(
+        move |runs| *runs || phase.can_be_turned_off(),
+        move |_, _| format!("`{phase}` can't be skipped, because every cell needs it"),
+        format!("these phases can be skipped: {}", quoted(optional)),
+    )
 }

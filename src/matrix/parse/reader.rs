@@ -76,12 +76,10 @@ impl<'d> Table<'d> {
         })
     }
 
-    /// Reports that a required key is missing.
-    pub(super) fn report_missing(&self, key: &str, example: &str) {
-        let message = format!("{} has no `{key}`", self.name);
-        let help = format!("add `{key} = {example}`");
-        self.report
-            .add_missing(Problem::at(self.span, message, help));
+    /// Reports that the table lacks something.
+    pub(super) fn report_missing(&self, message: impl Into<String>, help: impl Into<String>) {
+        let problem = Problem::at(self.span, message, help);
+        self.report.add_missing(problem);
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'d>> {
@@ -106,15 +104,6 @@ impl<'d> Entry<'d> {
         self.reject(Problem::at(self.span, message, help))
     }
 
-    /// Reports a problem at the key.
-    pub(super) fn fail_at_key<T>(
-        &self,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Option<T> {
-        self.reject(Problem::at(self.key_span, message, help))
-    }
-
     /// Reports a problem with the value or its key.
     pub(super) fn reject<T>(&self, problem: Problem) -> Option<T> {
         self.report.add(problem);
@@ -123,7 +112,9 @@ impl<'d> Entry<'d> {
 
     /// The value's text in the file.
     pub(super) fn source(&self) -> &'d str {
-        self.report.source(self.span)
+        let (start, length) = (self.span.offset(), self.span.len());
+        let source = self.report.text.get(start..start + length);
+        source.unwrap_or_default()
     }
 
     pub(super) fn text(&self) -> Option<&'d str> {
@@ -154,20 +145,6 @@ impl<'d> Entry<'d> {
             entries,
             report: self.report,
         })
-    }
-
-    pub(super) fn located<T>(&self, value: T) -> Located<T> {
-        Located {
-            value,
-            span: self.span,
-        }
-    }
-
-    pub(super) fn key_located<T>(&self, value: T) -> Located<T> {
-        Located {
-            value,
-            span: self.key_span,
-        }
     }
 
     /// Reports that the value isn't `expected`, and how to write it, if that is known.

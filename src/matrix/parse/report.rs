@@ -2,15 +2,13 @@
 
 use std::cell::RefCell;
 
-use miette::SourceSpan;
-
 use super::syntax::Document;
 use crate::matrix::problem::Problem;
 
 /// Collects the problems in one text.
 #[derive(Debug)]
 pub(super) struct Report<'d> {
-    text: &'d str,
+    pub(super) text: &'d str,
     document: &'d Document<'d>,
     problems: RefCell<Vec<Problem>>,
 }
@@ -36,19 +34,15 @@ impl<'d> Report<'d> {
         }
     }
 
-    /// Whether the file has this key at the top level.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.document.root.contains_key(key)
+    /// Whether the file has a value at this path of keys.
+    pub(super) fn has(&self, path: &[&str]) -> bool {
+        let mut keys = path.iter();
+        let first = keys.next().and_then(|key| self.document.root.get(*key));
+        let value = keys.fold(first, |table, key| table?.get_ref().get(*key));
+        value.is_some()
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
-    }
-
-    /// The source text at `span`.
-    pub(super) fn source(&self, span: SourceSpan) -> &'d str {
-        self.text
-            .get(span.offset()..span.offset() + span.len())
-            .unwrap_or_default()
     }
 }

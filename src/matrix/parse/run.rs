@@ -74,11 +74,9 @@ pub(super) fn existing(keys: &mut Keys<'_>) -> Existing {
 }
 
 fn jobs() -> Shape<Jobs> {
-    let help = || {
-        let max = Jobs::MAX;
-        format!("1 to {max}, or `\"auto\"` for as many as the machine can handle")
-    };
-    let number = integer::<usize>(1..=Jobs::MAX as u64, help());
+    let max = Jobs::MAX;
+    let help = format!("1 to {max}, or `\"auto\"` for as many as the machine can handle");
+    let number = integer::<usize>(1..=max as u64, &help);
     let schema = json!({ "anyOf": [number.schema, { "enum": ["auto"] }] });
     let read = move |entry: Entry<'_>| {
         if entry.value.is_integer() {
@@ -87,7 +85,7 @@ fn jobs() -> Shape<Jobs> {
         if entry.value.as_str() == Some("auto") {
             return Some(Jobs::Auto);
         }
-        entry.fail("`jobs` must be an integer or `\"auto\"`", help())
+        entry.fail("`jobs` must be an integer or `\"auto\"`", &help)
     };
     Shape::new(schema, read).written(|jobs| match jobs {
         Jobs::Auto => json!("auto"),
@@ -136,15 +134,11 @@ fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
 }
 
 fn secret() -> Shape<String> {
-    let long_enough = text().checked(|text, entry| {
-        if !Secret::new(text).is_too_short() {
-            return Some(());
-        }
-        let least = Secret::SHORTEST;
-        let message = format!("the secret is shorter than {least} bytes");
-        let help = "masking it would also hide unrelated text: use a longer secret, or remove it";
-        entry.fail(message, help)
-    });
+    let long_enough = text().checked(
+        |text| !Secret::new(text).is_too_short(),
+        |_, _| format!("the secret is shorter than {} bytes", Secret::SHORTEST),
+        "masking it would also hide unrelated text: use a longer secret, or remove it",
+    );
     long_enough.with("minLength", 1)
 }
 
@@ -159,8 +153,7 @@ fn enough_ports(run: &RunSettings, table: &Table<'_>) {
         let message = format!("{room} ports are too few for {count} jobs");
         let help = "widen the range, lower `jobs`, or use `ports = \"any\"`";
         let problem = Problem::at(ports.span, message, help);
-        table
-            .report
-            .add(problem.and_at(jobs.span, "each job needs a port"));
+        let problem = problem.and_at(jobs.span, "each job needs a port");
+        table.report.add(problem);
     }
 }

@@ -58,12 +58,20 @@ impl<V: 'static> Shape<V> {
         Shape::new(self.schema, move |entry| next(read(entry)?, entry))
     }
 
-    /// Checks the value after it has been read. `check` reports a problem and returns `None` if the value is invalid.
-    pub(super) fn checked(self, check: impl Fn(&V, Entry<'_>) -> Option<()> + 'static) -> Self {
-        let read = self.read;
+    /// Accepts only valid values. `message` turns any other value and its key into the error message.
+    pub(super) fn checked<M: Into<String>>(
+        self,
+        is_valid: impl Fn(&V) -> bool + 'static,
+        message: impl Fn(&V, &str) -> M + 'static,
+        help: impl Into<String>,
+    ) -> Self {
+        let (read, help) = (self.read, help.into());
         let read = move |entry: Entry<'_>| {
             let value = read(entry)?;
-            check(&value, entry).map(|()| value)
+            if is_valid(&value) {
+                return Some(value);
+            }
+            entry.fail(message(&value, entry.key), &help)
         };
         Self {
             read: Box::new(read),
@@ -87,7 +95,7 @@ impl<V: 'static> Shape<V> {
 
     /// Adds the place to the value.
     pub(super) fn located(self) -> Shape<Located<V>> {
-        self.then(|value, entry| Some(entry.located(value)))
+        self.then(|value, Entry { span, .. }| Some(Located { value, span }))
     }
 
     /// Adds a keyword to the schema.
@@ -115,17 +123,17 @@ pub(super) fn text() -> Shape<String> {
 
 /// Text that can be a name: not empty, and without control characters.
 pub(super) fn name() -> Shape<String> {
-    let named = text().checked(|text, entry| {
-        let problem = if text.trim().is_empty() {
-            "is empty"
-        } else if text.chars().any(char::is_control) {
-            "contains a control character"
-        } else {
-            return Some(());
-        };
-        let message = format!("`{}` {problem}", entry.key);
-        entry.fail(message, "give it a value, or remove the key")
-    });
+    const HELP: &str = "give it a value, or remove the key";
+    let not_empty = text().checked(
+        |text| !text.trim().is_empty(),
+        |_, key| format!("`{key}` is empty"),
+        HELP,
+    );
+    let named = not_empty.checked(
+        |text| !text.chars().any(char::is_control),
+        |_, key| format!("`{key}` contains a control character"),
+        HELP,
+    );
     named.with("minLength", 1)
 }
 
@@ -138,12 +146,11 @@ impl Shape<String> {
         help: &'static str,
     ) -> Self {
         let expression = Regex::new(pattern).expect("the pattern is a valid regular expression");
-        let checked = self.checked(move |text, entry| {
-            if expression.is_match(text) {
-                return Some(());
-            }
-            entry.fail(format!("`{text}` {problem}"), help)
-        });
+        let checked = self.checked(
+            move |text| expression.is_match(text),
+            move |text, _| format!("`{text}` {problem}"),
+            help,
+        );
         checked.with("pattern", pattern)
     }
 }

@@ -25,9 +25,10 @@ impl<'t> Document<'t> {
         if is_too_deep(&root) {
             // Dropping the document would recurse once per level, so a malicious file could overflow the stack.
             std::mem::forget(root);
+            let message = format!("tables are nested more than {MAX_DEPTH} levels deep");
             return Self {
                 root: DeTable::new(),
-                problems: vec![too_deep()],
+                problems: vec![Problem::new(message, "write a flatter document")],
             };
         }
         let mut lines = BTreeSet::new();
@@ -60,11 +61,6 @@ fn syntax_error(span: std::ops::Range<usize>, message: &str) -> Problem {
     Problem::at(span, format!("not valid TOML: {message}"), help)
 }
 
-fn too_deep() -> Problem {
-    let message = format!("tables are nested more than {MAX_DEPTH} levels deep");
-    Problem::new(message, "write a flatter document")
-}
-
 /// The range of an error, limited to the text and moved to character boundaries.
 fn span(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
     let span = error.span().unwrap_or(text.len()..text.len());
@@ -79,10 +75,7 @@ fn boundary(text: &str, offset: usize) -> usize {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
+    text[..offset].matches('\n').count()
 }
 
 /// Searches level by level instead of recursively.

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use toml::de::DeValue;
 
 use super::axes::AxisValue;
 use super::deploy::{image, manifests};
-use super::expect::{Expected, expected};
-use super::keys::{Keys, described, keys, schema};
+use super::expect::expectations;
+use super::keys::{Keys, described, keys, schema, table};
 use super::reader::{Entry, Located, Table};
 use super::shape::{Shape, boolean, list, map, path, text};
 use super::to_json::References;
@@ -62,12 +61,9 @@ fn tag() -> Shape<String> {
 /// The `30` of `[kubernetes.1.30]`, or the `4` of `[agent.1.4]`. Without quotes, TOML reads such a header as a table
 /// within a table.
 fn minor_table(entry: Entry<'_>) -> Option<&str> {
-    let DeValue::Table(inner) = entry.value else {
-        return None;
-    };
-    let (key, _) = inner.iter().next()?;
-    let number = key.get_ref().bytes().all(|byte| byte.is_ascii_digit());
-    number.then_some(key.get_ref())
+    let (key, _) = entry.value.as_table()?.iter().next()?;
+    let is_number = key.get_ref().bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(key.get_ref())
 }
 
 /// The table of a value: `[kubernetes."x.y"]`, `[config.<name>]` or `[<axis>.<value>]`.
@@ -77,8 +73,6 @@ pub(super) struct ValueTable {
     pub(super) node_image: Option<String>,
     /// The settings, in the table of any other value.
     pub(super) layer: Option<Layer>,
-    /// The counters in `expect` that aren't the suite's own. Only the mock can tell whether they exist.
-    pub(super) further: Vec<Located<String>>,
     pub(super) settings: CellSettings,
 }
 
@@ -96,57 +90,48 @@ pub(super) fn version(keys: &mut Keys<'_>) -> ValueTable {
 
 /// The table of any other value.
 pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
-    let (mut configured, mut of_kind) = ((Map::new(), Vec::new()), Map::new());
-    let (mut expect, mut given_env) = (Expected::default(), BTreeMap::new());
-    let (mut tag, mut binary) = (None, None);
+    let mut variant = Variant::default();
+    let (mut configured, mut env) = ((Map::new(), Vec::new()), BTreeMap::new());
+    let mut program = AgentProgram {
+        table: keys.table.name.trim_matches('`').to_owned(),
+        image: None,
+        binary: None,
+    };
     keys! { keys;
         /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). All keys are
         /// allowed; dates and infinite numbers are not. Strings can [come from the environment](#values-from-the-environment).
         "agent": agent() => configured;
         /// The values that the counters must reach, per node; by default 1 each.
-        "expect": expected() => expect;
+        "expect": table("`expect`", expectations) => variant.expect;
         /// Additional environment variables for the agent's container. A value can
         /// [come from the environment](#values-from-the-environment).
-        "env": map(variable()) => given_env;
+        "env": map(variable()) => env;
         /// Keys of kind's own configuration: `networking`, `featureGates`, `runtimeConfig`, `kubeadmConfigPatches`,
         /// `kubeadmConfigPatchesJSON6902`, `containerdConfigPatches`, `containerdConfigPatchesJSON6902`. `nodes`,
         /// `name` and `image` are rejected, because the cell sets them.
-        "kind": kind() => of_kind;
+        "kind": kind() => variant.kind;
         /// The agent's image in clusters, instead of the one in `[images.agent]`.
-        "image": image() => tag;
+        "image": image() => program.image;
         /// The agent's program for the local provider, instead of `[images.agent] binary`.
-        "binary": path() => binary;
+        "binary": path() => program.binary;
     }
-    let manifests = manifests(keys);
+    variant.manifests = manifests(keys);
     let settings = CellSettings::read(keys);
-    let (agent, mut from_env) = configured;
-    let mut env = BTreeMap::new();
-    for (name, given) in given_env {
+    (variant.agent, variant.from_env) = configured;
+    for (name, given) in env {
         match given {
-            TextSource::Literal(text) => drop(env.insert(name, text)),
-            TextSource::FromEnv(reference) => from_env.push((Place::Env(name), reference)),
+            TextSource::Literal(text) => drop(variant.env.insert(name, text)),
+            TextSource::FromEnv(reference) => variant.from_env.push((Place::Env(name), reference)),
         }
     }
-    let table = keys.table.name.trim_matches('`').to_owned();
+    let table = program.table.clone();
     // A value that sets an image or a binary selects another agent.
-    let program = (tag.is_some() || binary.is_some()).then(|| AgentProgram {
-        table: table.clone(),
-        image: tag,
-        binary,
-    });
-    let variant = Arc::new(Variant {
-        agent,
-        expect: expect.counters,
-        env,
-        from_env,
-        kind: of_kind,
-        program,
-        manifests,
-    });
+    let has_program = program.image.is_some() || program.binary.is_some();
+    variant.program = has_program.then_some(program);
+    let variant = Arc::new(variant);
     ValueTable {
         node_image: None,
         layer: Some(Layer { table, variant }),
-        further: expect.further,
         settings,
     }
 }
@@ -185,7 +170,7 @@ fn value(entry: Entry<'_>, axis: &str) -> Option<(Located<AxisValue>, ValueTable
         let message = format!("`{value}` is read as two keys");
         let help =
             format!("a dot separates keys: write the value in quotes, `[{axis}.\"{value}\"]`");
-        return entry.fail_at_key(message, help);
+        return entry.reject(Problem::at(entry.key_span, message, help));
     }
     let settings = Keys::read(table, settings);
     Some((value?, settings))
@@ -193,7 +178,7 @@ fn value(entry: Entry<'_>, axis: &str) -> Option<(Located<AxisValue>, ValueTable
 
 /// The key of the table as a value of the axis.
 fn value_key(entry: Entry<'_>, axis: &str) -> Option<Located<AxisValue>> {
-    let key = entry.key;
+    let (key, span) = (entry.key, entry.key_span);
     let help = match (axis, minor_table(entry)) {
         ("kubernetes", Some(minor)) => format!(
             "a dot separates keys: write the version in quotes, `[kubernetes.\"{key}.{minor}\"]`"
@@ -203,8 +188,8 @@ fn value_key(entry: Entry<'_>, axis: &str) -> Option<Located<AxisValue>> {
         (axis, _) => format!("for example `[{axis}.\"1.4\"]`"),
     };
     match AxisValue::named(axis, key) {
-        Ok(value) => Some(entry.key_located(value)),
-        Err(error) => entry.fail_at_key(error.to_string(), help),
+        Ok(value) => Some(Located { value, span }),
+        Err(error) => entry.reject(Problem::at(span, error.to_string(), help)),
     }
 }
 
@@ -243,8 +228,7 @@ const KIND_KEYS: [&str; 7] = [
 ];
 
 fn kind() -> Shape<Map<String, Value>> {
-    let properties = KIND_KEYS.map(|key| (key.to_owned(), json!({})));
-    let properties = Map::from_iter(properties);
+    let properties = Map::from_iter(KIND_KEYS.map(|key| (key.to_owned(), json!({}))));
     let schema =
         json!({ "type": "object", "properties": properties, "additionalProperties": false });
     Shape::new(schema, |entry| {
@@ -258,10 +242,7 @@ fn kind() -> Shape<Map<String, Value>> {
                 table.report_unknown(entry, &KIND_KEYS);
             }
         }
-        match to_json::plain(entry)? {
-            Value::Object(kind) => Some(kind),
-            _ => None,
-        }
+        to_json::plain(entry)?.as_object().cloned()
     })
 }
 
@@ -278,14 +259,11 @@ fn set_by_the_cell(key: &str) -> Option<&'static str> {
 
 /// A variable of the agent's container.
 fn variable() -> Shape<TextSource> {
-    let value = text().checked(|text, entry| {
-        if !text.contains('\0') {
-            return Some(());
-        }
-        let message = format!("`{}` contains a NUL character", entry.key);
-        let help = "the value of an environment variable can't contain one: remove it";
-        entry.fail(message, help)
-    });
+    let value = text().checked(
+        |text| !text.contains('\0'),
+        |_, key| format!("`{key}` contains a NUL character"),
+        "the value of an environment variable can't contain one: remove it",
+    );
     let value = from_env::or(value);
     Shape::new(value.schema.clone(), move |entry| {
         let (key, value) = (entry.key, value.read(entry));
@@ -294,7 +272,7 @@ fn variable() -> Shape<TextSource> {
         }
         let message = format!("`{key}` can't be the name of an environment variable");
         let help = "use letters, digits, `_`, `-` and `.`, and don't start with a digit";
-        entry.fail_at_key(message, help)
+        entry.reject(Problem::at(entry.key_span, message, help))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
+use crate::excerpt::Log;
 use crate::matrix::{Counter, Expectation, Expectations, Phase, RestartScope};
 use crate::suite::context::{Checked, Context, Outcome};
 use crate::suite::mock::{NodeView, Party, View};
@@ -9,10 +10,10 @@ use crate::suite::wait::{self, Progress};
 
 pub(crate) async fn run(context: &mut Context) -> Outcome {
     let nodes = restarted_nodes(context);
-    let mut checked = Checked::default();
-    for node in &nodes {
-        checked.warnings.extend(keep_log(context, node).await);
-    }
+    let mut checked = Checked {
+        warnings: keep_logs(context, &nodes).await,
+        ..Checked::default()
+    };
     let mock = context.mock()?;
     let before = mock.read(&context.deadline(Phase::Restart)).await?;
     context.progress(Phase::Restart, format!("deleting {} agent(s)", nodes.len()));
@@ -57,18 +58,32 @@ fn restarted_nodes(context: &Context) -> Vec<NodeName> {
     }
 }
 
-/// Keeps the log of an agent that is about to be deleted. Returns a warning if that fails.
-async fn keep_log(context: &Context, node: &NodeName) -> Option<String> {
+/// Keeps the logs of the agents on `nodes`, which are about to be deleted. Returns a warning for each log that it can't
+/// keep.
+async fn keep_logs(context: &Context, nodes: &[NodeName]) -> Vec<String> {
+    let only = nodes.first().filter(|_| nodes.len() == 1);
+    let logs = context.cluster.logs(only).await;
+    let mut warnings = Vec::new();
+    for node in nodes {
+        if let Err(problem) = keep_log(context, node, &logs).await {
+            warnings.push(format!(
+                "failed to keep the log of the agent on {node}: {problem}"
+            ));
+        }
+    }
+    warnings
+}
+
+async fn keep_log(context: &Context, node: &NodeName, logs: &[Log]) -> Result<(), String> {
+    let source = format!("plexd on {node}");
+    let log = logs.iter().find(|log| log.source == source);
+    let log = log.ok_or("no agent is running on that node")?;
+    if !log.is_read() {
+        return Err(log.text().trim_end().to_owned());
+    }
     let file = format!("agent-before-restart-{node}.log");
-    let file = context.plan.output.join(file);
-    let kept = match context.cluster.agent_log(node).await {
-        Ok(log) => tokio::fs::write(&file, log)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(failure) => Err(failure.message),
-    };
-    let warning = |problem| format!("failed to keep the log of the agent on {node}: {problem}");
-    kept.err().map(warning)
+    let kept = tokio::fs::write(context.plan.output.join(file), log.text()).await;
+    kept.map_err(|error| error.to_string())
 }
 
 /// Waits until `check` holds for each of `nodes`. The wait has its own deadline.

@@ -158,7 +158,8 @@ async fn a_cell_starts_restarts_and_leaves_nothing() {
         .unwrap();
     assert!(answer.status().is_success());
     let node = &cluster.nodes()[0];
-    assert!(cluster.agent_log(node).await.unwrap().contains("plexd"));
+    let logs = cluster.logs(Some(node)).await;
+    assert!(logs[0].text().contains("plexd"), "{logs:?}");
     all_hold(
         cluster
             .restart(&cluster.nodes(), &fixture.deadline(60))

@@ -126,7 +126,7 @@ async fn logs_are_private_and_without_tokens() {
     lab.ready().await.unwrap();
     let node = lab.node(0);
     let log = eventually(async || {
-        let log = lab.cluster.agent_log(&node).await.unwrap();
+        let log = lab.cluster.logs(Some(&node)).await[0].text();
         log.contains("end").then_some(log)
     });
     let log = log.await;

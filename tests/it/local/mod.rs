@@ -193,6 +193,8 @@ struct Lab {
 
 impl Lab {
     async fn new(setup: &Setup) -> Self {
+        // The client of the probes needs a TLS provider. Another test may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let cell = setup.cell();
