@@ -121,26 +121,19 @@ fn result(cell: &Cell, outcome: RunOutcome) -> Result<(), Failed> {
             outcome.verdict,
             RunVerdict::Passed | RunVerdict::NothingToDo
         );
-    match verdict {
-        CellVerdict::Passed => Ok(()),
-        CellVerdict::Flaky if outcome.verdict == RunVerdict::Passed => {
-            drop(writeln!(io::stdout().lock(), "flaky: {reason}"));
-            Ok(())
-        }
-        verdict if may_fail => {
-            // A closed stdout must not fail the cell.
-            drop(writeln!(
-                io::stdout().lock(),
-                "allowed to fail: {verdict}: {reason}"
-            ));
-            Ok(())
-        }
+    let line = match verdict {
+        CellVerdict::Passed => return Ok(()),
+        CellVerdict::Flaky if outcome.verdict == RunVerdict::Passed => format!("flaky: {reason}"),
+        verdict if may_fail => format!("allowed to fail: {verdict}: {reason}"),
         verdict => {
             let class = outcome.class.map(FailureClass::name);
             let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
-            Err(format!("{verdict}{class}: {reason}").into())
+            return Err(format!("{verdict}{class}: {reason}").into());
         }
-    }
+    };
+    // A closed stdout must not fail the cell.
+    drop(writeln!(io::stdout().lock(), "{line}"));
+    Ok(())
 }
 
 /// The first repetition of `cell` without a record in `parts`. If nextest retries or stress-tests a cell, each execution
@@ -182,11 +175,14 @@ mod tests {
     use crate::matrix::Matrix;
     use crate::record::RecordWriter;
 
+    fn cell() -> Cell {
+        let text = "[matrix]\nkubernetes = [\"1.36\"]";
+        Matrix::parse("matrix.toml", text).unwrap().cells.remove(0)
+    }
+
     #[test]
     fn a_cell_that_may_fail_still_fails_its_test_if_the_runner_has_a_bug() {
-        let text = "[matrix]\nkubernetes = [\"1.36\"]";
-        let matrix = Matrix::parse("matrix.toml", text).unwrap();
-        let mut cell = matrix.cells[0].clone();
+        let mut cell = cell();
         cell.allow_failure = true;
         let passes = |verdict| {
             let outcome = RunOutcome {
@@ -203,15 +199,13 @@ mod tests {
 
     #[test]
     fn a_cell_that_runs_again_gets_its_own_record() {
-        let text = "[matrix]\nkubernetes = [\"1.36\"]";
-        let matrix = Matrix::parse("matrix.toml", text).unwrap();
         let parts = tempfile::tempdir().unwrap();
         for id in [
             "k8s-1.36-n1-default",
             "k8s-1.36-n1-default#2",
             "k8s-1.36-n1-default#3",
         ] {
-            let next = next_repetition(&matrix.cells[0], parts.path());
+            let next = next_repetition(&cell(), parts.path());
             assert_eq!(next.id.as_str(), id);
             let folder = parts.path().join(id);
             fs::create_dir(&folder).unwrap();

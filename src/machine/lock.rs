@@ -194,15 +194,13 @@ fn open(path: &Path) -> io::Result<File> {
             .open(path)
     };
     // Another process may delete the empty folder while it is being created, or before the file is created.
-    let is_gone = |result: &io::Result<File>| {
-        let kind = result.as_ref().err().map(io::Error::kind);
-        kind.is_some_and(|kind| {
-            matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
-        })
+    let is_temporary = |opened: &io::Result<File>| {
+        use io::ErrorKind::{AlreadyExists, NotFound};
+        matches!(opened, Err(error) if matches!(error.kind(), NotFound | AlreadyExists))
     };
     let mut opened = attempt();
     for _ in 1..ATTEMPTS {
-        if !is_gone(&opened) {
+        if !is_temporary(&opened) {
             break;
         }
         opened = attempt();

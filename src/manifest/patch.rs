@@ -27,7 +27,8 @@ pub(super) fn rename(object: &mut Object, name: &str) {
 }
 
 /// Moves an object's references to `namespace` if `is_home` accepts their current namespace: the subjects of a binding,
-/// and the Services of webhooks and of an `APIService`. All other references are preserved.
+/// and the Services of webhooks, of an `APIService`, and of the conversion of custom resources. All other references are
+/// preserved.
 pub(super) fn set_references(
     object: &mut Object,
     namespace: &str,

@@ -111,7 +111,8 @@ fn full_name(objects: &[Object], kind: &str, name: &str, namespace: &str) -> Str
     names.min().unwrap_or(name).to_owned()
 }
 
-/// Whether `text` is a hash of kustomize: ten hexadecimal digits, of which it replaces those that could form words.
+/// Whether `text` looks like a hash of kustomize: ten hexadecimal digits, with `0`, `1`, `3`, `a` and `e` replaced by
+/// `g`, `h`, `k`, `m` and `t`, so that they form no words.
 fn is_hash(text: &str) -> bool {
     text.len() == 10 && text.chars().all(|c| "2456789bcdfghkmt".contains(c))
 }

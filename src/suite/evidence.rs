@@ -58,9 +58,13 @@ pub(crate) fn likely_cause(
 }
 
 /// The log of the agent on `node`; if `node` is `None`, the log of the first agent.
-fn of_agent<'l>(logs: &'l [Log], node: Option<&NodeName>) -> Option<&'l Log> {
-    let source = node.map_or_else(|| "plexd on ".to_owned(), |node| format!("plexd on {node}"));
-    logs.iter().find(|log| log.source.starts_with(&source))
+pub(crate) fn of_agent<'l>(logs: &'l [Log], node: Option<&NodeName>) -> Option<&'l Log> {
+    let mut agents = logs.iter().filter_map(|log| {
+        let name = log.source.strip_prefix("plexd on ")?;
+        Some((log, name))
+    });
+    let found = agents.find(|(_, name)| node.is_none_or(|node| node.as_str() == *name));
+    found.map(|(log, _)| log)
 }
 
 /// The node among `known` that `message` names.

@@ -10,6 +10,7 @@ pub(crate) mod delete;
 pub(crate) mod diagnostics;
 mod forward;
 pub(crate) mod health;
+mod liveness;
 mod logs;
 pub(crate) mod placement;
 pub(crate) mod pods;

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use http::Request;
 use kube::Client;
 
-use super::terminations::{Liveness, Unprobed};
+use super::liveness::{Liveness, Unprobed};
 use crate::error::chain;
 
 /// The delay between two requests for a kubelet's metrics.

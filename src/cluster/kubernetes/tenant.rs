@@ -16,7 +16,8 @@ use tracing::Instrument;
 
 use super::access::request;
 use super::health::{Stage, suspicions};
-use super::terminations::{self, Liveness, Terminations, Unprobed};
+use super::liveness::{self, Liveness, Unprobed};
+use super::terminations::Terminations;
 use super::wait::{Progress, Suspicion, until};
 use super::watch::{Snapshot, View};
 use super::{Access, Kube, apply, forward, logs, probes, ready, restart};
@@ -205,7 +206,7 @@ impl Tenant {
             let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
             deadline.within(wait).passed().await;
             let (latest, after) = self.check(deadline).await?;
-            if let Some(failure) = terminations::unhealthy(&before, &after) {
+            if let Some(failure) = liveness::unhealthy(&before, &after) {
                 return Err(failure);
             }
             warnings = latest;
@@ -255,11 +256,11 @@ impl Tenant {
         if let Some(failure) = self.terminated(&snapshot) {
             return Err(failure);
         }
-        let mut probes = terminations::liveness(&snapshot);
+        let mut probes = liveness::states(&snapshot);
         let counting = probes::count_failures(client, &mut probes);
         // If a kubelet doesn't respond in time, only its events count.
         let _ = deadline.within(METRICS_TIMEOUT).run(counting).await;
-        Ok((terminations::warnings(&snapshot), probes))
+        Ok((liveness::warnings(&snapshot), probes))
     }
 
     /// Makes the mock reachable from the host.

@@ -1,10 +1,8 @@
-//! Pure functions that find terminations of the agents' processes that the suite didn't cause, and processes that the
-//! kubelet is about to kill.
+//! Finds terminations of the agents' processes that the suite didn't cause, in snapshots of the cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod, PodCondition, Probe};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, PodCondition};
 use kube::ResourceExt;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -13,6 +11,7 @@ use super::health::{
     evicted, is_out_of_memory, node_name, of_eviction, out_of_memory, statuses, terminated,
     terminations,
 };
+use super::liveness::{Unprobed, message, newest, probe_failures};
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
@@ -77,23 +76,12 @@ impl Terminations {
         }
     }
 
-    /// The agents whose liveness probe may not have run by `now`. Kubernetes reports only a probe's failures, so this
-    /// is estimated from the time since readiness, because the container had started by then.
+    /// The agents whose liveness probe may not have run by `now`.
     pub(crate) fn unprobed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Unprobed> {
         let known = self.baselines.lock();
         let unprobed = |pod: &Pod| {
-            let uid = pod.uid()?;
-            let baseline = known.get(&uid)?;
-            let first = liveness_probes(pod).map(|(_, probe)| first_result(probe));
-            let within = (baseline.ready_at + first.max()?).checked_duration_since(now)?;
-            (!within.is_zero()).then(|| Unprobed {
-                node: baseline.node.clone(),
-                uid,
-                containers: liveness_probes(pod)
-                    .map(|(name, _)| name.to_owned())
-                    .collect(),
-                within,
-            })
+            let baseline = known.get(&pod.uid()?)?;
+            Unprobed::of(pod, baseline.ready_at, now)
         };
         agents(snapshot).filter_map(unprobed).collect()
     }
@@ -103,7 +91,7 @@ impl Terminations {
         self.early.clone()
     }
 
-    /// The failure if the containers of an agent terminated more often since readiness than allowed, or if something
+    /// The failure if the containers of an agent terminated more times since readiness than allowed, or if something
     /// other than the suite deleted its pod.
     pub(crate) fn failure(&self, snapshot: &Snapshot) -> Option<Failure> {
         let known = self.baselines.lock();
@@ -124,6 +112,11 @@ impl Terminations {
             u32::try_from(count(pod) - before).unwrap_or_default()
         };
         let pod = agents(snapshot).find(|pod| since(pod) > self.allowed)?;
+        Some(self.exceeded(snapshot, pod, since(pod)))
+    }
+
+    /// The failure if the containers of `pod` terminated `seen` times since readiness.
+    fn exceeded(&self, snapshot: &Snapshot, pod: &Pod, seen: u32) -> Failure {
         let (container, end) = last(pod).unzip();
         let memory = end
             .filter(|end| is_out_of_memory(end))
@@ -148,9 +141,9 @@ impl Terminations {
             ),
         };
         let subject = "exits of the agent's process since readiness";
-        let (expected, seen) = (format!("<= {}", self.allowed), since(pod));
+        let expected = format!("<= {}", self.allowed);
         let evidence = Evidence::new(subject, expected, format!("{seen} ({how})"), false);
-        Some(Failure::new(symptom, message).with_evidence([evidence.on(Some(node))]))
+        Failure::new(symptom, message).with_evidence([evidence.on(Some(node))])
     }
 }
 
@@ -235,7 +228,7 @@ fn failed_liveness_probe<'a>(
             && message(event).contains("failed liveness probe")
             && event.last_timestamp >= end.started_at
     })?;
-    let newest = newest(liveness_failures(snapshot, pod));
+    let newest = newest(probe_failures(snapshot, pod));
     Some(message(newest.unwrap_or(killing)))
 }
 
@@ -259,206 +252,17 @@ fn early_termination(pod: &Pod) -> Option<String> {
     })
 }
 
-/// An agent whose liveness probe may not have run yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unprobed {
-    pub(crate) node: String,
-    /// The pod's UID.
-    pub(crate) uid: String,
-    /// The pod's containers that have a liveness probe.
-    pub(crate) containers: BTreeSet<String>,
-    /// The longest time from now until the probe's first result is known.
-    pub(crate) within: Duration,
-}
-
-impl Unprobed {
-    /// The warning for reports if the cell doesn't wait for the first result.
-    pub(crate) fn sentence(&self) -> String {
-        let Self { node, within, .. } = self;
-        let seconds = within.as_secs();
-        format!(
-            "the liveness probe of the agent on {node} was not checked: its first run may be up to {seconds} s after the end of \
-             the cell"
-        )
-    }
-}
-
-/// The liveness probes of an agent's containers, at one moment.
-#[derive(Debug)]
-pub(crate) struct Liveness {
-    pub(crate) node: String,
-    /// The pod's UID.
-    pub(crate) uid: String,
-    /// The longest period of the probes.
-    period: Duration,
-    /// How many times they have failed, according to the pod's events. The kubelet limits the number of events.
-    reported: u64,
-    /// How many times they have failed, according to the kubelet's metrics; `None` if these aren't known.
-    pub(crate) counted: Option<u64>,
-    /// The newest event about a failure.
-    why: Option<String>,
-}
-
-impl Liveness {
-    fn failures(&self) -> u64 {
-        self.counted.unwrap_or(self.reported)
-    }
-
-    /// The longest period of the probes; `None` if they have never failed.
-    pub(crate) fn failing_period(&self) -> Option<Duration> {
-        (self.failures() > 0).then_some(self.period)
-    }
-
-    /// The warning for reports if the probes have failed and no event says so.
-    pub(crate) fn sentence(&self) -> Option<String> {
-        let is_unreported = self.failures() > 0 && self.why.is_none();
-        is_unreported.then(|| {
-            let node = &self.node;
-            format!("the agent on {node}: its liveness probe has failed, but no event says why")
-        })
-    }
-
-    fn describe(&self) -> String {
-        let count = self.failures();
-        match &self.why {
-            Some(why) => format!("{why} ({count} times)"),
-            None => format!("its liveness probe has failed {count} times"),
-        }
-    }
-
-    /// Whether the probes had failed at the time of the `earlier` state, and have failed again since then.
-    fn failed_again_since(&self, earlier: &Self) -> bool {
-        let counted = self.counted.zip(earlier.counted);
-        let (now, before) = counted.unwrap_or((self.reported, earlier.reported));
-        now > before && before > 0
-    }
-}
-
-/// The state of the liveness probes of each current agent that has any, without the kubelets' metrics.
-pub(crate) fn liveness(snapshot: &Snapshot) -> Vec<Liveness> {
-    let state = |pod: &Pod| {
-        let period = liveness_probes(pod).map(|(_, probe)| period(probe)).max()?;
-        let counts = liveness_failures(snapshot, pod).map(occurrences);
-        Some(Liveness {
-            node: node_name(pod).to_owned(),
-            uid: pod.uid()?,
-            period,
-            reported: counts.sum(),
-            counted: None,
-            why: newest(liveness_failures(snapshot, pod)).map(described),
-        })
-    };
-    agents(snapshot).filter_map(state).collect()
-}
-
-/// The events about failed liveness probes of `pod`. The message of an event that combines similar ones has a prefix.
-fn liveness_failures<'s>(snapshot: &'s Snapshot, pod: &Pod) -> impl Iterator<Item = &'s Event> {
-    let uid = pod.uid();
-    let events = snapshot.events.iter().map(AsRef::as_ref);
-    events.filter(move |event: &&Event| {
-        event.involved_object.uid == uid && message(event).contains("Liveness probe failed")
-    })
-}
-
-fn newest<'s>(events: impl Iterator<Item = &'s Event>) -> Option<&'s Event> {
-    events.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))
-}
-
-fn message(event: &Event) -> &str {
-    event.message.as_deref().unwrap_or_default().trim()
-}
-
-fn described(event: &Event) -> String {
-    let reason = event.reason.as_deref().unwrap_or_default();
-    format!("{reason}: {}", message(event))
-}
-
-/// How many times an event has occurred.
-fn occurrences(event: &Event) -> u64 {
-    u64::try_from(event.count.unwrap_or(1)).unwrap_or_default()
-}
-
-/// The warnings in the events of the current agents, for reports. Failed startup probes and messages about stale caches
-/// are omitted, because they are part of a normal start.
-pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<String> {
-    let warning = |event: &Event| {
-        let uid = event.involved_object.uid.as_deref()?;
-        let pod = agents(snapshot).find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
-        let text = message(event);
-        let is_normal = text.contains("Startup probe failed") || text.contains("failed to sync");
-        if event.type_.as_deref() != Some("Warning") || is_normal {
-            return None;
-        }
-        let (node, text) = (node_name(pod), described(event));
-        Some(match occurrences(event) {
-            ..=1 => format!("the agent on {node}: {text}"),
-            count => format!("the agent on {node}: {text} ({count} times)"),
-        })
-    };
-    let events = snapshot.events.iter().map(AsRef::as_ref);
-    events.filter_map(warning).collect()
-}
-
-/// The kubelet's default for `periodSeconds`.
-const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
-
-/// The liveness probes of the pod's containers, with the containers' names. Of the init containers, only sidecars can
-/// have probes.
-fn liveness_probes(pod: &Pod) -> impl Iterator<Item = (&str, &Probe)> {
-    let containers = pod.spec.iter().flat_map(|spec| {
-        let init = spec.init_containers.iter().flatten();
-        init.chain(&spec.containers)
-    });
-    containers.filter_map(|container| {
-        let probe = container.liveness_probe.as_ref()?;
-        Some((container.name.as_str(), probe))
-    })
-}
-
-fn seconds(number: Option<i32>) -> Option<Duration> {
-    number
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map(Duration::from_secs)
-}
-
-fn period(probe: &Probe) -> Duration {
-    seconds(probe.period_seconds).unwrap_or(DEFAULT_PERIOD)
-}
-
-/// The longest time from the start of a container to the first result of its probe. The kubelet's default timeout is
-/// 1 s.
-fn first_result(probe: &Probe) -> Duration {
-    let delay = seconds(probe.initial_delay_seconds).unwrap_or_default();
-    let timeout = seconds(probe.timeout_seconds).unwrap_or(Duration::from_secs(1));
-    delay + period(probe) + timeout
-}
-
-/// The failure if the liveness probes of an agent had failed `before`, and have failed again in the state `after`.
-pub(crate) fn unhealthy(before: &[Liveness], after: &[Liveness]) -> Option<Failure> {
-    let is_failing = |now: &&Liveness| {
-        let earlier = before.iter().find(|earlier| earlier.uid == now.uid);
-        earlier.is_some_and(|earlier| now.failed_again_since(earlier))
-    };
-    let row = |now: &Liveness| {
-        let evidence = Evidence::new("liveness probe", "succeeds", now.describe(), false);
-        evidence.on(Some(&now.node))
-    };
-    let rows: Vec<_> = after.iter().filter(is_failing).map(row).collect();
-    let first = rows.first()?;
-    let node = first.node.as_deref().unwrap_or_default();
-    let message = format!("the agent on {node} is about to be killed: {}", first.seen);
-    Some(Failure::new(Symptom::AgentUnhealthy, message).with_evidence(rows))
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn snapshot(pods: &Value, events: &Value) -> Snapshot {
+    pub(in crate::cluster::kubernetes) fn snapshot(pods: &Value, events: &Value) -> Snapshot {
         let arcs = |value: &Value| value.as_array().cloned().unwrap_or_default();
         Snapshot {
             pods: arcs(pods)
@@ -476,7 +280,7 @@ mod tests {
         }
     }
 
-    fn agent(uid: &str, restarts: i32, state: &Value) -> Value {
+    pub(in crate::cluster::kubernetes) fn agent(uid: &str, restarts: i32, state: &Value) -> Value {
         json!({
             "metadata": {"name": uid, "uid": uid, "labels": {"app.kubernetes.io/name": "plexd"}},
             "spec": {"nodeName": "worker", "containers": [
@@ -490,7 +294,7 @@ mod tests {
         })
     }
 
-    fn running() -> Value {
+    pub(in crate::cluster::kubernetes) fn running() -> Value {
         json!({"running": {}})
     }
 
@@ -724,83 +528,10 @@ mod tests {
         assert!(ended(3));
     }
 
-    fn event(message: &str, count: i32) -> Value {
+    pub(in crate::cluster::kubernetes) fn event(message: &str, count: i32) -> Value {
         json!({
             "metadata": {"name": message, "namespace": "n"}, "type": "Warning", "reason": "Unhealthy",
             "involvedObject": {"kind": "Pod", "uid": "a"}, "message": message, "count": count,
         })
-    }
-
-    #[test]
-    fn a_liveness_probe_that_keeps_failing_is_a_failure_and_a_recovered_one_is_a_warning() {
-        let pods = json!([agent("a", 0, &running())]);
-        let seen = |count| {
-            let events = json!([
-                event("Liveness probe failed: refused", count),
-                event("Readiness probe failed: refused", 1),
-                event("Startup probe failed: refused", 4),
-            ]);
-            snapshot(&pods, &events)
-        };
-        let failure = |before, after| unhealthy(&liveness(&seen(before)), &liveness(&seen(after)));
-        let again = failure(2, 3).unwrap();
-        assert_eq!(again.symptom, Symptom::AgentUnhealthy);
-        assert!(again.message.contains("Liveness probe failed"));
-        assert!(failure(2, 2).is_none());
-        assert!(failure(0, 1).is_none(), "it has failed only once");
-        assert_eq!(
-            warnings(&seen(2)),
-            [
-                "the agent on worker: Unhealthy: Liveness probe failed: refused (2 times)",
-                "the agent on worker: Unhealthy: Readiness probe failed: refused",
-            ],
-            "a startup probe may fail"
-        );
-    }
-
-    #[test]
-    fn a_liveness_failure_counts_even_if_its_event_is_combined_with_similar_ones() {
-        let pods = json!([agent("a", 0, &running())]);
-        let seen = |text: &str, count| {
-            let combined = format!("(combined from similar events): {text}");
-            snapshot(&pods, &json!([event(&combined, count)]))
-        };
-        let failing = |count| liveness(&seen("Liveness probe failed: refused", count));
-        let failure = unhealthy(&failing(2), &failing(3)).unwrap();
-        assert_eq!(failure.symptom, Symptom::AgentUnhealthy);
-        let startup = seen("Startup probe failed: refused", 4);
-        assert_eq!(warnings(&startup), [] as [String; 0]);
-    }
-
-    #[test]
-    fn a_liveness_failure_counts_even_if_the_kubelet_creates_no_more_events() {
-        let pods = json!([agent("a", 0, &running())]);
-        let seen = |events: &Value, counted| {
-            let mut seen = liveness(&snapshot(&pods, events));
-            seen[0].counted = counted;
-            seen
-        };
-        let old = json!([event("Liveness probe failed: refused", 9)]);
-        let failure = unhealthy(&seen(&old, Some(30)), &seen(&old, Some(31))).unwrap();
-        assert_eq!(
-            failure.message,
-            "the agent on worker is about to be killed: Unhealthy: Liveness probe failed: refused (31 times)"
-        );
-        let none = json!([]);
-        let failure = unhealthy(&seen(&none, Some(1)), &seen(&none, Some(2))).unwrap();
-        assert_eq!(
-            failure.message,
-            "the agent on worker is about to be killed: its liveness probe has failed 2 times"
-        );
-        for (before, after) in [(Some(1), Some(1)), (Some(0), Some(1)), (None, Some(1))] {
-            let failure = unhealthy(&seen(&none, before), &seen(&none, after));
-            assert!(failure.is_none(), "{before:?} {after:?}");
-        }
-        let late = unhealthy(&seen(&none, Some(1)), &seen(&old, Some(1)));
-        assert!(late.is_none(), "the event was stored later than the metric");
-        let warning = |events, counted| seen(events, counted)[0].sentence();
-        assert!(warning(&none, Some(1)).is_some());
-        assert!(warning(&old, Some(1)).is_none(), "the event is a warning");
-        assert!(warning(&none, Some(0)).is_none());
     }
 }

@@ -135,7 +135,7 @@ impl Ledger {
         self.write(resource.map(|resource| LedgerEntry::Kept { resource, commands }))
     }
 
-    /// Records that a resource is gone, which was verified.
+    /// Records that a resource is gone. The caller has verified this.
     pub fn gone<P: Payload>(&self, payload: &P) -> Result<(), LedgerError> {
         let resource = Resource::named(payload);
         self.write(Ok(LedgerEntry::Gone { resource }))

@@ -160,7 +160,7 @@ pub enum LedgerEntry {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         commands: Vec<String>,
     },
-    /// The resource is gone, which was verified.
+    /// A check has shown that the resource is gone.
     Gone {
         /// The resource.
         resource: Resource,

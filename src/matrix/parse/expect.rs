@@ -14,7 +14,7 @@ pub(super) fn expectations(keys: &mut Keys<'_>) -> Expectations {
     let mut expectations = Expectations::default();
     let exits = "0 to 1000 exits of the agent's process per node";
     keys! { keys;
-        /// How many times the process of each agent pod may exit between readiness and `cleanup` without failing the
+        /// How many times the processes of each agent pod may exit between readiness and `cleanup` without failing the
         /// cell.
         "restarts": integer::<u32>(0..=1_000, exits) => expectations.restarts;
     }

@@ -1,6 +1,6 @@
 //! Earlier merges whose runs are merged again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::Part;
 use crate::matrix::CellId;
@@ -13,13 +13,11 @@ pub fn without_earlier_merges(parts: Vec<Part>) -> Vec<Part> {
         .into_iter()
         .partition(|merge| consists_of(merge, &runs));
     for merge in &earlier {
-        let again = Some(&merge.facts.run);
-        for rerun in runs
-            .iter_mut()
-            .filter(|run| run.facts.rerun_of.as_ref() == again)
-        {
-            let mut origins = merge.facts.parts.iter();
-            rerun.facts.rerun_of = origins.next().map(|origin| origin.run.clone());
+        let first = merge.facts.parts.first().map(|origin| &origin.run);
+        for run in &mut runs {
+            if run.facts.rerun_of.as_ref() == Some(&merge.facts.run) {
+                run.facts.rerun_of = first.cloned();
+            }
         }
     }
     runs.extend(others);
@@ -28,16 +26,11 @@ pub fn without_earlier_merges(parts: Vec<Part>) -> Vec<Part> {
 
 /// Whether each cell of `merge` comes from one of `runs`, which still contains it.
 fn consists_of(merge: &Part, runs: &[Part]) -> bool {
-    let mut known: HashMap<&str, HashSet<&CellId>> = HashMap::new();
-    for run in runs {
-        let cells = run.run.cells.iter().map(|cell| &cell.summary.id);
-        known
-            .entry(run.facts.run.as_str())
-            .or_default()
-            .extend(cells);
-    }
     merge.facts.parts.iter().all(|origin| {
-        let cells = known.get(origin.run.as_str());
-        cells.is_some_and(|cells| origin.cells.iter().all(|cell| cells.contains(cell)))
+        let same = runs.iter().filter(|run| run.facts.run == origin.run);
+        let same: Vec<&Part> = same.collect();
+        let cells = same.iter().flat_map(|run| &run.run.cells);
+        let known: HashSet<&CellId> = cells.map(|cell| &cell.summary.id).collect();
+        !same.is_empty() && origin.cells.iter().all(|cell| known.contains(cell))
     })
 }

@@ -51,8 +51,8 @@ pub(super) fn write(run: &RunModel, folder: &Path, out: &mut impl Write) -> io::
     report.add_test_suites(run_suite(run, run.failures.iter().map(failed_run)));
     let mut suites = tempfile::spooled_tempfile(BUFFER);
     for cells in run.cells.chunks(CELLS_AT_ONCE) {
-        let cells = cells.par_iter();
-        let added = cells.map(|cell| cell_suite(run, cell, explained.as_deref(), folder));
+        let cells = cells.par_iter().map(|cell| with_paths(cell, folder));
+        let added = cells.map(|cell| cell_suite(run, &cell, explained.as_deref()));
         report.add_test_suites(added.collect::<Vec<_>>());
         let text = report.to_string().map_err(io::Error::other)?;
         suites.write_all(parts(&text)[1].as_bytes())?;
@@ -78,14 +78,19 @@ fn parts(text: &str) -> [&str; 3] {
     [&text[..start], &text[start..end], &text[end..]]
 }
 
-fn cell_suite(
-    run: &RunModel,
-    cell: &CellModel,
-    explained: Option<&str>,
-    folder: &Path,
-) -> TestSuite {
-    let phases = cell.phases.iter();
-    let cases = phases.map(|phase| phase_case(cell, phase, folder));
+/// The cell, with the paths of its diagnostics below `folder`.
+fn with_paths(cell: &CellModel, folder: &Path) -> CellModel {
+    let mut cell = cell.clone();
+    let earlier = cell.earlier.iter_mut();
+    let earlier = earlier.flat_map(|attempt| &mut attempt.diagnostics);
+    for file in cell.diagnostics.iter_mut().chain(earlier) {
+        *file = folder.join(file.as_str()).display().to_string();
+    }
+    cell
+}
+
+fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {
+    let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
     let cases = cases.chain(cell_case(cell)).chain(flaky_case(run, cell));
     let host = cell.host.as_deref().map(attribute);
     let mut suite = suite(
@@ -96,7 +101,7 @@ fn cell_suite(
     );
     suite
         .add_properties(properties(cell))
-        .set_system_out(block(&output::of_cell(run, cell, explained, folder)));
+        .set_system_out(block(&output::of_cell(run, cell, explained)));
     suite
 }
 
@@ -168,7 +173,7 @@ fn suite(
     suite
 }
 
-fn phase_case(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> TestCase {
+fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
     let status = match &phase.outcome {
         PhaseOutcome::Passed => TestCaseStatus::success(),
         PhaseOutcome::Skipped(reason) => because(TestCaseStatus::skipped(), "skipped", reason),
@@ -183,7 +188,7 @@ fn phase_case(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> TestCase {
     };
     let mut case = case(phase.name(), &class_name(cell), status);
     case.set_time(Duration::from_millis(phase.duration_ms));
-    if let Some(text) = output::of_phase(cell, phase, folder) {
+    if let Some(text) = output::of_phase(cell, phase) {
         case.set_system_out(block(&text));
     }
     case

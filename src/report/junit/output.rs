@@ -1,7 +1,5 @@
 //! The content of `system-out` in the JUnit file, as plain text: the facts of a cell, evidence, logs and attachments.
 
-use std::path::Path;
-
 use crate::event::{Execution, Failure, LogExcerpt};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
@@ -20,12 +18,7 @@ pub(super) fn cause(failure: &Failure) -> String {
 }
 
 /// The facts that all cases of a cell have in common, including the attribution of the run's failures.
-pub(super) fn of_cell(
-    run: &RunModel,
-    cell: &CellModel,
-    explained: Option<&str>,
-    folder: &Path,
-) -> String {
+pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> String {
     let mut lines = Lines::default();
     lines.fact("verdict", cell.verdict.name());
     lines.optional("reason", cell.reason.as_deref());
@@ -79,23 +72,22 @@ pub(super) fn of_cell(
     for warning in cell.phases.iter().flat_map(PhaseModel::warnings) {
         lines.fact("warning", warning);
     }
-    let attempts = cell.attempts();
-    let attachments = attempts.map(|attempt| attachments(attempt, folder));
-    lines.0 + &attachments.collect::<String>()
+    let attempts = cell.attempts().map(attachments);
+    lines.0 + &attempts.collect::<String>()
 }
 
 /// The details of a phase in each attempt; `None` if there are none.
-pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> Option<String> {
+pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
     let mut sections: Vec<String> = Vec::new();
     for attempt in &cell.earlier {
         let failed = attempt.phases.iter().filter(|one| one.is_failure());
         for phase in failed.filter(|one| one.name() == phase.name()) {
             let (number, verdict) = (attempt.attempt, attempt.verdict);
             sections.push(format!("=== attempt {number}: {verdict} ===\n"));
-            sections.extend(of_attempt(attempt, phase, folder));
+            sections.extend(of_attempt(attempt, phase));
         }
     }
-    let last = of_attempt(cell, phase, folder);
+    let last = of_attempt(cell, phase);
     if !sections.is_empty() && !last.is_empty() {
         let (number, verdict) = (cell.attempt, cell.verdict);
         sections.push(format!("=== attempt {number}: {verdict} ===\n"));
@@ -104,7 +96,7 @@ pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> O
     (!sections.is_empty()).then(|| sections.join("\n"))
 }
 
-fn of_attempt(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> Vec<String> {
+fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     let mut sections = Vec::new();
     if phase.execution == Execution::Simulated {
         sections.push("simulated: the provider has no equivalent of this phase\n".into());
@@ -121,7 +113,7 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> Vec<String
     sections.extend(logs(phase.logs()));
     if owns_diagnostics(cell, phase) {
         sections.extend(logs(&cell.quotes));
-        sections.push(attachments(cell, folder));
+        sections.push(attachments(cell));
     }
     sections.retain(|section| !section.is_empty());
     sections
@@ -148,11 +140,10 @@ fn logs(logs: &[LogExcerpt]) -> impl Iterator<Item = String> {
 }
 
 /// Files of a case in the format that common CI servers recognize.
-fn attachments(cell: &CellModel, folder: &Path) -> String {
+fn attachments(cell: &CellModel) -> String {
     let mut out = String::new();
     for file in &cell.diagnostics {
-        let path = folder.join(file).display().to_string();
-        push(&mut out, format_args!("[[ATTACHMENT|{path}]]\n"));
+        push(&mut out, format_args!("[[ATTACHMENT|{file}]]\n"));
     }
     out
 }

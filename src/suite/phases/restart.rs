@@ -5,6 +5,7 @@ use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
 use crate::matrix::{Counter, Expectation, Expectations, Phase, RestartScope};
 use crate::suite::context::{Checked, Context, Outcome};
+use crate::suite::evidence::of_agent;
 use crate::suite::mock::{NodeView, Party, View};
 use crate::suite::wait::{self, Progress};
 
@@ -75,9 +76,7 @@ async fn keep_logs(context: &Context, nodes: &[NodeName]) -> Vec<String> {
 }
 
 async fn keep_log(context: &Context, node: &NodeName, logs: &[Log]) -> Result<(), String> {
-    let source = format!("plexd on {node}");
-    let log = logs.iter().find(|log| log.source == source);
-    let log = log.ok_or("no agent is running on that node")?;
+    let log = of_agent(logs, Some(node)).ok_or("no agent is running on that node")?;
     if !log.is_read() {
         return Err(log.text().trim_end().to_owned());
     }

@@ -28,7 +28,8 @@ pub(crate) fn read(scratch: &Scratch) -> RunModel {
     RunModel::new(&records)
 }
 
-/// `report`, a report of the newest run, as it looks for a copy of that run's folder at `copy`.
+/// `report`, a report of the newest run, with the paths of attachments that it has for a copy of the run's folder at
+/// `copy`.
 pub(crate) fn of_copy(scratch: &Scratch, report: &str, copy: &str) -> String {
     let run = read(scratch).facts.unwrap().run;
     let attachment = format!("[[ATTACHMENT|target/e2e-matrix/{run}/");

@@ -282,7 +282,7 @@ fn a_failed_start_is_due_to_the_manifests_unless_the_machine_has_a_problem() {
 
 /// `Terminations` counts these exits, and knows how many are allowed.
 #[test]
-fn when_the_agents_have_become_ready_no_number_of_exits_is_too_high_by_itself() {
+fn exits_of_agents_after_readiness_are_not_a_problem_by_themselves() {
     let backoff = json!({"waiting": {"reason": "CrashLoopBackOff"}});
     let ready = |name, status: &Value| found_at(Stage::AgentsReady, &with(vec![pod(name, status)]));
     let exits = container(9, &backoff, &killed("Error", 1));

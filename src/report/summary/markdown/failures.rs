@@ -1,7 +1,7 @@
 //! The failures: messages, with evidence and logs in folded sections.
 
+use super::budget::Budget;
 use super::escape::{block, escape, folded};
-use super::room::Room;
 use crate::event::{Failure, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
@@ -18,19 +18,19 @@ const LINES_SHOWN: usize = 50;
 type Listed<'r> = (String, Option<&'r CellModel>);
 
 /// The failures that there is room for.
-pub(super) fn listed<'r>(run: &'r RunModel, room: &mut Room) -> Vec<Listed<'r>> {
+pub(super) fn listed<'r>(run: &'r RunModel, budget: &mut Budget) -> Vec<Listed<'r>> {
     let of_run = run.failures.iter();
     let of_run = of_run.map(|failure| (item_of_run(failure), None));
     let of_cells = cells_with_failures(run).into_iter();
     let of_cells = of_cells.map(|cell| (item_of_cell(cell), Some(cell)));
     let admitted = of_run
         .chain(of_cells)
-        .map(|(text, cell)| (room.admit("failure", text), cell));
+        .map(|(text, cell)| (budget.admit("failure", text), cell));
     admitted.filter(|(text, _)| !text.is_empty()).collect()
 }
 
 /// The section with the failures in `listed`, and as much evidence and logs as there is room for.
-pub(super) fn section(listed: &[Listed<'_>], room: &mut Room) -> String {
+pub(super) fn section(listed: &[Listed<'_>], budget: &mut Budget) -> String {
     if listed.is_empty() {
         return String::new();
     }
@@ -38,7 +38,7 @@ pub(super) fn section(listed: &[Listed<'_>], room: &mut Room) -> String {
     for (text, cell) in listed {
         out += text;
         for details in cell.iter().flat_map(|cell| details_of_attempts(cell)) {
-            out += &room.admit("excerpt", details);
+            out += &budget.admit("excerpt", details);
         }
     }
     out

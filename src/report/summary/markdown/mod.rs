@@ -1,32 +1,32 @@
 //! The summary as GitHub-flavored Markdown for a job's page: verdict first, long lists folded and truncated.
 
+mod budget;
 mod escape;
 mod failures;
-mod room;
 mod tables;
 
 use crate::record::model::RunModel;
 use crate::report::attribution::attribution;
 use crate::report::text;
+use budget::Budget;
 use escape::escape;
-use room::Room;
 
 /// The summary. If it would be too large for GitHub, evidence and logs are left out first.
 pub fn markdown(run: &RunModel) -> String {
-    let mut room = Room::new();
-    let head = head(run, &mut room);
-    let failures = failures::listed(run, &mut room);
-    let matrix = tables::matrix(run, &mut room);
+    let mut budget = Budget::new();
+    let head = head(run, &mut budget);
+    let failures = failures::listed(run, &mut budget);
+    let matrix = tables::matrix(run, &mut budget);
     let [counters, times] =
-        [tables::counters(run), tables::times(run)].map(|table| room.admit("table", table));
-    let failures = failures::section(&failures, &mut room);
-    let sections = [head + &room.note(), matrix, failures, counters, times];
+        [tables::counters(run), tables::times(run)].map(|table| budget.admit("table", table));
+    let failures = failures::section(&failures, &mut budget);
+    let sections = [head + &budget.note(), matrix, failures, counters, times];
     let trimmed = sections.iter().map(|section| section.trim_end());
     let filled = trimmed.filter(|section| !section.is_empty());
     filled.collect::<Vec<_>>().join("\n\n") + "\n"
 }
 
-fn head(run: &RunModel, room: &mut Room) -> String {
+fn head(run: &RunModel, budget: &mut Budget) -> String {
     let mut lines = vec![format!("## e2e-matrix: {}", text::run_verdict(run))];
     let tally = match text::tally(run.tally()) {
         tally if tally.is_empty() => "no cells ran".to_owned(),
@@ -63,7 +63,7 @@ fn head(run: &RunModel, room: &mut Room) -> String {
         lines.push(format!("> **{mark}**: {}", escape(&notice.text)));
     }
     let paragraphs = lines.into_iter().map(|line| line + "\n\n");
-    let admitted = paragraphs.map(|paragraph| room.admit("header line", paragraph));
+    let admitted = paragraphs.map(|paragraph| budget.admit("header line", paragraph));
     admitted.collect()
 }
 

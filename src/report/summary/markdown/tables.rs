@@ -1,7 +1,7 @@
 //! Cells × phases, counters per cell and node, and durations.
 
+use super::budget::Budget;
 use super::escape::{escape, folded, row, table};
-use super::room::Room;
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::marks::{self, Mark};
 use crate::report::stages::Stages;
@@ -14,7 +14,7 @@ const NODES_SHOWN: usize = 10;
 /// The maximum number of cells whose nodes are shown.
 const CELLS_SHOWN: usize = 50;
 
-pub(super) fn matrix(run: &RunModel, room: &mut Room) -> String {
+pub(super) fn matrix(run: &RunModel, budget: &mut Budget) -> String {
     if run.cells.is_empty() {
         return String::new();
     }
@@ -26,7 +26,7 @@ pub(super) fn matrix(run: &RunModel, room: &mut Room) -> String {
     let mut text = table(&head, &no_rows, 2..stages.shown().len() + 3);
     for cell in &run.cells {
         let cells = cell_row(run, cell, &stages);
-        text += &room.admit("table row", row(cells.iter().map(String::as_str)));
+        text += &budget.admit("table row", row(cells.iter().map(String::as_str)));
     }
     let starred = marks::has_star(run).then(|| "\\* allowed to fail".to_owned());
     for note in starred.into_iter().chain(stages.omitted()) {

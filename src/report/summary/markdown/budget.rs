@@ -1,4 +1,4 @@
-//! The room on the page: what doesn't fit is left out and counted.
+//! The budget of the page: what doesn't fit is left out and counted.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::report::text;
 /// for headings and for the note about what is left out.
 const LIMIT: usize = 900 << 10;
 
-/// The room that is left. Whatever is admitted first is left out last.
-pub(super) struct Room {
+/// The bytes that are left. Whatever is admitted first is left out last.
+pub(super) struct Budget {
     bytes: usize,
     left_out: BTreeMap<&'static str, usize>,
 }
 
-impl Room {
+impl Budget {
     /// An empty page.
     pub(super) const fn new() -> Self {
         Self {

@@ -1,0 +1,308 @@
+//! Pure functions that find liveness probes that haven't run yet or keep failing, and other warnings about the agents.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Event, Pod, Probe};
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::health::node_name;
+use super::pods::Owner;
+use super::watch::Snapshot;
+use crate::event::{Evidence, Failure, Symptom};
+
+/// An agent whose liveness probe may not have run yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unprobed {
+    pub(crate) node: String,
+    /// The pod's UID.
+    pub(crate) uid: String,
+    /// The pod's containers that have a liveness probe.
+    pub(crate) containers: BTreeSet<String>,
+    /// The longest time from now until the probe's first result is known.
+    pub(crate) within: Duration,
+}
+
+impl Unprobed {
+    /// The agent of `pod`, which was ready at `ready_at`, if its liveness probe may not have run by `now`. Kubernetes
+    /// reports only a probe's failures, so this is estimated from the time since readiness, because the container had
+    /// started by then.
+    pub(super) fn of(pod: &Pod, ready_at: Instant, now: Instant) -> Option<Self> {
+        let uid = pod.uid()?;
+        let first = liveness_probes(pod).map(|(_, probe)| first_result(probe));
+        let within = (ready_at + first.max()?).checked_duration_since(now)?;
+        let containers = liveness_probes(pod).map(|(name, _)| name.to_owned());
+        (!within.is_zero()).then(|| Self {
+            node: node_name(pod).to_owned(),
+            uid,
+            containers: containers.collect(),
+            within,
+        })
+    }
+
+    /// The warning for reports if the cell doesn't wait for the first result.
+    pub(crate) fn sentence(&self) -> String {
+        let Self { node, within, .. } = self;
+        let seconds = within.as_secs();
+        format!(
+            "the liveness probe of the agent on {node} was not checked: its first run may be up to {seconds} s after the end of \
+             the cell"
+        )
+    }
+}
+
+/// The liveness probes of an agent's containers, at one moment.
+#[derive(Debug)]
+pub(crate) struct Liveness {
+    pub(crate) node: String,
+    /// The pod's UID.
+    pub(crate) uid: String,
+    /// The longest period of the probes.
+    period: Duration,
+    /// How many times they have failed, according to the pod's events. The kubelet limits the number of events.
+    reported: u64,
+    /// How many times they have failed, according to the kubelet's metrics; `None` if these aren't known.
+    pub(crate) counted: Option<u64>,
+    /// The newest event about a failure.
+    why: Option<String>,
+}
+
+impl Liveness {
+    fn failures(&self) -> u64 {
+        self.counted.unwrap_or(self.reported)
+    }
+
+    /// The longest period of the probes; `None` if they have never failed.
+    pub(crate) fn failing_period(&self) -> Option<Duration> {
+        (self.failures() > 0).then_some(self.period)
+    }
+
+    /// The warning for reports if the probes have failed and no event says so.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let is_unreported = self.failures() > 0 && self.why.is_none();
+        is_unreported.then(|| {
+            let node = &self.node;
+            format!("the agent on {node}: its liveness probe has failed, but no event says why")
+        })
+    }
+
+    fn describe(&self) -> String {
+        let count = self.failures();
+        match &self.why {
+            Some(why) => format!("{why} ({count} times)"),
+            None => format!("its liveness probe has failed {count} times"),
+        }
+    }
+
+    /// Whether the probes had failed at the time of the `earlier` state, and have failed again since then.
+    fn failed_again_since(&self, earlier: &Self) -> bool {
+        let counted = self.counted.zip(earlier.counted);
+        let (now, before) = counted.unwrap_or((self.reported, earlier.reported));
+        now > before && before > 0
+    }
+}
+
+/// The state of the liveness probes of each current agent that has any, without the kubelets' metrics.
+pub(crate) fn states(snapshot: &Snapshot) -> Vec<Liveness> {
+    let state = |pod: &Pod| {
+        let period = liveness_probes(pod).map(|(_, probe)| period(probe)).max()?;
+        let counts = probe_failures(snapshot, pod).map(occurrences);
+        Some(Liveness {
+            node: node_name(pod).to_owned(),
+            uid: pod.uid()?,
+            period,
+            reported: counts.sum(),
+            counted: None,
+            why: newest(probe_failures(snapshot, pod)).map(described),
+        })
+    };
+    snapshot.pods_of(Owner::Agent).filter_map(state).collect()
+}
+
+/// The events about failed liveness probes of `pod`. The message of an event that combines similar ones has a prefix.
+pub(super) fn probe_failures<'s>(
+    snapshot: &'s Snapshot,
+    pod: &Pod,
+) -> impl Iterator<Item = &'s Event> {
+    let uid = pod.uid();
+    let events = snapshot.events.iter().map(AsRef::as_ref);
+    events.filter(move |event: &&Event| {
+        event.involved_object.uid == uid && message(event).contains("Liveness probe failed")
+    })
+}
+
+/// The event that occurred last.
+pub(super) fn newest<'s>(events: impl Iterator<Item = &'s Event>) -> Option<&'s Event> {
+    events.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))
+}
+
+/// The message of an event.
+pub(super) fn message(event: &Event) -> &str {
+    event.message.as_deref().unwrap_or_default().trim()
+}
+
+fn described(event: &Event) -> String {
+    let reason = event.reason.as_deref().unwrap_or_default();
+    format!("{reason}: {}", message(event))
+}
+
+/// How many times an event has occurred.
+fn occurrences(event: &Event) -> u64 {
+    u64::try_from(event.count.unwrap_or(1)).unwrap_or_default()
+}
+
+/// The warnings in the events of the current agents, for reports. Failed startup probes and messages about stale caches
+/// are omitted, because they are part of a normal start.
+pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<String> {
+    let warning = |event: &Event| {
+        let uid = event.involved_object.uid.as_deref()?;
+        let pod = snapshot
+            .pods_of(Owner::Agent)
+            .find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
+        let text = message(event);
+        let is_normal = text.contains("Startup probe failed") || text.contains("failed to sync");
+        if event.type_.as_deref() != Some("Warning") || is_normal {
+            return None;
+        }
+        let (node, text) = (node_name(pod), described(event));
+        Some(match occurrences(event) {
+            ..=1 => format!("the agent on {node}: {text}"),
+            count => format!("the agent on {node}: {text} ({count} times)"),
+        })
+    };
+    let events = snapshot.events.iter().map(AsRef::as_ref);
+    events.filter_map(warning).collect()
+}
+
+/// The kubelet's default for `periodSeconds`.
+const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
+
+/// The liveness probes of the pod's containers, with the containers' names. Of the init containers, only sidecars can
+/// have probes.
+fn liveness_probes(pod: &Pod) -> impl Iterator<Item = (&str, &Probe)> {
+    let containers = pod.spec.iter().flat_map(|spec| {
+        let init = spec.init_containers.iter().flatten();
+        init.chain(&spec.containers)
+    });
+    containers.filter_map(|container| {
+        let probe = container.liveness_probe.as_ref()?;
+        Some((container.name.as_str(), probe))
+    })
+}
+
+fn seconds(number: Option<i32>) -> Option<Duration> {
+    number
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs)
+}
+
+fn period(probe: &Probe) -> Duration {
+    seconds(probe.period_seconds).unwrap_or(DEFAULT_PERIOD)
+}
+
+/// The longest time from the start of a container to the first result of its probe. The kubelet's default timeout is
+/// 1 s.
+fn first_result(probe: &Probe) -> Duration {
+    let delay = seconds(probe.initial_delay_seconds).unwrap_or_default();
+    let timeout = seconds(probe.timeout_seconds).unwrap_or(Duration::from_secs(1));
+    delay + period(probe) + timeout
+}
+
+/// The failure if the liveness probes of an agent had failed `before`, and have failed again in the state `after`.
+pub(crate) fn unhealthy(before: &[Liveness], after: &[Liveness]) -> Option<Failure> {
+    let is_failing = |now: &&Liveness| {
+        let earlier = before.iter().find(|earlier| earlier.uid == now.uid);
+        earlier.is_some_and(|earlier| now.failed_again_since(earlier))
+    };
+    let row = |now: &Liveness| {
+        let evidence = Evidence::new("liveness probe", "succeeds", now.describe(), false);
+        evidence.on(Some(&now.node))
+    };
+    let rows: Vec<_> = after.iter().filter(is_failing).map(row).collect();
+    let first = rows.first()?;
+    let node = first.node.as_deref().unwrap_or_default();
+    let message = format!("the agent on {node} is about to be killed: {}", first.seen);
+    Some(Failure::new(Symptom::AgentUnhealthy, message).with_evidence(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::kubernetes::terminations::tests::{agent, event, running, snapshot};
+
+    #[test]
+    fn a_liveness_probe_that_keeps_failing_is_a_failure_and_a_recovered_one_is_a_warning() {
+        let pods = json!([agent("a", 0, &running())]);
+        let seen = |count| {
+            let events = json!([
+                event("Liveness probe failed: refused", count),
+                event("Readiness probe failed: refused", 1),
+                event("Startup probe failed: refused", 4),
+            ]);
+            snapshot(&pods, &events)
+        };
+        let failure = |before, after| unhealthy(&states(&seen(before)), &states(&seen(after)));
+        let again = failure(2, 3).unwrap();
+        assert_eq!(again.symptom, Symptom::AgentUnhealthy);
+        assert!(again.message.contains("Liveness probe failed"));
+        assert!(failure(2, 2).is_none());
+        assert!(failure(0, 1).is_none(), "it has failed only once");
+        assert_eq!(
+            warnings(&seen(2)),
+            [
+                "the agent on worker: Unhealthy: Liveness probe failed: refused (2 times)",
+                "the agent on worker: Unhealthy: Readiness probe failed: refused",
+            ],
+            "a startup probe may fail"
+        );
+    }
+
+    #[test]
+    fn a_liveness_failure_counts_even_if_its_event_is_combined_with_similar_ones() {
+        let pods = json!([agent("a", 0, &running())]);
+        let seen = |text: &str, count| {
+            let combined = format!("(combined from similar events): {text}");
+            snapshot(&pods, &json!([event(&combined, count)]))
+        };
+        let failing = |count| states(&seen("Liveness probe failed: refused", count));
+        let failure = unhealthy(&failing(2), &failing(3)).unwrap();
+        assert_eq!(failure.symptom, Symptom::AgentUnhealthy);
+        let startup = seen("Startup probe failed: refused", 4);
+        assert_eq!(warnings(&startup), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_liveness_failure_counts_even_if_the_kubelet_creates_no_more_events() {
+        let pods = json!([agent("a", 0, &running())]);
+        let seen = |events: &Value, counted| {
+            let mut seen = states(&snapshot(&pods, events));
+            seen[0].counted = counted;
+            seen
+        };
+        let old = json!([event("Liveness probe failed: refused", 9)]);
+        let failure = unhealthy(&seen(&old, Some(30)), &seen(&old, Some(31))).unwrap();
+        assert_eq!(
+            failure.message,
+            "the agent on worker is about to be killed: Unhealthy: Liveness probe failed: refused (31 times)"
+        );
+        let none = json!([]);
+        let failure = unhealthy(&seen(&none, Some(1)), &seen(&none, Some(2))).unwrap();
+        assert_eq!(
+            failure.message,
+            "the agent on worker is about to be killed: its liveness probe has failed 2 times"
+        );
+        for (before, after) in [(Some(1), Some(1)), (Some(0), Some(1)), (None, Some(1))] {
+            let failure = unhealthy(&seen(&none, before), &seen(&none, after));
+            assert!(failure.is_none(), "{before:?} {after:?}");
+        }
+        let late = unhealthy(&seen(&none, Some(1)), &seen(&old, Some(1)));
+        assert!(late.is_none(), "the event was stored later than the metric");
+        let warning = |events, counted| seen(events, counted)[0].sentence();
+        assert!(warning(&none, Some(1)).is_some());
+        assert!(warning(&old, Some(1)).is_none(), "the event is a warning");
+        assert!(warning(&none, Some(0)).is_none());
+    }
+}
