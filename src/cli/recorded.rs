@@ -45,7 +45,7 @@ impl Recorded {
             CliError::NoRecord { folder }
         } else {
             let out = out.display();
-            let message = match run {
+            let message = match run.filter(|run| *run != LATEST) {
                 Some(run) => format!("there is no run `{run}` in the current folder or in {out}"),
                 None => format!("there is no latest run in {out}"),
             };

@@ -20,7 +20,8 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => {
-            let name = Signal::from_named_raw(signal).map(|signal| format!(" ({signal:?})"));
+            let name = nix::sys::signal::Signal::try_from(signal);
+            let name = name.map(|name| format!(" ({})", name.as_str()));
             format!("was killed by signal {signal}{}", name.unwrap_or_default())
         }
         (None, None) => format!("ended with {status}"),
@@ -262,6 +263,17 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command
+    }
+
+    #[test]
+    fn signals_are_described_by_number_and_name() {
+        for (status, expected) in [
+            (3 << 8, "exited with code 3"),
+            (15, "was killed by signal 15 (SIGTERM)"),
+            (40, "was killed by signal 40"),
+        ] {
+            assert_eq!(describe(ExitStatus::from_raw(status)), expected);
+        }
     }
 
     #[tokio::test]

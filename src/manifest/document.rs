@@ -17,8 +17,12 @@ pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) 
     let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options);
     let documents = documents.unwrap_or_else(|error| {
         let message = format!("is not valid YAML: {error}");
-        let problem = ManifestProblem::new(Place::file(file), message, "correct the YAML");
-        problems.push(problem);
+        let remedy = if text.contains("{{") {
+            "correct the YAML; to render a Helm template, use `chart` in place of `manifests`"
+        } else {
+            "correct the YAML"
+        };
+        problems.push(ManifestProblem::new(Place::file(file), message, remedy));
         Vec::new()
     });
     let mut objects = Vec::new();

@@ -206,8 +206,17 @@ impl Object {
             let field = track.path().to_string();
             // `.` is the path of the whole object.
             let field = if field == "." { "" } else { &field };
-            let message = format!("can't be decoded: {error}");
-            ManifestProblem::new(self.place(field), message, "correct the field")
+            let reason = error
+                .to_string()
+                .replace("expected i32", "expected an integer")
+                .replace("expected i64", "expected an integer");
+            let message = format!("can't be decoded: {}", reason.trim_end_matches('.'));
+            let remedy = if self.kind == "Secret" && field.starts_with("data.") {
+                "encode the value in base64, or move it to `stringData`"
+            } else {
+                "correct the field"
+            };
+            ManifestProblem::new(self.place(field), message, remedy)
         })
     }
 }

@@ -174,7 +174,7 @@ pub struct Expectations {
 }
 
 impl Expectations {
-    /// How many times the process of each agent pod may exit between readiness and `cleanup` without failing the cell.
+    /// How many times the processes of each agent pod may exit between readiness and `cleanup` without failing the cell.
     /// Exits that the suite itself causes don't count.
     pub fn restarts(&self) -> u32 {
         self.restarts.unwrap_or(0)

@@ -119,7 +119,7 @@ impl Lines {
             } => {
                 let (took, wait) = (text::duration(*duration_ms), text::duration(*wait_ms));
                 let text = format!(
-                    "attempt {attempt} {verdict} in {took}; the next attempt starts in {wait}"
+                    "attempt {attempt} {verdict} in {took}; the next attempt starts in {wait} at the earliest"
                 );
                 Some(self.cell(Tone::Warning, "retry", cell, &text))
             }

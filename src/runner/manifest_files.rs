@@ -53,6 +53,11 @@ impl Reader {
                 "the link points back to a parent folder",
             )));
         }
+        if folder.join("Chart.yaml").is_file() {
+            return Err(failed(io::Error::other(
+                "the folder is a Helm chart: use `chart` in place of `manifests`",
+            )));
+        }
         self.above.push(real);
         for entry in fs::read_dir(folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -132,6 +137,18 @@ mod tests {
             }
         };
         assert!(result_of(many).ends_with("more than 500 manifests"));
+    }
+
+    #[test]
+    fn a_helm_chart_is_rejected() {
+        let chart = |folder: &Path| {
+            fs::create_dir_all(folder.join("plexd/templates")).unwrap();
+            fs::write(folder.join("plexd/Chart.yaml"), "name: plexd").unwrap();
+        };
+        assert_eq!(
+            result_of(chart),
+            "plexd: the folder is a Helm chart: use `chart` in place of `manifests`"
+        );
     }
 
     #[test]

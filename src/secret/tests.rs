@@ -111,6 +111,7 @@ fn names_determine_which_values_are_secret() {
     for name in [
         "secret_key",
         "TOKEN_FILE",
+        "secrets_count",
         "public-key",
         "interval",
         "tls_key_path",

@@ -150,7 +150,7 @@ pub(crate) fn check(
         }
         None => Err(NOT_SENT.to_owned()),
         Some(bytes) => {
-            serde_json::from_slice::<Value>(bytes).map_err(|error| format!("not JSON: {error}"))
+            serde_json::from_slice::<Value>(bytes).map_err(|error| format!("not JSON ({error})"))
         }
     };
     match parsed {
@@ -246,7 +246,7 @@ mod tests {
             (
                 "heartbeat",
                 "hello",
-                "heartbeat: not JSON: expected value at line 1 column 1",
+                "heartbeat: not JSON (expected value at line 1 column 1)",
             ),
             ("heartbeat", "{}", "heartbeat.timestamp: missing"),
             (

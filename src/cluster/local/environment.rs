@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use k8s_openapi::api::core::v1::{Container, EnvVarSource, ObjectFieldSelector};
+use k8s_openapi::api::core::v1::{Container, EnvVarSource, ObjectFieldSelector, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::contents::{self, CONFIG_MAP, SECRET};
 use super::pod_config::invalid;
+use super::resources;
 use crate::event::Failure;
 use crate::manifest::Rendered;
 
@@ -80,8 +81,9 @@ fn lines(values: &BTreeMap<String, String>) -> String {
 /// Variables by name. Values may be secrets.
 pub(super) type Environment = BTreeMap<String, String>;
 
-/// Resolves the environment of `container`.
+/// Resolves the environment of `container` in the pod `spec`.
 pub(super) fn resolve(
+    spec: &PodSpec,
     container: &Container,
     fields: &PodFields,
     rendered: &Rendered,
@@ -104,6 +106,10 @@ pub(super) fn resolve(
                 let value = variable.value.as_deref().unwrap_or_default();
                 Some(expand(value, &environment))
             }
+            Some(EnvVarSource {
+                resource_field_ref: Some(field),
+                ..
+            }) => Some(resources::value(spec, &container.name, field)?),
             Some(source) => value_from(&variable.name, source, fields, rendered)?,
         };
         environment.extend(value.map(|value| (variable.name.clone(), value)));

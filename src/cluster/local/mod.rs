@@ -19,6 +19,7 @@ mod pod_worker;
 mod preflight;
 mod prober;
 mod readiness;
+mod resources;
 mod scheduling;
 mod status;
 mod volumes;

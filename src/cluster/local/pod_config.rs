@@ -88,7 +88,7 @@ impl PodConfig {
         let host = layout.host(node);
         let mut volumes = volumes::plan(spec, &fields, rendered, (&host, &folder))?;
         let mounts = volumes::mounts(container, &mut volumes);
-        let mut environment = environment::resolve(container, &fields, rendered)?;
+        let mut environment = environment::resolve(spec, container, &fields, rendered)?;
         let (program, first) = program(&cell.programs, role);
         let arguments = arguments(container, &environment, address);
         environment

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Container, DownwardAPIVolumeFile, KeyToPath, Po
 use super::contents::{self, CONFIG_MAP, Data, SECRET};
 use super::environment::PodFields;
 use super::pod_config::invalid;
+use super::resources;
 use crate::event::Failure;
 use crate::machine::sandbox::Mount;
 use crate::machine::{create_in, private_folder, replace_private};
@@ -45,7 +46,7 @@ pub(super) fn plan(
             let own = pod.join("volumes").join(below_root(&volume.name));
             (own, PathBuf::new())
         };
-        let files = files_of(volume, fields, rendered)?;
+        let files = files_of(volume, spec, fields, rendered)?;
         let folder = Folder {
             root,
             path,
@@ -96,16 +97,26 @@ pub(super) fn write(folders: &[Folder]) -> io::Result<()> {
     Ok(())
 }
 
-/// The files of a volume. A volume with a single source works like a projected volume with only that source.
-fn files_of(volume: &Volume, fields: &PodFields, rendered: &Rendered) -> Result<Files, Failure> {
+/// The files of a volume of the pod `spec`. A volume with a single source works like a projected volume with only that
+/// source.
+fn files_of(
+    volume: &Volume,
+    spec: &PodSpec,
+    fields: &PodFields,
+    rendered: &Rendered,
+) -> Result<Files, Failure> {
     let keys = |kind, name: &str, items: &Option<Vec<KeyToPath>>| {
         selected(contents::data(rendered, kind, name), items.as_deref())
     };
     let downward = |items: &Option<Vec<DownwardAPIVolumeFile>>| {
-        let items = items.iter().flatten();
-        let values = items.filter_map(|item| Some((item, item.field_ref.as_ref()?)));
-        let files = values
-            .map(|(item, field)| Ok((below_root(&item.path), fields.file(field)?.into_bytes())));
+        let files = items.iter().flatten().filter_map(|item| {
+            let value = match (&item.field_ref, &item.resource_field_ref) {
+                (Some(field), _) => fields.file(field),
+                (None, Some(field)) => resources::value(spec, "", field),
+                (None, None) => return None,
+            };
+            Some(value.map(|value| (below_root(&item.path), value.into_bytes())))
+        });
         files.collect::<Result<Files, Failure>>()
     };
     if let Some(projected) = &volume.projected {

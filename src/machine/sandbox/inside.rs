@@ -1,5 +1,6 @@
 //! The first process in the namespaces: sets up the file system, drops its privileges, and executes the program.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -18,8 +19,10 @@ use super::{Context, Sandbox, SetupError, tree};
 /// Executes the program of the sandbox described on standard input. Returns only on failure, with the reason on
 /// standard output.
 pub fn inside() -> ExitCode {
+    // Standard output becomes the program's own before the program is executed, even if that fails.
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
     let Err(error) = run();
-    drop(writeln!(io::stdout(), "{error}"));
+    drop(stdout.and_then(|stdout| writeln!(File::from(stdout), "{error}")));
     ExitCode::FAILURE
 }
 
@@ -29,12 +32,16 @@ fn run() -> Result<std::convert::Infallible, SetupError> {
     // user's terminal.
     setsid().context("start a session")?;
     rustix::system::sethostname(sandbox.host_name.as_bytes()).context("set the host name")?;
+    // Links and folders on the way to the program may be hidden in the sandbox.
+    let program = tree::resolve(&sandbox.program);
+    let program = program.context(format_args!("find {}", sandbox.program.display()))?;
     tree::enter(&sandbox)?;
     drop_all_privileges().context("drop capabilities")?;
     let output = io::stderr().as_fd().try_clone_to_owned();
     let output = output.context("duplicate standard error")?;
     SigSet::all().thread_unblock().context("unblock signals")?;
-    let error = Command::new(&sandbox.program)
+    let error = Command::new(program)
+        .arg0(&sandbox.program)
         .args(&sandbox.arguments)
         .current_dir(&sandbox.folder)
         .stdin(Stdio::null())

@@ -34,7 +34,7 @@ pub struct Sandbox {
     pub root: PathBuf,
     /// Whether only `mounts` are writable.
     pub read_only: bool,
-    /// The program's path on the host, which is also its path in the sandbox.
+    /// The program's path on the host. In the sandbox, it has the same path with all links resolved.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,

@@ -129,7 +129,7 @@ pub(super) fn of_mounts(
         let is_below = |file: &String| Path::new(file).starts_with(sub_path);
         if !files.iter().any(is_below) {
             let message = format!("the volume `{}` has no file `{sub_path}`", mount.name);
-            let remedy = format!("use one of its files ({})", files.join(", "));
+            let remedy = format!("use one of its files: {}", files.join(", "));
             let field = format!("{field}.volumeMounts[{index}].subPath");
             findings.add(&field, message, remedy);
         }

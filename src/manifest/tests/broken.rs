@@ -179,6 +179,14 @@ fn everything_is_reported_at_once() {
 }
 
 #[test]
+fn the_remedy_for_a_helm_template_is_its_chart() {
+    let template = "metadata:\n  name: {{ .Release.Name }}\n".to_owned();
+    let problems = Case::new(with_file("rbac.yaml", template)).render();
+    let remedy = &problems.err().unwrap()[0].remedy;
+    assert!(remedy.contains("use `chart`"), "{remedy}");
+}
+
+#[test]
 fn a_variant_that_points_to_another_namespace_is_reported() {
     let config = serde_json::json!({ "api": { "base_url": "http://mock-api.plexd-system:8080" } });
     let problems = Case::builtin().with_config(config).render().err().unwrap();

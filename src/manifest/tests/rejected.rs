@@ -74,6 +74,14 @@ fn an_invalid_secret_value_is_not_quoted() {
 }
 
 #[test]
+fn the_remedy_for_a_secret_without_base64_is_string_data() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: other}\ndata: {key: not base64}\n";
+    let problems = Case::new(with_file("other.yaml", secret.to_owned())).render();
+    let remedy = &problems.err().unwrap()[0].remedy;
+    assert!(remedy.contains("`stringData`"), "{remedy}");
+}
+
+#[test]
 fn an_invalid_daemon_set_is_reported() {
     let of = |(from, to): &(&str, &str)| {
         assert!(

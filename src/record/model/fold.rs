@@ -118,7 +118,12 @@ impl ModelBuilder {
                 quotes,
             } => {
                 let model = &mut self.draft(&cell).model;
-                model.diagnostics.extend(files);
+                // The output of a command that failed is also among the diagnostics of its phase.
+                for file in files {
+                    if !model.diagnostics.contains(&file) {
+                        model.diagnostics.push(file);
+                    }
+                }
                 model.quotes.extend(quotes);
             }
             Event::Counters { cell, counters } => {

@@ -316,6 +316,20 @@ fn commands_are_stages_after_their_phase() {
 }
 
 #[test]
+fn diagnostics_that_are_reported_twice_are_listed_once() {
+    let mut records = fixture::mixed();
+    let expected = RunModel::new(&records).cells;
+    let index = records
+        .iter()
+        .position(|record| matches!(record.event, Event::Diagnostics { .. }))
+        .unwrap();
+    records.insert(index, records[index].clone());
+    for (cell, expected) in RunModel::new(&records).cells.iter().zip(expected) {
+        assert_eq!(cell.diagnostics, expected.diagnostics);
+    }
+}
+
+#[test]
 fn repetitions_are_counted_by_the_cell_that_they_repeat() {
     let mut run = RunModel::new(&fixture::killed(&MIXED[..4]));
     let repetitions = [(0, 1), (0, 2), (2, 1)].map(|(plan, number): (usize, _)| {

@@ -203,7 +203,7 @@ pub const RULES: &[Rule] = &[
         source: Source::Failure,
         words: &[&["unexpected node"]],
         facts: &[],
-        sentence: "the agent registers under a name that differs from its node's",
+        sentence: "the agent doesn't register under its node's name",
         fix: "# DaemonSet {daemonset}, spec.template.spec\ncontainers:\n  - name: {container}\n    env:\n      - name: MY_NODE_NAME\n        \
               valueFrom:\n          fieldRef:\n            fieldPath: spec.nodeName",
     },

@@ -153,17 +153,20 @@ fn of_node<'v>(view: &'v View, node: &NodeName) -> Option<&'v NodeView> {
 /// starts, which is less reliable, because an agent's clock may step back.
 fn start_row(node: &NodeName, seen: Option<&NodeView>, before: Option<&NodeView>) -> Evidence {
     let starts = |view: Option<&NodeView>| view.and_then(|view| view.process_starts);
-    let (expected, found, holds) = if let Some(now) = starts(seen) {
+    let (subject, expected, found, holds) = if let Some(now) = starts(seen) {
         let reading = starts(before).unwrap_or_default();
-        (format!("> {reading}"), now.to_string(), now > reading)
+        let subject = "number of process_start audit entries";
+        let (expected, found) = (format!("> {reading}"), now.to_string());
+        (subject, expected, found, now > reading)
     } else {
+        let subject = "last process_start audit entry";
         let time = |view: Option<&NodeView>| view.and_then(|view| view.last_process_start);
         let (old, new) = (time(before), time(seen));
         let expected = old.map_or_else(|| "any".to_owned(), |old| format!("after {old:.3}"));
         let found = new.map_or_else(|| "none".to_owned(), |new| format!("{new:.3}"));
-        (expected, found, new.is_some() && new > old)
+        (subject, expected, found, new.is_some() && new > old)
     };
-    Evidence::new("process_start audit entries", expected, found, holds).on(Some(node))
+    Evidence::new(subject, expected, found, holds).on(Some(node))
 }
 
 /// Checks that no agent has registered again. An agent that does so has lost its identity.
@@ -183,4 +186,28 @@ fn same_registrations(
         failure.message += ": the agent registered again instead of using its identity";
         failure
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_start_is_described_by_what_the_mock_counts() {
+        let node = NodeName::new("worker");
+        let seen = |process_starts| NodeView {
+            process_starts,
+            ..NodeView::default()
+        };
+        for (starts, expected) in [
+            (
+                Some(1),
+                ["number of process_start audit entries", "> 1", "1"],
+            ),
+            (None, ["last process_start audit entry", "any", "none"]),
+        ] {
+            let row = start_row(&node, Some(&seen(starts)), Some(&seen(starts)));
+            assert_eq!([row.subject, row.expected, row.seen], expected);
+        }
+    }
 }

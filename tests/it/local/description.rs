@@ -1,9 +1,11 @@
 //! What manifests specify for a container applies to its process. What the local provider can't apply is rejected.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::{STAY, Setup, TOKEN, eventually, written};
+use crate::support::write_program;
 use e2e_matrix::event::Symptom;
 
 /// Writes what the process sees to a file that outlives it.
@@ -94,6 +96,58 @@ async fn a_projected_volume_has_the_files_that_need_no_api_server() {
     let files = lab.cluster.diagnostics(&lab.deadline()).await;
     let note = "the volume `config` has only its Secrets, ConfigMaps and downward API";
     assert!(files.iter().any(|file| file.text.contains(note)));
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_program_in_a_private_folder_is_found_through_links_and_parent_folders() {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    write_program(
+        &folder.path().join("agent"),
+        "#!/bin/sh\nexec /bin/sh \"$@\"\n",
+    );
+    fs::create_dir(folder.path().join("other")).unwrap();
+    symlink("agent", folder.path().join("link")).unwrap();
+    for path in ["link", "other/../agent"] {
+        let setup = Setup::agent(&format!("echo end > /var/lib/plexd/report; {STAY}"));
+        let lab = setup.with_program(folder.path().join(path)).lab().await;
+        lab.ready().await.unwrap();
+        written(&lab.host(0, "/var/lib/plexd/report")).await;
+        lab.destroy().await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_executed_is_not_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("agent");
+    write_program(&program, "#!/nowhere/sh\n");
+    let lab = Setup::agent(STAY).with_program(program).lab().await;
+    let failure = lab.ready().await.unwrap_err();
+    assert_eq!(failure.symptom, Symptom::ProcessFailed);
+    assert!(failure.message.contains("failed to start"), "{failure}");
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn limits_and_requests_are_available_as_variables_and_files() {
+    let resource = "{containerName: plexd, resource: requests.memory, divisor: 1Mi}";
+    let lab = Setup::agent(&format!(
+        "{{ echo $PROCESSORS; cat /var/run/plexd/memory; echo; echo end; }} > /var/lib/plexd/report; {STAY}"
+    ))
+    .with(
+        "          env:\n",
+        "          env:\n            - {name: PROCESSORS, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}\n",
+    )
+    .with(
+        "          hostPath:\n            path: /var/run/plexd\n            type: DirectoryOrCreate\n",
+        &format!("          downwardAPI: {{items: [{{path: memory, resourceFieldRef: {resource}}}]}}\n"),
+    )
+    .lab()
+    .await;
+    lab.ready().await.unwrap();
+    let report = written(&lab.host(0, "/var/lib/plexd/report")).await;
+    assert_eq!(report, "1\n64\nend\n");
     lab.destroy().await;
 }
 

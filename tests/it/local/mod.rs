@@ -39,6 +39,8 @@ const STAY: &str = "trap 'exit 0' TERM; sleep 600 & wait";
 
 /// The settings of a test's cell.
 struct Setup {
+    /// The agent's program, to which the arguments in the manifests belong.
+    program: PathBuf,
     daemon_set: String,
     mock: String,
     nodes: u16,
@@ -52,12 +54,17 @@ impl Setup {
         let arguments_of_plexd = "          args:\n            - up\n            - --config\n            - /etc/plexd/config.yaml\n";
         assert!(DAEMON_SET.contains(arguments_of_plexd));
         Self {
+            program: "/bin/sh".into(),
             daemon_set: DAEMON_SET.replace(arguments_of_plexd, &arguments(script)),
             mock: mock(STAY),
             nodes: 1,
             probes: false,
             restarts: 0,
         }
+    }
+
+    fn with_program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
     }
 
     fn with_nodes(self, nodes: u16) -> Self {
@@ -218,7 +225,10 @@ impl Lab {
             listener: Mutex::new(Some(listener)),
             cell,
         });
-        let provider = LocalProvider::new(shell());
+        let provider = LocalProvider::new(Programs {
+            agent: Some(setup.program.clone()),
+            ..shell()
+        });
         Self {
             cluster: provider.cluster(Arc::clone(&plan)).await,
             folder,

@@ -131,6 +131,7 @@ fn the_error_names_a_run_that_does_not_exist() {
     for (arguments, message) in [
         (&["report", "nothing"][..], "there is no run `nothing`"),
         (&["replay"], "there is no latest run in"),
+        (&["--resume"], "there is no latest run in"),
         (&["report", "home"], "there is no record in home"),
     ] {
         let output = run(&scratch, arguments);
