@@ -50,9 +50,9 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
-/// Combines the parts of the run `run` that exist so far, and writes the record and, unless parts are still running, the
-/// reports to the run's folder in `out`. In a test binary, this runs after each cell, so the last cell leaves a complete
-/// run. In the record, a part that is still running counts as killed.
+/// Combines the parts of the run `run` that exist so far, and writes the record to the run's folder in `out`. Also
+/// writes the reports, unless parts are still running. In a test binary, this runs after each cell, so the last cell
+/// leaves a complete run. In the record, a part that is still running counts as killed.
 pub(super) fn combine(out: &Path, run: &str, copies: &Copies) -> Result<(), CliError> {
     let folder = out.join(run);
     let unwritten = CliError::unwritten(&folder);

@@ -100,7 +100,7 @@ symptoms! {
     ContainerConfig = "container-config", Configuration, at_once: true;
     /// The manifests name an image that is not on the node and that no registry has.
     ImageNameUnusable = "image-name-unusable", Configuration, at_once: true;
-    /// A workload of the manifests other than the agent and the mock failed.
+    /// A workload in the manifests, other than the agent and the mock, failed.
     WorkloadFailed = "workload-failed", Configuration, at_once: true;
 
     /// The container engine does not respond.

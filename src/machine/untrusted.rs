@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
 use rustix::io::Errno;
 
-/// Opens what is at `path` in the folder `root`, only to refer to it. Links are resolved as if `root` were the root
-/// folder.
+/// Opens whatever is at `path` in the folder `root`. The result only refers to it: it can't be used to read or write.
+/// Links are resolved as if `root` were the root folder.
 pub fn open_in(root: &Path, path: &Path) -> io::Result<File> {
     Ok(resolve(&folder(root)?, path, OFlags::empty())?.into())
 }
@@ -76,7 +76,7 @@ pub fn path_of(file: &File) -> PathBuf {
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // Only what the second deletion reports counts: a folder that can't be changed may be empty or gone.
+            // Errors of this step don't matter: if permissions still prevent the deletion, it fails again.
             drop(make_accessible(path));
             fs::remove_dir_all(path)
         }
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Takes root's right to ignore permissions from this thread.
+    /// Drops the capabilities with which root ignores permissions, for this thread only.
     fn respect_permissions() {
         let mut own = capabilities(None).unwrap();
         let rights =

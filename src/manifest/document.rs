@@ -18,7 +18,7 @@ pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) 
     let documents = documents.unwrap_or_else(|error| {
         let message = format!("is not valid YAML: {error}");
         let remedy = if text.contains("{{") {
-            "correct the YAML; to render a Helm template, use `chart` in place of `manifests`"
+            "correct the YAML; to render a Helm template, use `chart` instead of `manifests`"
         } else {
             "correct the YAML"
         };

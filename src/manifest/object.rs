@@ -117,7 +117,7 @@ impl Object {
         }
     }
 
-    /// Removes the namespace of a cluster-scoped object. As in an API server, it has no effect.
+    /// Removes the namespace of a cluster-scoped object, because the API server ignores it, too.
     fn remove_namespace(&mut self) {
         self.namespace = None;
         if let Some(metadata) = table(&mut self.value, "/metadata") {

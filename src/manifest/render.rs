@@ -318,8 +318,8 @@ fn unused_role(role: &Object) -> String {
     format!("{place} is a role that no binding uses, so the agent runs without it")
 }
 
-/// The notice about a Service that selects no pod of the manifests.
+/// The notice about a Service that selects no pod in the manifests.
 fn service_without_pods(service: &Object) -> String {
     let place = service.place("spec.selector");
-    format!("{place} selects no pod of the manifests")
+    format!("{place} selects no pod in the manifests")
 }

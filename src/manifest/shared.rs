@@ -93,7 +93,7 @@ pub(super) fn notices<'o>(
         let moved: Vec<&str> = moved.collect();
         (!moved.is_empty()).then(|| {
             let (title, moved) = (object.title(), moved.join(", "));
-            format!("{title} uses empty folders of the cell in place of these host paths: {moved}")
+            format!("{title} uses empty folders of the cell instead of these host paths: {moved}")
         })
     };
     objects.filter_map(notice).collect()

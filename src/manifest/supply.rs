@@ -111,7 +111,7 @@ fn full_name(objects: &[Object], kind: &str, name: &str, namespace: &str) -> Str
     names.min().unwrap_or(name).to_owned()
 }
 
-/// Whether `text` looks like a hash of kustomize: ten hexadecimal digits, with `0`, `1`, `3`, `a` and `e` replaced by
+/// Whether `text` looks like a hash from kustomize: ten hexadecimal digits, with `0`, `1`, `3`, `a` and `e` replaced by
 /// `g`, `h`, `k`, `m` and `t`, so that they form no words.
 fn is_hash(text: &str) -> bool {
     text.len() == 10 && text.chars().all(|c| "2456789bcdfghkmt".contains(c))
@@ -218,7 +218,7 @@ pub(super) fn agent_config(
 
 /// The notice that the agent's pods have no `ConfigMap`, or several, that may be for the agent's configuration.
 fn no_config_map(candidates: &Referenced<'_>) -> String {
-    let effect = "so they do not get the configuration of the matrix";
+    let effect = "so they do not get the configuration from the matrix";
     if candidates.is_empty() {
         return format!("the agent's pods mount no ConfigMap, {effect}");
     }
@@ -247,7 +247,7 @@ fn config_key<'k>(
         let all: Vec<&str> = data.keys().map(String::as_str).collect();
         format!(
             "the ConfigMap {} has several keys ({}), and none of them is {standard}, so the agent's pods do not get \
-             the configuration of the matrix: rename the key with the agent's configuration to {standard}",
+             the configuration from the matrix: rename the key with the agent's configuration to {standard}",
             config_map.name,
             all.join(", ")
         )

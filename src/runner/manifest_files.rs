@@ -55,7 +55,7 @@ impl Reader {
         }
         if folder.join("Chart.yaml").is_file() {
             return Err(failed(io::Error::other(
-                "the folder is a Helm chart: use `chart` in place of `manifests`",
+                "the folder is a Helm chart: use `chart` instead of `manifests`",
             )));
         }
         self.above.push(real);
@@ -147,7 +147,7 @@ mod tests {
         };
         assert_eq!(
             result_of(chart),
-            "plexd: the folder is a Helm chart: use `chart` in place of `manifests`"
+            "plexd: the folder is a Helm chart: use `chart` instead of `manifests`"
         );
     }
 

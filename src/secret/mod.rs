@@ -110,7 +110,7 @@ impl Mask {
 const SECRET_NAMES: [&str; 4] = ["token", "secret", "password", "key"];
 /// Words that contain one of [`SECRET_NAMES`], but don't indicate a secret.
 const PUBLIC_WORDS: [&str; 3] = ["public_key", "keyring", "keepalive"];
-/// Endings of names whose value only refers to secrets or counts them.
+/// Endings of names whose values only refer to secrets or count them.
 const PUBLIC_ENDS: [&str; 5] = ["_file", "_path", "_dir", "_url", "_count"];
 /// The key of the agent's configuration whose value is only the name of a secret.
 const NAME_OF_SECRET: &str = "secret_key";

@@ -119,7 +119,7 @@ impl Cluster for LocalCluster {
         let count = self.controller.nodes.len();
         let version = self.controller.plan.cell.kubernetes;
         Ok(vec![
-            Evidence::new("folders of nodes", count, count, true),
+            Evidence::new("node folders", count, count, true),
             Evidence::new("Kubernetes version", version, "not exercised", true),
         ])
     }

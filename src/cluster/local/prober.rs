@@ -4,16 +4,17 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::Display;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{self, Container, HTTPGetAction};
+use k8s_openapi::api::core::v1::{self, Container, HTTPHeader};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use reqwest::header::CONNECTION;
 use reqwest::redirect::{self, Policy};
 use reqwest::{Client, Url};
 use rustix::io::Errno;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
@@ -65,7 +66,7 @@ impl Kind {
 #[derive(Clone, Debug)]
 enum Action {
     /// An HTTP or HTTPS request.
-    Http(Address, HTTPGetAction),
+    Http(Request),
     /// A TCP connection.
     Tcp(Address),
     /// A probe that needs a container runtime. Always succeeds.
@@ -74,6 +75,15 @@ enum Action {
 
 /// The address of a container's port, or why there is none.
 type Address = Result<SocketAddr, &'static str>;
+
+#[derive(Clone, Debug)]
+struct Request {
+    address: Address,
+    is_secure: bool,
+    path: String,
+    /// The additional headers.
+    headers: Vec<HTTPHeader>,
+}
 
 /// The number of the container's port that `port` specifies by number or by name.
 pub(super) fn number(port: &IntOrString, container: &Container) -> Option<i32> {
@@ -161,7 +171,15 @@ impl Action {
         let address = port.map(|port| SocketAddr::new(address, port));
         let address = address.ok_or("the container has no port with that name");
         match &probe.http_get {
-            Some(http) => Self::Http(address, http.clone()),
+            Some(http) => {
+                let path = http.path.as_deref().unwrap_or("/");
+                Self::Http(Request {
+                    address,
+                    is_secure: http.scheme.as_deref() == Some("HTTPS"),
+                    path: format!("/{}", path.trim_start_matches('/')),
+                    headers: http.http_headers.clone().unwrap_or_default(),
+                })
+            }
             None if probe.tcp_socket.is_some() => Self::Tcp(address),
             None => Self::Unsupported,
         }
@@ -170,21 +188,31 @@ impl Action {
     /// Connects to the container, unless the probe is unsupported.
     async fn connect(&self) -> Result<(), ProbeError> {
         match self {
-            Self::Http(address, _) | Self::Tcp(address) => {
-                let address = (*address)?;
-                let connected = TcpStream::connect(address).await.map(drop);
-                connected.map_err(|error| ProbeError::new(address, &error))
+            Self::Http(Request { address, .. }) | Self::Tcp(address) => {
+                connect(*address).await.map(drop)
             }
             Self::Unsupported => Ok(()),
         }
     }
 
     async fn attempt(&self) -> Result<(), ProbeError> {
-        match self {
-            Self::Http(address, http) => request((*address)?, http).await,
-            Self::Tcp(_) | Self::Unsupported => self.connect().await,
+        let Self::Http(request) = self else {
+            return self.connect().await;
+        };
+        match request.status().await? {
+            200..400 => Ok(()),
+            status => Err(ProbeError::Failed(format!(
+                "{} returned {status}",
+                request.path
+            ))),
         }
     }
+}
+
+async fn connect(address: Address) -> Result<TcpStream, ProbeError> {
+    let address = address?;
+    let connected = TcpStream::connect(address).await;
+    connected.map_err(|error| ProbeError::new(address, &error))
 }
 
 /// Why a probe's attempt didn't succeed.
@@ -205,25 +233,34 @@ impl<T: Into<String>> From<T> for ProbeError {
 impl ProbeError {
     /// The failure of an attempt at `subject` because of `error`.
     fn new(subject: impl Display, error: &(dyn Error + 'static)) -> Self {
-        let root = causes(error).last().unwrap_or(error);
-        let reason = format!("{subject}: {}", chain(root));
-        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-        let system = root.downcast_ref::<std::io::Error>();
-        match system.and_then(Errno::from_io_error) {
-            Some(number) if exhausted.contains(&number) => Self::Exhausted(reason),
-            Some(_) | None => Self::Failed(reason),
+        let reason = format!("{subject}: {}", chain(error));
+        if is_exhaustion(error) {
+            Self::Exhausted(reason)
+        } else {
+            Self::Failed(reason)
         }
     }
 }
 
+/// Whether the machine has run out of a resource that every connection needs.
+fn is_exhaustion(error: &(dyn Error + 'static)) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    let all = std::iter::once(error).chain(causes(error));
+    let mut numbers = all.filter_map(|error| Errno::from_io_error(error.downcast_ref()?));
+    numbers.any(|number| exhausted.contains(&number))
+}
+
+/// The maximum length of a status line.
+const STATUS_LIMIT: u64 = 256;
+const USER_AGENT: &str = "e2e-matrix";
 /// How many redirects the kubelet follows.
 const REDIRECTS: usize = 10;
 
-/// The client of all probes. As in the kubelet, it accepts any certificate, uses each connection only once, and follows
-/// a redirect only to the same host.
+/// The client for HTTPS and for redirects. As in the kubelet, it accepts any certificate, uses each connection only
+/// once, and follows a redirect only to the same host.
 static CLIENT: LazyLock<reqwest::Result<Client>> = LazyLock::new(|| {
     Client::builder()
-        .user_agent("e2e-matrix")
+        .user_agent(USER_AGENT)
         .no_proxy()
         .pool_max_idle_per_host(0)
         .tls_danger_accept_invalid_certs(true)
@@ -243,23 +280,63 @@ fn follow_on_same_host(redirect: redirect::Attempt<'_>) -> redirect::Action {
     }
 }
 
-/// Sends the request of a probe to `address`, and follows redirects.
-async fn request(address: SocketAddr, http: &HTTPGetAction) -> Result<(), ProbeError> {
-    let scheme = http.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
-    let path = http.path.as_deref().unwrap_or_default();
-    let path = path.trim_start_matches('/');
-    let url = format!("{scheme}://{address}/{path}");
-    let failed = |error: &reqwest::Error| ProbeError::new(&url, error);
-    let client = CLIENT.as_ref().map_err(failed)?;
-    let plain = client.get(&url).header(CONNECTION, "close");
-    let headers = http.http_headers.iter().flatten();
-    let request = headers.fold(plain, |request, header| {
-        request.header(&header.name, &header.value)
-    });
-    let response = request.send().await.map_err(|error| failed(&error))?;
-    match response.status().as_u16() {
-        200..400 => Ok(()),
-        status => Err(format!("/{path} returned {status}").into()),
+impl Request {
+    /// Sends the request, and follows redirects. Returns the status code of the last response.
+    ///
+    /// A cell may have two hundred nodes, each probed twice per second, so the client is used only if a plain request
+    /// isn't enough.
+    async fn status(&self) -> Result<u16, ProbeError> {
+        if !self.is_secure {
+            let stream = connect(self.address).await?;
+            let status = self.send_plainly(stream).await;
+            let status = status.map_err(|error| ProbeError::new(&self.path, &error))?;
+            if !(300..400).contains(&status) {
+                return Ok(status);
+            }
+        }
+        self.send_with_client().await
+    }
+
+    async fn send_with_client(&self) -> Result<u16, ProbeError> {
+        let failed = |error: &reqwest::Error| ProbeError::new(&self.path, error);
+        let client = CLIENT.as_ref().map_err(failed)?;
+        let scheme = if self.is_secure { "https" } else { "http" };
+        let request = client.get(format!("{scheme}://{}{}", self.address?, self.path));
+        let headers = self.headers.iter();
+        let request = headers.fold(request, |request, header| {
+            request.header(&header.name, &header.value)
+        });
+        let response = request.send().await;
+        let response = response.map_err(|error| failed(&error.without_url()))?;
+        Ok(response.status().as_u16())
+    }
+
+    /// Sends the request without TLS. Doesn't read more of the response than its status code.
+    async fn send_plainly(&self, mut stream: TcpStream) -> io::Result<u16> {
+        let mut names = self.headers.iter().map(|header| &header.name);
+        let host = if names.any(|name| name.eq_ignore_ascii_case("host")) {
+            // Servers reject a request with two of these headers.
+            String::new()
+        } else {
+            format!("Host: {}\r\n", stream.peer_addr()?)
+        };
+        let headers = self.headers.iter();
+        let headers = headers.map(|header| format!("{}: {}\r\n", header.name, header.value));
+        let headers: String = headers.collect();
+        let request = format!(
+            "GET {} HTTP/1.1\r\n{host}User-Agent: {USER_AGENT}\r\nConnection: close\r\n{headers}\r\n",
+            self.path
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut line = String::new();
+        BufReader::new(stream.take(STATUS_LIMIT))
+            .read_line(&mut line)
+            .await?;
+        let status = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|word| word.parse().ok());
+        status.ok_or_else(|| io::Error::other("the response is not HTTP"))
     }
 }
 
@@ -355,12 +432,15 @@ impl<'a> Prober<'a> {
                     is_ready = true;
                     self.update(PodStatus::become_ready);
                 }
-                (Kind::Startup | Kind::Readiness, Err(reason)) => {
-                    is_ready &= !is_met;
+                (Kind::Readiness, Err(reason)) if is_met && is_ready => {
+                    is_ready = false;
                     self.update(|status| {
-                        status.ready = is_ready;
-                        status.warn_once("Unhealthy", reason);
+                        status.ready = false;
+                        status.warn("Unhealthy", reason);
                     });
+                }
+                (Kind::Startup | Kind::Readiness, Err(reason)) => {
+                    self.update(|status| status.warn_once("Unhealthy", reason));
                 }
                 (Kind::Startup | Kind::Readiness, Ok(())) => {}
             }
@@ -382,7 +462,7 @@ impl<'a> Prober<'a> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use k8s_openapi::api::core::v1::HTTPGetAction;
     use tokio::net::TcpListener;
 
     use super::*;

@@ -19,7 +19,7 @@ use super::{Context, Sandbox, SetupError, tree};
 /// Executes the program of the sandbox described on standard input. Returns only on failure, with the reason on
 /// standard output.
 pub fn inside() -> ExitCode {
-    // Standard output becomes the program's own before the program is executed, even if that fails.
+    // `run` replaces standard output before it executes the program. If that fails, the reason goes to the original.
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let Err(error) = run();
     drop(stdout.and_then(|stdout| writeln!(File::from(stdout), "{error}")));
@@ -32,7 +32,7 @@ fn run() -> Result<std::convert::Infallible, SetupError> {
     // user's terminal.
     setsid().context("start a session")?;
     rustix::system::sethostname(sandbox.host_name.as_bytes()).context("set the host name")?;
-    // Links and folders on the way to the program may be hidden in the sandbox.
+    // Resolved outside the sandbox, in which links and folders on the way to the program may be hidden.
     let program = tree::resolve(&sandbox.program);
     let program = program.context(format_args!("find {}", sandbox.program.display()))?;
     tree::enter(&sandbox)?;

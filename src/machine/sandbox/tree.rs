@@ -130,7 +130,7 @@ impl Node {
             Some(Content::Text(text)) => fs::write(place, text).context(&action)?,
             Some(Content::Host(mount)) => {
                 bind_volume(mount, place)?;
-                // While the mount points below it are created, a link in it could lead out of the sandbox.
+                // Otherwise, a link in it could lead out of the sandbox while mount points below it are created.
                 restrict(place, MountFlags::NOSYMFOLLOW)?;
             }
         }

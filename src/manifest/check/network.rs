@@ -13,7 +13,7 @@ use super::{Deployed, Findings};
 use crate::manifest::{Object, ServiceAddress, names};
 
 impl Deployed<'_> {
-    /// The pods of the manifests that a Service selects; `None` if it has no selector, or is in another namespace, which
+    /// The pods in the manifests that a Service selects; `None` if it has no selector, or is in another namespace, which
     /// may contain other pods.
     fn selected(&self, service: &Object) -> Option<Vec<&Object>> {
         let selector = service.value.pointer("/spec/selector")?.as_object()?;
@@ -31,7 +31,7 @@ impl Deployed<'_> {
         Some(objects.filter(is_selected).collect())
     }
 
-    /// The Services that select no pod of the manifests. Controllers may create their pods, or add the labels later.
+    /// The Services that select no pod in the manifests. Controllers may create their pods, or add the labels later.
     pub(in crate::manifest) fn services_without_pods(&self) -> impl Iterator<Item = &Object> {
         let services = self.of_kind("Service");
         services.filter(|it| self.selected(it).is_some_and(|pods| pods.is_empty()))
@@ -54,7 +54,7 @@ pub(super) fn service(findings: &mut Findings<'_>) {
     if selected.is_empty() {
         if deployed.is_complete && findings.object.name == deployed.mock_service {
             let remedy = "set it to the labels of a pod template";
-            findings.add("spec.selector", "selects no pod of the manifests", remedy);
+            findings.add("spec.selector", "selects no pod in the manifests", remedy);
         }
         return;
     }

@@ -41,7 +41,7 @@ pub(super) fn containers<'a>(
 /// All references of the pod at the path `pod`.
 pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
     let mut references = Vec::new();
-    // Adds the reference in `field`, whose key `key` determines the kind of the object and whether it becomes files.
+    // Adds the reference at `key` of `field`. The key determines the kind of the object, and whether it becomes files.
     let mut add = |field: &str, key: &str, name: &'a str, optional, keys| {
         let is_secret = key.starts_with("secret");
         references.push(Reference {

@@ -110,7 +110,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "  selector:\n    app.kubernetes.io/name: mock-api",
         "  selector:\n    app.kubernetes.io/name: mock",
         "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
-         spec.selector: selects no pod of the manifests",
+         spec.selector: selects no pod in the manifests",
     ),
     (
         "mock-api.yaml",

@@ -108,7 +108,7 @@ fn a_service_whose_pods_a_controller_may_create_causes_only_a_notice() {
     assert_eq!(
         rendered.notices(),
         [
-            "deploy/kubernetes/leader.yaml, document 1, line 1 (Service leader), spec.selector selects no pod of the \
+            "deploy/kubernetes/leader.yaml, document 1, line 1 (Service leader), spec.selector selects no pod in the \
              manifests"
         ]
     );

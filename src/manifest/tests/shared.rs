@@ -231,9 +231,9 @@ fn a_notice_names_the_host_paths_in_the_cells_folder() {
     assert_eq!(
         rendered.notices(),
         [
-            "DaemonSet plexd uses empty folders of the cell in place of these host paths: /var/lib/plexd, /var/run/plexd",
-            "Pod writer uses empty folders of the cell in place of these host paths: /made, /state",
-            "Pod reader uses empty folders of the cell in place of these host paths: /state/socket",
+            "DaemonSet plexd uses empty folders of the cell instead of these host paths: /var/lib/plexd, /var/run/plexd",
+            "Pod writer uses empty folders of the cell instead of these host paths: /made, /state",
+            "Pod reader uses empty folders of the cell instead of these host paths: /state/socket",
         ]
     );
     let alone = Case::new(with_file("readers.yaml", READERS.to_owned())).rendered();

@@ -53,7 +53,7 @@ fn a_config_map_that_only_sets_variables_is_not_the_agents_configuration() {
         assert_eq!(
             notices(sources, "ConfigMap"),
             [
-                "the agent's pods mount no ConfigMap, so they do not get the configuration of the matrix"
+                "the agent's pods mount no ConfigMap, so they do not get the configuration from the matrix"
             ]
         );
     }
@@ -120,7 +120,7 @@ fn of_several_keys_the_only_one_that_the_pod_names_is_replaced() {
             rendered.notices(),
             [
                 "the ConfigMap files has several keys (agent.yaml, log.yaml), and none of them is config.yaml, so the \
-                 agent's pods do not get the configuration of the matrix: rename the key with the agent's configuration \
+                 agent's pods do not get the configuration from the matrix: rename the key with the agent's configuration \
                  to config.yaml"
             ]
         );
@@ -148,7 +148,7 @@ fn several_mounted_config_maps_are_named_in_the_notice() {
     assert_eq!(
         notices(sources, "ConfigMap"),
         [
-            "the agent's pods mount several ConfigMaps (files, more), so they do not get the configuration of the matrix: \
+            "the agent's pods mount several ConfigMaps (files, more), so they do not get the configuration from the matrix: \
              rename the one with the agent's configuration to plexd-config"
         ]
     );

@@ -65,8 +65,8 @@ fn number() -> Shape<u64> {
     integer(0..=1_000_000, "0 (no minimum) to 1000000 calls per node")
 }
 
-/// Reports a counter that the reference mock doesn't have. Another mock may have other counters, so with one they are
-/// checked only during the run.
+/// Reports a counter that the reference mock doesn't have. Another mock may have other counters, so its counters
+/// are checked only during the run.
 fn check_counter(entry: Entry<'_>) {
     use mockapi::view::Counter;
     let has_image = |key| entry.report.has(&["images", "mock", key]);

@@ -206,7 +206,8 @@ pub(super) fn tables<V: 'static>(
     })
 }
 
-/// An array of tables with unique names. Messages call it `path`. `read` places each value where its name comes from.
+/// An array of tables with unique names. Messages call it `path`. The span of each value from `read` has to be that of
+/// its name.
 pub(super) fn named_tables<V: 'static>(
     path: &'static str,
     read: impl Fn(&mut Keys<'_>) -> Option<Located<V>> + 'static,

@@ -28,7 +28,7 @@ impl<'t> Document<'t> {
             let message = format!("tables are nested more than {MAX_DEPTH} levels deep");
             return Self {
                 root: DeTable::new(),
-                problems: vec![Problem::new(message, "write a flatter document")],
+                problems: vec![Problem::new(message, "reduce the nesting")],
             };
         }
         let mut lines = BTreeSet::new();

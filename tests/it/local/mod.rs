@@ -39,7 +39,7 @@ const STAY: &str = "trap 'exit 0' TERM; sleep 600 & wait";
 
 /// The settings of a test's cell.
 struct Setup {
-    /// The agent's program, to which the arguments in the manifests belong.
+    /// The agent's program. It gets the arguments in the manifests.
     program: PathBuf,
     daemon_set: String,
     mock: String,
@@ -200,8 +200,6 @@ struct Lab {
 
 impl Lab {
     async fn new(setup: &Setup) -> Self {
-        // The client of the probes needs a TLS provider. Another test may have installed it already.
-        drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let cell = setup.cell();

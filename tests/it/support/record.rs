@@ -28,8 +28,8 @@ pub(crate) fn read(scratch: &Scratch) -> RunModel {
     RunModel::new(&records)
 }
 
-/// `report`, a report of the newest run, with the paths of attachments that it has for a copy of the run's folder at
-/// `copy`.
+/// The text `report` of a report of the newest run, with the paths of its attachments changed to those in a copy of the
+/// run's folder at `copy`.
 pub(crate) fn of_copy(scratch: &Scratch, report: &str, copy: &str) -> String {
     let run = read(scratch).facts.unwrap().run;
     let attachment = format!("[[ATTACHMENT|target/e2e-matrix/{run}/");

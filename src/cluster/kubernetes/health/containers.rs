@@ -71,7 +71,7 @@ pub(super) fn problem(
         .or_else(|| not_started(pod, owner, status))
 }
 
-/// Whether the exits of a container are a problem by themselves. Kubernetes decides whether a Job has failed. When the
+/// Whether the exits of a container are a problem by themselves. Kubernetes decides whether a Job has failed. Once the
 /// agents have become ready, `Terminations` counts their exits, except those of init containers.
 fn do_exits_matter(pod: &Pod, owner: Owner, status: &ContainerStatus, stage: Stage) -> bool {
     let is_counted = owner == Owner::Agent
@@ -221,7 +221,7 @@ const MACHINE: [&str; 9] = [
     "connection refused",
     "context deadline exceeded",
     "input/output error",
-    // An earlier request for the same container has timed out, and containerd still handles it.
+    // An earlier request for the same container has timed out, and containerd is still handling it.
     "is reserved for",
     "no space left on device",
     "too many open files",

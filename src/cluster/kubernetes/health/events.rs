@@ -26,7 +26,7 @@ pub(super) fn problem(event: &Event, jobs: &BTreeSet<String>) -> Option<Suspicio
         "FailedCreate" if why.contains("serviceaccount") && why.contains("not found") => {
             (SHORT, Symptom::DanglingReference)
         }
-        // A moment after a pod is gone, the quota still counts it.
+        // The quota still counts a pod for a moment after it is gone.
         "FailedCreate" if why.contains("exceeded quota") => (LONG, Symptom::ObjectRefused),
         "FailedCreate" if why.contains("forbidden") || why.contains("is invalid") => {
             (SHORT, Symptom::ObjectRefused)

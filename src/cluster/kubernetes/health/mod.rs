@@ -133,7 +133,7 @@ fn of_pod(pod: &Pod, owner: Owner, stage: Stage, nodes_ready: bool) -> Vec<Suspi
 }
 
 /// Whether a Job controls the pod. A Job replaces its failed pods and restarts their containers, and an event says when
-/// it has failed itself.
+/// the Job itself has failed.
 fn is_of_job(pod: &Pod) -> bool {
     let mut owners = pod.owner_references().iter();
     owners.any(|owner| owner.kind == "Job" && owner.controller == Some(true))

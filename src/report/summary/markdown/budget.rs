@@ -45,7 +45,7 @@ impl Budget {
             .collect();
         let counts = counts.join(", ");
         format!(
-            "> **note**: left out because GitHub shows no summary larger than 1 MiB: {counts}. See `report.html` in the run's folder.\n\n"
+            "> **note**: left out because GitHub doesn't show summaries larger than 1 MiB: {counts}. See `report.html` in the run's folder.\n\n"
         )
     }
 }
