@@ -14,6 +14,7 @@ mod mask;
 mod object;
 mod patch;
 mod problem;
+pub mod quantity;
 mod rank;
 mod render;
 mod rendered;

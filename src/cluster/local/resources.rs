@@ -1,18 +1,11 @@
 //! Requests and limits of containers, as the downward API offers them to variables and files.
 
 use k8s_openapi::api::core::v1::{PodSpec, ResourceFieldSelector, ResourceRequirements};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::pod_config::invalid;
 use crate::event::Failure;
 use crate::machine::probe;
-
-/// One, in billionths. A billionth is the smallest unit of a quantity.
-const ONE: i128 = 1_000_000_000;
-/// The decimal suffixes, each a thousand times the previous one, from billionths.
-const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
-/// The binary suffixes, each 1024 times the previous one, from 1024.
-const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+use crate::manifest::quantity::{ONE, billionths};
 
 /// The request or limit that `field` selects in the pod `spec`, as a multiple of its divisor, rounded up. The container
 /// is `own` unless `field` names another.
@@ -65,30 +58,6 @@ fn capacity(resource: &str) -> Option<i128> {
         _ => return None,
     };
     Some(amount * ONE)
-}
-
-/// A quantity in billionths; `None` if it is invalid or too large.
-fn billionths(Quantity(text): &Quantity) -> Option<i128> {
-    let end = text.find(|c: char| c.is_ascii_alphabetic());
-    let (number, suffix) = text.split_at(end.unwrap_or(text.len()));
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    Some(digits.checked_mul(unit(suffix)?)? / scale)
-}
-
-/// The unit that a suffix stands for, in billionths.
-fn unit(suffix: &str) -> Option<i128> {
-    let decimal = DECIMAL.into_iter().zip(0..);
-    let decimal = decimal.map(|(name, power)| (name, 1000_i128.pow(power)));
-    let binary = BINARY.into_iter().zip(1..);
-    let binary = binary.map(|(name, power)| (name, 1024_i128.pow(power) * ONE));
-    let mut units = decimal.chain(binary);
-    let named = units.find(|(name, _)| *name == suffix);
-    named.map(|(_, unit)| unit).or_else(|| {
-        let power = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-        10_i128.checked_pow(power)?.checked_mul(ONE)
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::report::text;
 
 /// How many bytes of text the page may have. GitHub shows nothing if a step's summary is larger than 1 MiB. The rest is
-/// for headings and for the note about what is left out.
+/// for headings and for the note that says how much was left out.
 const LIMIT: usize = 900 << 10;
 
 /// The bytes that are left. Whatever is admitted first is left out last.
@@ -34,7 +34,7 @@ impl Budget {
         }
     }
 
-    /// The paragraph that says what is left out; empty if everything fits.
+    /// The note that says how much was left out; empty if everything fits.
     pub(super) fn note(&self) -> String {
         if self.left_out.is_empty() {
             return String::new();
