@@ -266,7 +266,7 @@ impl Cluster for LocalCluster {
             agents.cloned().collect()
         });
         for agent in &before {
-            self.controller.replace(agent.clone());
+            agent.deletion.cancel();
         }
         let condition = |pods: &Pods| readiness::agents_replaced(pods, &before);
         let late = |pods: &Pods| {

@@ -3,6 +3,7 @@
 //!
 //! Each pod runs in a task, because the phases' futures may be dropped at any point.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use super::launcher::Launcher;
 use super::layout::Layout;
 use super::pod_config::PodConfig;
 use super::readiness::Readiness;
-use super::status::{PodStatus, Pods, Role, StatusManager};
+use super::status::{PodStatus, Pods, Role, StatusManager, agents};
 use super::{logs, pod_worker, scheduling};
 use crate::cluster::{CellPlan, NodeName, Programs, StepLog, host};
 use crate::deadline::Deadline;
@@ -79,26 +80,42 @@ impl Controller {
             let is_ready = |pods: &Pods| pods.get(&name)?.ready.then_some(());
             let ready = controller.statuses.wait_for(is_ready);
             controller.steps.measure("mock ready", ready).await;
-            for node in &controller.nodes {
-                controller.start_agent(node);
-            }
+            controller.run_daemon_set().await;
         });
         Ok(())
     }
 
-    /// Deletes an agent's pod, and starts a new one when the old pod's process has ended. Both happen in a task, even
-    /// if no caller waits for the new pod.
-    pub(super) fn replace(self: &Arc<Self>, agent: PodStatus) {
-        let controller = Arc::clone(self);
-        self.spawn(async move {
-            agent.deletion.cancel();
-            let is_gone = |pods: &Pods| {
-                let is_current = pods.get(&agent.pod.name).is_some_and(PodStatus::is_current);
-                (!is_current).then_some(())
-            };
-            controller.statuses.wait_for(is_gone).await;
-            controller.start_agent(&agent.pod.node);
-        });
+    /// Starts an agent on each node that has none, at first and whenever an agent's pod has been deleted and its
+    /// process has ended.
+    async fn run_daemon_set(self: &Arc<Self>) {
+        while let Some(addresses) = self.addresses.get() {
+            for node in self
+                .statuses
+                .wait_for(|pods| self.nodes_without_agent(pods))
+                .await
+            {
+                match PodConfig::new(self, addresses, Role::Agent, &node) {
+                    Ok(agent) => self.start(agent),
+                    // The dry run in `apply` succeeded with the same template. If this call fails anyway, the suite
+                    // notices that the agent is missing.
+                    Err(failure) => {
+                        tracing::error!(%node, %failure, "failed to configure an agent's pod");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The nodes without an agent, if there are any.
+    fn nodes_without_agent(&self, pods: &Pods) -> Option<Vec<NodeName>> {
+        let occupied: HashSet<_> = agents(pods).map(|agent| &agent.pod.node).collect();
+        let nodes = self.nodes.iter();
+        let free: Vec<_> = nodes
+            .filter(|node| !occupied.contains(node))
+            .cloned()
+            .collect();
+        (!free.is_empty()).then_some(free)
     }
 
     /// Waits, as the step `name`, until `condition` is met or can no longer be met. If `deadline` passes first, fails
@@ -151,18 +168,6 @@ impl Controller {
         Err(Failure::new(Symptom::Unschedulable, message).with_remedy(
             "tolerate the taints of all nodes, and select all nodes, in the DaemonSet",
         ))
-    }
-
-    fn start_agent(self: &Arc<Self>, node: &NodeName) {
-        let Some(addresses) = self.addresses.get() else {
-            return;
-        };
-        match PodConfig::new(self, addresses, Role::Agent, node) {
-            Ok(agent) => self.start(agent),
-            // The dry run in `apply` succeeded with the same template. If this call fails anyway, the suite notices
-            // that the agent is missing.
-            Err(failure) => tracing::error!(%node, %failure, "failed to configure an agent's pod"),
-        }
     }
 
     /// Starts a pod. The pod runs until it is deleted, even if nothing waits for it.

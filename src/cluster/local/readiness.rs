@@ -1,5 +1,7 @@
 //! Whether the mock and the agents are ready: pure functions from the pods' statuses to evidence or a failure.
 
+use std::collections::HashMap;
+
 use super::health::{crashed_early, failed, mock_failed, state_of};
 use super::status::{PodStatus, Pods, agents, mock};
 use crate::cluster::NodeName;
@@ -44,12 +46,11 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
 
 /// Whether each agent in `before` was replaced by a new agent that is ready.
 pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
+    let ready = agents(pods).filter(|agent| agent.ready);
+    let ready: HashMap<_, _> = ready.map(|agent| (&agent.pod.node, agent)).collect();
     let rows = before.iter().map(|before| {
-        let mut agents = agents(pods);
-        let now = agents.find(|now| {
-            now.pod.node == before.pod.node && now.pod.uid != before.pod.uid && now.ready
-        })?;
-        Some(replacement(before, now))
+        let now = ready.get(&before.pod.node)?;
+        (now.pod.uid != before.pod.uid).then(|| replacement(before, now))
     });
     rows.collect::<Option<_>>().map(Ok)
 }
