@@ -18,9 +18,9 @@ use crate::identity::Identity;
 use crate::retry::{chain, until_done};
 use crate::wire;
 
-/// The binary is hashed after this many acknowledged heartbeats. If many agents start on one machine, hashing at the
-/// start would take most of their startup time.
-const BEATS_BEFORE_CHECKSUM: u64 = 5;
+/// The binary is hashed after this many acknowledged heartbeats, which most cells never reach. If a thousand agents on
+/// one machine hashed it while a cell is running, they would keep the processors busy for most of a minute.
+const BEATS_BEFORE_CHECKSUM: u64 = 30;
 
 /// The checksum of the running binary, once it is known.
 type Checksum = Arc<OnceLock<String>>;
