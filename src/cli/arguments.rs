@@ -47,9 +47,8 @@ fn with_new_name(mut error: Error) -> Error {
     let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
-    let renamed = RENAMED
-        .iter()
-        .find(|(old, _)| unknown.strip_prefix("--") == Some(old));
+    let mut renamed = RENAMED.iter();
+    let renamed = renamed.find(|(old, _)| unknown.strip_prefix("--") == Some(old));
     if let Some((old, new)) = renamed {
         let tip = format!("'--{old}' was renamed to '--{new}'");
         error.remove(ContextKind::SuggestedArg);
@@ -70,13 +69,10 @@ pub(super) fn check_environment() -> Result<(), CliError> {
     for (old, new) in RENAMED {
         let (old, new) = (variable(old), variable(new));
         if std::env::var_os(&old).is_some() {
-            let message =
-                format!("the environment variable {old} is set, but it was renamed to {new}");
-            return Err(CliError::Rejected {
-                message,
-                source: None,
-                hint: None,
-            });
+            return Err(CliError::rejected(
+                format!("the environment variable {old} is set, but it was renamed to {new}"),
+                format!("set {new} instead of {old}"),
+            ));
         }
     }
     Ok(())

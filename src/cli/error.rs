@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Exit;
+use super::options::ColorChoice;
 use crate::error::causes;
+use crate::event::FailureClass;
 use crate::record::RecordError;
 use crate::record::merge::MergeError;
-use crate::report::{ColorChoice, TerminalInfo, WriteError};
+use crate::report::{TerminalInfo, WriteError};
 use crate::runner::{ResumeError, SessionError};
 use crate::secret::log_mask;
 
@@ -25,12 +27,8 @@ pub(super) enum CliError {
     Rejected {
         message: String,
         source: Option<io::Error>,
-        hint: Option<String>,
+        hint: String,
     },
-    #[error(transparent)]
-    ClusterName(#[from] crate::cluster::ClusterNameError),
-    #[error(transparent)]
-    Prefix(#[from] crate::matrix::PrefixError),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error("failed to look for resources of dead runs")]
@@ -61,7 +59,7 @@ impl CliError {
         Self::Rejected {
             message: message.into(),
             source: None,
-            hint: Some(hint.into()),
+            hint: hint.into(),
         }
     }
 
@@ -70,7 +68,7 @@ impl CliError {
         move |source| Self::Rejected {
             message: format!("failed to {what}"),
             source: Some(source),
-            hint: Some("check the path and its permissions".to_owned()),
+            hint: "check the path and its permissions".to_owned(),
         }
     }
 
@@ -88,29 +86,27 @@ impl CliError {
         Self::io(format!("write to the folder {}", folder.display()))
     }
 
-    /// The exit code.
-    pub(super) fn exit(&self) -> Exit {
+    /// The class, which determines the exit code.
+    pub(super) fn class(&self) -> FailureClass {
         match self {
             Self::Report(_)
             | Self::Rejected { .. }
-            | Self::ClusterName(_)
-            | Self::Prefix(_)
             | Self::NoRecord { .. }
             | Self::Merge(_)
-            | Self::Record(_) => Exit::Configuration,
-            Self::Session(error) if error.is_configuration() => Exit::Configuration,
-            Self::Resume(error) if error.is_configuration() => Exit::Configuration,
+            | Self::Record(_) => FailureClass::Configuration,
+            Self::Session(error) if error.is_configuration() => FailureClass::Configuration,
+            Self::Resume(error) if error.is_configuration() => FailureClass::Configuration,
             Self::Session(_)
             | Self::Resume(_)
             | Self::Ledger(_)
             | Self::Reports(_)
-            | Self::Io { .. } => Exit::Infrastructure,
+            | Self::Io { .. } => FailureClass::Infrastructure,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Rejected { hint, .. } => return hint.clone(),
+            Self::Rejected { hint, .. } => hint.as_str(),
             Self::Session(error) => return error.hint(),
             Self::NoRecord { .. } => {
                 "if the folder contains the parts of a run, combine them with `e2e-matrix merge`"
@@ -134,8 +130,6 @@ impl CliError {
                 "use the version of e2e-matrix that wrote the record, or a newer one"
             }
             Self::Report(_)
-            | Self::ClusterName(_)
-            | Self::Prefix(_)
             | Self::Ledger(_)
             | Self::Resume(_)
             | Self::Merge(_)
@@ -148,24 +142,21 @@ impl CliError {
 }
 
 /// Prints `error` on stderr: as lines that start with `Error:`, `Caused by:` and `hint:`, or with the places in the
-/// input that caused it.
-pub(super) fn print(error: &CliError, color: ColorChoice) {
-    let text = render(error, TerminalInfo::of(&io::stderr()).color(color));
+/// input that caused it. Returns the exit code.
+pub(super) fn print(error: &CliError, color: ColorChoice) -> Exit {
+    let text = text(error, color.on(TerminalInfo::of(&io::stderr())));
     // If stderr is closed, only the exit code reports the error.
     drop(io::stderr().lock().write_all(text.as_bytes()));
+    error.class().into()
 }
 
-fn render(error: &CliError, colored: bool) -> String {
+/// `error` as it is printed.
+pub(super) fn text(error: &CliError, colored: bool) -> String {
     let text = match error {
         CliError::Report(report) => graphical(report, colored),
         error => lines(error),
     };
     log_mask().apply(&text)
-}
-
-/// Renders `error` without colors.
-pub(super) fn plain(error: &CliError) -> String {
-    render(error, false)
 }
 
 fn graphical(report: &miette::Report, colored: bool) -> String {

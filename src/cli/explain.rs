@@ -16,16 +16,14 @@ use crate::secret::Mask;
 pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     let mut symptoms = Symptom::ALL.iter();
     if let Some(symptom) = symptoms.find(|symptom| symptom.name() == options.subject) {
-        streams::print("the explanation", Ok(troubleshooting::entry(*symptom)))?;
+        streams::print("the explanation", &troubleshooting::entry(*symptom))?;
         return Ok(Exit::Passed);
     }
     let mut selected = matrix_file::load(&SelectOptions {
         matrix: options.matrix.clone(),
         ..SelectOptions::default()
     })?;
-    selected
-        .cells
-        .retain(|cell| cell.id.as_str() == options.subject);
+    selected.retain(|id| id == options.subject);
     let (mut workload, _) = selected.resolve(runner_path()?)?;
     let Some(cell) = workload.cells.first().cloned() else {
         return Err(no_cell(&options.subject, &workload.matrix));
@@ -35,8 +33,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CliError> {
     }
     let suite = Mask::new(workload.secrets.iter().cloned()).apply(&suite(&workload.matrix));
     let explained = runtime::block_on(runner::explain(workload, &cell))?;
-    let text = text(&cell, &explained, &suite);
-    streams::print("the explanation", Ok(text))?;
+    streams::print("the explanation", &text(&cell, &explained, &suite))?;
     Ok(Exit::Passed)
 }
 
@@ -116,22 +113,15 @@ fn suite(matrix: &Matrix) -> String {
     let skipped = skipped.map(|phase| format!("phase {phase} is skipped\n"));
     let checks = matrix.checks.bodies.iter().map(|check| {
         let endpoint = check.endpoint.body().unwrap_or_default();
-        let (pointer, condition) = (&check.pointer, &check.condition);
-        format!(
-            "check {}: {pointer} of the last {endpoint} body is {condition}\n",
-            check.name
-        )
+        let (name, pointer, condition) = (&check.name, &check.pointer, &check.condition);
+        format!("check {name}: {pointer} of the last {endpoint} body is {condition}\n")
     });
     let commands = matrix.checks.commands.iter().map(|command| {
+        let (name, after) = (&command.name, command.after);
         let program = std::iter::once(command.program.display().to_string());
         let line: Vec<String> = program.chain(command.arguments.iter().cloned()).collect();
-        let timeout = humantime::format_duration(command.timeout);
-        format!(
-            "command {} after {}: {} (timeout {timeout})\n",
-            command.name,
-            command.after,
-            line.join(" ")
-        )
+        let (line, timeout) = (line.join(" "), humantime::format_duration(command.timeout));
+        format!("command {name} after {after}: {line} (timeout {timeout})\n")
     });
     skipped.chain(checks).chain(commands).collect()
 }
@@ -146,10 +136,7 @@ fn expectations(cell: &Cell) -> String {
         ]
     };
     let mut rows: Vec<_> = expect.all().map(row).collect();
-    rows.push([
-        "restarts".to_owned(),
-        format!("<= {}", expect.restarts()),
-        String::new(),
-    ]);
+    let restarts = format!("<= {}", expect.restarts());
+    rows.push(["restarts".to_owned(), restarts, String::new()]);
     aligned(&["counter", "per node", "in total"], &rows)
 }

@@ -1,7 +1,6 @@
 //! `gc`: deletes resources of dead runs, and shows the results.
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,11 +25,11 @@ pub(super) fn run(options: &GarbageOptions) -> Result<Exit, CliError> {
     let state = StateFolder::of_user();
     let rows = runtime::block_on(runner::gc(&state, wanted))?;
     let text = if options.json {
-        json(&rows).map_err(io::Error::from)
+        json(&rows)
     } else {
-        Ok(table(&rows, options.dry_run))
+        table(&rows, options.dry_run)
     };
-    streams::print("the list of resources", text.map(|text| text + "\n"))?;
+    streams::print("the list of resources", &(text + "\n"))?;
     Ok(if rows.iter().any(|row| row.outcome.is_failure()) {
         Exit::Infrastructure
     } else {
@@ -83,11 +82,9 @@ fn table(rows: &[GcRow], dry_run: bool) -> String {
 fn rounded(age: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86400, "d"), (3600, "h"), (60, "m")];
     let seconds = age.as_secs();
-    let unit = UNITS.iter().find(|(length, _)| seconds >= *length);
-    unit.map_or_else(
-        || format!("{seconds}s"),
-        |(length, name)| format!("{}{name}", seconds / length),
-    )
+    let unit = UNITS.into_iter().find(|(length, _)| seconds >= *length);
+    let (length, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / length)
 }
 
 /// A row in the format of `--json`.
@@ -100,7 +97,7 @@ struct Row<'r> {
     detail: String,
 }
 
-fn json(rows: &[GcRow]) -> serde_json::Result<String> {
+fn json(rows: &[GcRow]) -> String {
     let rows = rows.iter().map(|row| Row {
         run: row.run.as_deref(),
         age_seconds: row.age.map(|age| age.as_secs()),
@@ -108,7 +105,8 @@ fn json(rows: &[GcRow]) -> serde_json::Result<String> {
         outcome: row.outcome.name(),
         detail: row.outcome.detail(),
     });
-    serde_json::to_string_pretty(&rows.collect::<Vec<_>>())
+    let rows: Vec<_> = rows.collect();
+    serde_json::to_string_pretty(&rows).expect("names and numbers are JSON")
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Cells as tests: the whole `main` of a test binary, for `cargo nextest run` and `cargo test`. Listing the tests reads
 //! only the matrix file.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -15,18 +14,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use super::error::{self, CliError};
 use super::matrix_file::Selected;
 use super::options::{RerunOptions, RunOptions};
-use super::{arguments, gc, merge, recorded, run};
+use super::{Cli, arguments, gc, log, merge, recorded, run};
 use crate::event::{CellVerdict, FailureClass, RunVerdict};
 use crate::matrix::Cell;
 use crate::report::Copies;
 use crate::runner::{PARTS, PartId, RunOutcome};
-
-/// The options of `run`, read only from environment variables.
-#[derive(Parser)]
-struct FromEnvironment {
-    #[command(flatten)]
-    run: RunOptions,
-}
 
 /// Runs a test binary for the matrix file in `folder`, with one test per cell, named by the cell's id. The environment
 /// variables of `e2e-matrix run` apply here, too. If they set a filter, only the selected cells are tests.
@@ -34,14 +26,14 @@ struct FromEnvironment {
 /// `runner` is the path of the `e2e-matrix` binary.
 pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     super::install_tls();
-    super::log::install_panics();
-    super::log::install(None, true);
+    log::install_panics();
     let arguments = Arguments::from_args();
-    let mut options = FromEnvironment::parse_from([OsString::from("e2e-matrix")]).run;
-    options
-        .select
-        .matrix
-        .get_or_insert_with(|| folder.join("matrix.toml"));
+    // The arguments of this process are for the test runner, so only the environment sets options.
+    let parsed = Cli::parse_from(["e2e-matrix"]);
+    log::install(parsed.log.as_deref(), true);
+    let mut options = parsed.run;
+    let matrix = &mut options.select.matrix;
+    matrix.get_or_insert_with(|| folder.join("matrix.toml"));
     // Each cell is exactly one test. The test runner itself reruns and repeats tests.
     options.rerun = RerunOptions::default();
     options.execution.repeat = None;
@@ -55,10 +47,7 @@ pub fn harness(folder: &Path, runner: &Path) -> ExitCode {
     let selected = arguments::check_environment().and_then(|()| run::prepare(&shared.options));
     match selected {
         Ok(selected) => libtest_mimic::run(&arguments, trials(&shared, &selected)).exit_code(),
-        Err(error) => {
-            error::print(&error, shared.options.output.color);
-            error.exit().into()
-        }
+        Err(error) => error::print(&error, shared.options.output.color).into(),
     }
 }
 
@@ -104,7 +93,8 @@ impl Harness {
     /// Combines all cells that have run so far into one run. An error here doesn't change this cell's verdict.
     fn combine(&self, out: &Path) {
         if let Err(error) = merge::combine(out, &self.run, &self.copies) {
-            drop(write!(io::stdout().lock(), "{}", error::plain(&error)));
+            let text = error::text(&error, false);
+            drop(io::stdout().lock().write_all(text.as_bytes()));
         }
     }
 }
@@ -151,11 +141,7 @@ fn next_repetition(cell: &Cell, parts: &Path) -> Cell {
 
 /// The message for an error that occurred before the run started. It begins with the failure's class.
 fn before_the_run(error: &CliError) -> String {
-    let class = match error.exit() {
-        super::Exit::Configuration => FailureClass::Configuration,
-        _ => FailureClass::Infrastructure,
-    };
-    format!("error ({class}): {}", error::plain(error))
+    format!("error ({}): {}", error.class(), error::text(error, false))
 }
 
 /// The run id for all tests: nextest's run id, or otherwise a new id for this process.

@@ -10,18 +10,18 @@ use std::path::Path;
 use std::thread;
 
 use parking_lot::Mutex;
+use tracing::Subscriber;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::secret::log_mask;
 
 /// Checks a log filter, such as `debug` or `e2e_matrix=debug,kube=info`. Returns the filter, or why it is invalid.
-pub(super) fn checked(filter: &str) -> Result<String, String> {
-    match EnvFilter::try_new(filter) {
-        Ok(_) => Ok(filter.to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+pub(super) fn checked(filter: &str) -> Result<String, ParseError> {
+    EnvFilter::try_new(filter).map(|_| filter.to_owned())
 }
 
 /// The filter for the log file in a run's folder.
@@ -33,7 +33,7 @@ const FILE_NAME: &str = "runner.log";
 /// How many bytes of log lines to buffer until the run's folder exists. Further lines are dropped.
 const MAX_PENDING: usize = 1 << 20;
 
-/// Where lines for the log file go.
+/// Where lines for the log file are written.
 static FILE: Mutex<Target> = Mutex::new(Target::Pending(Vec::new()));
 
 enum Target {
@@ -49,27 +49,24 @@ pub(super) fn install(filter: Option<&str>, is_run: bool) {
     if filter.is_none() && !is_run {
         return;
     }
-    let stderr = filter.map(|filter| {
-        layer()
-            .with_writer(|| Masked)
-            .with_filter(EnvFilter::new(filter))
-    });
-    let file = is_run.then(|| {
-        layer()
-            .with_writer(|| InFile)
-            .with_filter(EnvFilter::new(IN_FILE))
-    });
     let installed = tracing_subscriber::registry()
-        .with(stderr)
-        .with(file)
+        .with(filter.map(|filter| layer(filter, Destination::Stderr)))
+        .with(is_run.then(|| layer(IN_FILE, Destination::File)))
         .try_init();
     if installed.is_err() {
         tracing::debug!("the process already has a log");
     }
 }
 
-fn layer<S>() -> fmt::Layer<S> {
-    fmt::layer().with_ansi(false)
+/// Writes lines that match `filter` to `destination`.
+fn layer<S>(filter: &str, destination: Destination) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fmt::layer::<S>()
+        .with_ansi(false)
+        .with_writer(move || destination)
+        .with_filter(EnvFilter::new(filter))
 }
 
 /// From now on, writes the log to a file in `folder`, the run's folder. The file starts with the buffered lines.
@@ -112,30 +109,26 @@ fn masked(lines: &[u8]) -> String {
     log_mask().apply(&String::from_utf8_lossy(lines))
 }
 
-/// Standard error with secrets masked. Each write is a whole line of the log.
-struct Masked;
-
-impl io::Write for Masked {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        io::stderr().write_all(masked(line).as_bytes())?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
+/// Where lines of the log are written, with secrets masked. Each write is a whole line.
+#[derive(Clone, Copy)]
+enum Destination {
+    Stderr,
+    /// The file in the run's folder.
+    File,
 }
 
-/// The file in the run's folder, with secrets masked. Each write is a whole line of the log.
-struct InFile;
-
-impl io::Write for InFile {
+impl io::Write for Destination {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match &mut *FILE.lock() {
-            // Secrets that become known later are masked when the lines are written.
-            Target::Pending(lines) if lines.len() < MAX_PENDING => lines.extend_from_slice(line),
-            Target::Pending(_) => {}
-            Target::File(file) => file.write_all(masked(line).as_bytes())?,
+        match self {
+            Self::Stderr => io::stderr().write_all(masked(line).as_bytes())?,
+            Self::File => match &mut *FILE.lock() {
+                // Secrets that become known later are masked when the lines are written.
+                Target::Pending(lines) if lines.len() < MAX_PENDING => {
+                    lines.extend_from_slice(line);
+                }
+                Target::Pending(_) => {}
+                Target::File(file) => file.write_all(masked(line).as_bytes())?,
+            },
         }
         Ok(line.len())
     }

@@ -35,6 +35,11 @@ pub(super) struct Selected {
 }
 
 impl Selected {
+    /// Keeps only the cells for whose ids `is_wanted` returns true.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        self.cells.retain(|cell| is_wanted(cell.id.as_str()));
+    }
+
     /// Finds the programs of commands, and inserts values from this process's environment into the cells. `runner` is
     /// the runner's own binary.
     pub(super) fn resolve(mut self, runner: PathBuf) -> Result<(Workload, Selection), CliError> {
@@ -83,9 +88,8 @@ pub(super) fn load(options: &SelectOptions) -> Result<Selected, CliError> {
     let text = read_text(&path, MAX_MATRIX).map_err(unreadable)?;
     let matrix = Matrix::parse(&path.display().to_string(), &text).map_err(CliError::report)?;
     let filters = options.filter.iter().map(|text| Filter::parse(text));
-    let filters: Vec<Filter> = filters
-        .collect::<Result<_, _>>()
-        .map_err(CliError::report)?;
+    let filters: Result<Vec<Filter>, _> = filters.collect();
+    let filters = filters.map_err(CliError::report)?;
     let cells = select(&matrix, &filters).map_err(CliError::report)?;
     let cells: Vec<Cell> = cells.into_iter().cloned().collect();
     let (cells, shard) = shard(options, cells)?;
@@ -126,12 +130,11 @@ fn shard(
 }
 
 fn timings(path: &Path) -> Result<Timings, CliError> {
-    let unusable = |source| {
-        CliError::Rejected {
+    let hint = "the file has to be a JSON object that maps cell ids to milliseconds, such as the `timings.json` of a run";
+    let unusable = |source| CliError::Rejected {
         message: format!("failed to read the timings {}", path.display()),
         source: Some(source),
-        hint: Some("the file has to be a JSON object that maps cell ids to milliseconds, such as the `timings.json` of a run".to_owned()),
-    }
+        hint: hint.to_owned(),
     };
     let text = read_text(path, MAX_TIMINGS).map_err(unusable)?;
     Timings::parse(&text).map_err(|error| unusable(error.into()))

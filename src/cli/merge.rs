@@ -17,8 +17,7 @@ use crate::record::merge::{
     MergeError, MergedEvents, Part, Plan, copy_cells, without_earlier_merges,
 };
 use crate::record::model::ModelBuilder;
-use crate::record::{self, RecordWriter};
-use crate::record::{RunModel, Sink, verdict_of};
+use crate::record::{self, RecordWriter, RunModel, Sink, verdict_of};
 use crate::report::Copies;
 use crate::runner::{self, PARTS, RunFolder};
 
@@ -46,8 +45,7 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
         drop(streams::notice(&format!("warning: {}", chain(&error))));
     }
     // The record was just written, so it has a verdict.
-    let verdict = merged.verdict;
-    Ok(verdict.map_or(Exit::RunnerBug, Exit::from))
+    Ok(merged.verdict.map_or(Exit::RunnerBug, Exit::from))
 }
 
 /// Combines the parts of the run `run` that exist so far, and writes the record to the run's folder in `out`. Also

@@ -29,12 +29,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::machine::sandbox;
-use crate::report::ColorChoice;
 use error::CliError;
 pub use exit::Exit;
 pub use harness::harness;
 use options::{
-    ExplainOptions, Format, GarbageOptions, ListOptions, MergeOptions, PrepareOptions,
+    ColorChoice, ExplainOptions, Format, GarbageOptions, ListOptions, MergeOptions, PrepareOptions,
     ReplayOptions, ReportOptions, RunOptions,
 };
 
@@ -126,7 +125,7 @@ pub fn main() -> ExitCode {
         log::install_panics();
         log::install(log.as_deref(), matches!(command, Command::Run(_)));
         if let Err(error) = arguments::check_environment() {
-            return finish(color, Err(error));
+            return error::print(&error, color).into();
         }
     }
     match command {
@@ -139,7 +138,7 @@ pub fn main() -> ExitCode {
         Command::Replay(replay) => finish(replay.output.color, replay::run(&replay)),
         Command::Merge(merge) => finish(merge.output.color, merge::run(&merge)),
         Command::Schema { format } => finish(ColorChoice::Auto, reference::schema(format)),
-        Command::Completions { shell } => reference::completions(shell),
+        Command::Completions { shell } => finish(ColorChoice::Auto, reference::completions(shell)),
         Command::Man { folder } => finish(ColorChoice::Auto, reference::manual(&folder)),
         Command::Agent(arguments) => plexd_agent::cli::main(arguments),
         Command::Mockapi(arguments) => mockapi::cli::main(arguments),
@@ -156,21 +155,14 @@ fn runner_path() -> Result<PathBuf, CliError> {
 /// Installs the process's TLS provider. Two providers are linked, so without this choice, rustls would panic at first
 /// use.
 fn install_tls() {
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
+    let installed = rustls::crypto::ring::default_provider().install_default();
+    if installed.is_err() {
         tracing::debug!("the process already has a TLS provider");
     }
 }
 
 /// Prints the error, if there is one. Returns the exit code.
 fn finish(color: ColorChoice, result: Result<Exit, CliError>) -> ExitCode {
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            error::print(&error, color);
-            error.exit().into()
-        }
-    }
+    let exit = result.unwrap_or_else(|error| error::print(&error, color));
+    exit.into()
 }

@@ -8,7 +8,7 @@ use super::options::PrepareOptions;
 use super::run::report_leftovers;
 use super::{gc, matrix_file, runner_path, runtime};
 use crate::cluster::Preparation;
-use crate::event::{Failure, FailureClass, RunVerdict};
+use crate::event::{FailureClass, RunVerdict};
 use crate::machine::open_files;
 use crate::matrix::ProviderChoice;
 use crate::runner::{self, PreparedCell, SessionError};
@@ -29,10 +29,10 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
     let gc = gc::own_command(&runner);
     let (workload, _) = selected.resolve(runner)?;
     open_files::raise();
-    let mut exit = Exit::Passed;
+    let mut failed = Vec::new();
     let report = |prepared: PreparedCell| {
         if let Some(Err(failure)) = &prepared.preparation {
-            exit = exit_of(failure);
+            failed.push(failure.class());
         }
         // A closed stdout must not end the command.
         drop(writeln!(io::stdout().lock(), "{}", line(&prepared)));
@@ -46,16 +46,14 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
     prepared.finished.map_err(SessionError::from)?;
     Ok(match interruption.by() {
         Some(by) => RunVerdict::Interrupted { by }.into(),
-        None => exit,
+        None => exit_of(&failed),
     })
 }
 
-fn exit_of(failure: &Failure) -> Exit {
-    match failure.class() {
-        FailureClass::Product => Exit::Product,
-        FailureClass::Configuration => Exit::Configuration,
-        FailureClass::Infrastructure => Exit::Infrastructure,
-    }
+/// The exit code after failures of these classes. The order of classes is their precedence.
+fn exit_of(failed: &[FailureClass]) -> Exit {
+    let worst = failed.iter().min();
+    worst.map_or(Exit::Passed, |class| Exit::from(*class))
 }
 
 fn line(prepared: &PreparedCell) -> String {
@@ -73,5 +71,25 @@ fn line(prepared: &PreparedCell) -> String {
             let remedy = remedy.map(|remedy| format!("\n  hint: {remedy}"));
             format!("{cell}: failed: {failure}{}", remedy.unwrap_or_default())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_depends_on_the_precedence_of_failures_and_not_on_their_order() {
+        let mut classes = FailureClass::ALL;
+        assert_eq!(exit_of(&classes), Exit::Product);
+        classes.reverse();
+        assert_eq!(exit_of(&classes), Exit::Product);
+        assert_eq!(exit_of(&classes[..2]), Exit::Configuration);
+        assert_eq!(exit_of(&[]), Exit::Passed);
+        let ranks = FailureClass::ALL.map(|class| {
+            let mut table = Exit::TABLE.iter();
+            table.position(|(exit, _)| *exit == Exit::from(class))
+        });
+        assert!(ranks.is_sorted(), "{ranks:?}");
     }
 }

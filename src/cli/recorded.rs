@@ -6,8 +6,7 @@ use super::error::CliError;
 use super::matrix_file;
 use super::options::RunLocation;
 use crate::record::model::ModelBuilder;
-use crate::record::{self, RecordReader};
-use crate::record::{RecordError, RunModel};
+use crate::record::{self, RecordError, RecordReader, RunModel};
 
 /// The link to the newest run.
 const LATEST: &str = "latest";

@@ -1,9 +1,8 @@
 //! Texts that are generated from the definition of the command line: completions, manual and reference pages.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::CommandFactory;
@@ -15,13 +14,11 @@ use super::options::Format;
 use super::{Cli, Exit, streams};
 
 /// Prints the completion script of `shell` on stdout.
-pub(super) fn completions(shell: Shell) -> ExitCode {
+pub(super) fn completions(shell: Shell) -> Result<Exit, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "e2e-matrix", &mut script);
-    match io::Write::write_all(&mut io::stdout().lock(), &script) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => Exit::Infrastructure.into(),
-    }
+    streams::print("the completion script", &String::from_utf8_lossy(&script))?;
+    Ok(Exit::Passed)
 }
 
 /// Writes the manual pages of all public commands into `folder`.
@@ -38,7 +35,7 @@ pub(super) fn schema(format: Format) -> Result<Exit, CliError> {
         Format::Events => events_schema(),
         Format::Matrix => matrix_schema(),
     };
-    streams::print("the schema", Ok(text))?;
+    streams::print("the schema", &text)?;
     Ok(Exit::Passed)
 }
 
@@ -61,11 +58,8 @@ pub fn command_line() -> String {
             .to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
         let text = lines.join("\n");
-        let _ = write!(
-            page,
-            "\n## `e2e-matrix {name}`\n\n```text\n{}\n```\n",
-            text.trim_end()
-        );
+        let text = text.trim_end();
+        let _ = write!(page, "\n## `e2e-matrix {name}`\n\n```text\n{text}\n```\n");
     }
     page
 }
@@ -79,8 +73,19 @@ pub fn events_schema() -> String {
 /// The file `docs/schema/matrix.schema.json`, which is also the output of `schema matrix`.
 pub fn matrix_schema() -> String {
     let text = format!("{:#}\n", crate::matrix::reference::schema());
-    // The targets of links are relative to the documentation, so they are useless in an editor.
-    LINK.replace_all(&text, "$1").into_owned()
+    // Patterns contain text that looks like a link, too.
+    let lines = text.split_inclusive('\n');
+    let is_prose = |line: &str| line.trim_start().starts_with("\"description\":");
+    let lines = lines.map(|line| match line {
+        prose if is_prose(prose) => without_targets(prose),
+        other => other.into(),
+    });
+    lines.collect()
+}
+
+/// `markdown` without the targets of links, which are relative to the documentation, so they are useless elsewhere.
+pub(super) fn without_targets(markdown: &str) -> Cow<'_, str> {
+    LINK.replace_all(markdown, "$1")
 }
 
 /// A link in Markdown.
@@ -90,9 +95,9 @@ static LINK: LazyLock<Regex> =
 /// The page `docs/exit-codes.md`.
 pub fn exit_codes() -> String {
     let mut page = "# Exit codes\n\nGenerated from the table in the code. If several of them apply, the first one is the exit code.\n\n| Code | When |\n|---|---|\n".to_owned();
-    for exit in Exit::ALL {
+    for (exit, when) in Exit::TABLE {
         // Writing to a string can't fail.
-        let _ = writeln!(page, "| {} | {} |", exit.code(), exit.when());
+        let _ = writeln!(page, "| {} | {when} |", exit.code());
     }
     page
 }

@@ -19,12 +19,10 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
     runner::prepare(&copies.paths())?;
     write(&recorded.folder, &copies, &run)?;
     let folder = recorded.folder.display();
-    streams::print("to stdout", Ok(format!("reports: {folder}\n")))?;
+    streams::print("to stdout", &format!("reports: {folder}\n"))?;
     Ok(if options.exit_code {
-        let recorded = run.verdict;
-        recorded
-            .unwrap_or_else(|| record::verdict_of(&run, false))
-            .into()
+        let killed = || record::verdict_of(&run, false);
+        run.verdict.unwrap_or_else(killed).into()
     } else {
         Exit::Passed
     })
@@ -32,11 +30,10 @@ pub(super) fn run(options: &ReportOptions) -> Result<Exit, CliError> {
 
 /// Writes all reports of `run` to `folder` and `copies`. Returns the first error.
 pub(super) fn write(folder: &Path, copies: &Copies, run: &RunModel) -> Result<(), CliError> {
-    let failures = write_all(folder, copies, run);
-    failures
-        .into_iter()
-        .next()
-        .map_or(Ok(()), |first| Err(first.into()))
+    match write_all(folder, copies, run).into_iter().next() {
+        Some(first) => Err(first.into()),
+        None => Ok(()),
+    }
 }
 
 impl From<&CopyOptions> for Copies {

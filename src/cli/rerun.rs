@@ -50,11 +50,9 @@ fn failed_cells(
         let folder = recorded.folder.clone();
         return Err(ResumeError::NotStarted { folder }.into());
     };
-    let id = run_id(&run, &recorded);
+    let id = facts.run.clone();
     let wanted = ids_of_failed(&run, facts.flaky_result);
-    selected
-        .cells
-        .retain(|cell| wanted.contains(cell.id.as_str()));
+    selected.retain(|id| wanted.contains(id));
     let present: BTreeSet<&str> = selected.cells.iter().map(|cell| cell.id.as_str()).collect();
     let gone: Vec<&str> = wanted.difference(&present).copied().collect();
     let gone = gone.join(", ");
@@ -122,17 +120,11 @@ fn unfinished_cells(
         ));
     }
     same_provider(options, &facts.provider)?;
-    let left: BTreeSet<&str> = resumption
-        .unsettled()
-        .map(|cell| cell.summary.id.in_matrix())
-        .collect();
-    selected
-        .cells
-        .retain(|cell| left.contains(cell.id.as_str()));
-    Ok(Wanted::Cells(
-        Box::new(selected),
-        Some(Box::new(resumption)),
-    ))
+    let left = resumption.unsettled();
+    let left: BTreeSet<&str> = left.map(|cell| cell.summary.id.in_matrix()).collect();
+    selected.retain(|id| left.contains(id));
+    let resumption = Some(Box::new(resumption));
+    Ok(Wanted::Cells(Box::new(selected), resumption))
 }
 
 /// A resumed run must use the provider that it started with.
@@ -151,10 +143,4 @@ fn same_provider(options: &RunOptions, recorded: &str) -> Result<(), CliError> {
 
 fn find(options: &RunOptions, name: &str, selected: &Selected) -> Result<Recorded, CliError> {
     Recorded::find(Some(name), &options.output_dir.of(&selected.path))
-}
-
-/// The run's id, or the path of the run's folder if the record doesn't contain the id.
-fn run_id(run: &RunModel, recorded: &Recorded) -> String {
-    let id = run.facts.as_ref().map(|facts| facts.run.clone());
-    id.unwrap_or_else(|| recorded.folder.display().to_string())
 }

@@ -1,21 +1,20 @@
 //! `run`: runs the selected cells and shows the results.
 
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::matrix_file::{self, Selected};
-use super::options::{NoCells, RunOptions};
+use super::options::{ColorChoice, NoCells, RunOptions};
 use super::rerun::{self, Wanted};
 use super::{gc, log, runner_path, runtime};
-use crate::cluster::ClusterName;
 use crate::machine::{Resource, open_files};
 use crate::matrix::Jobs;
 use crate::record::Sink;
 use crate::report::console::Detail;
-use crate::report::{self, AtEnd, ColorChoice, Copies, TerminalInfo};
+use crate::report::{self, AtEnd, Copies, TerminalInfo};
 use crate::runner::{self, LiveSinks, PartId, RunOutcome, Session};
 use crate::suite::Interruption;
 
@@ -41,11 +40,8 @@ pub(super) fn run(options: &RunOptions) -> Result<Exit, CliError> {
 /// Runs `session`. At the end, reports the resources that are left.
 pub(super) fn execute(session: Session) -> Result<RunOutcome, CliError> {
     open_files::raise();
-    let gc = session.gc.clone();
-    let abandoned = {
-        let gc = gc.clone();
-        move || report_leftovers(&[], &gc)
-    };
+    let (gc, gc_if_abandoned) = (session.gc.clone(), session.gc.clone());
+    let abandoned = move || report_leftovers(&[], &gc_if_abandoned);
     let interruption = session.interruption.clone();
     let running = runner::execute(session);
     let outcome = runtime::block_on_until_signal(&interruption, abandoned, running)?;
@@ -71,7 +67,7 @@ pub(super) fn prepare(options: &RunOptions) -> Result<Selected, CliError> {
 }
 
 fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliError> {
-    options.clusters.apply(&mut selected.matrix)?;
+    options.clusters.apply(&mut selected.matrix);
     options.execution.apply(&mut selected.matrix);
     let run = &selected.matrix.run;
     if let (Jobs::Exactly(jobs), Some(ports)) = (run.jobs, run.ports.len())
@@ -102,11 +98,8 @@ fn apply(options: &RunOptions, mut selected: Selected) -> Result<Selected, CliEr
 /// `--jobs 1`, cells run one after another.
 fn overlaps(options: &RunOptions, jobs: Jobs) -> bool {
     let one_by_one = options.execution.until_failure || jobs == Jobs::Exactly(NonZeroUsize::MIN);
-    options
-        .execution
-        .repeat
-        .is_some_and(|rounds| rounds.get() > 1)
-        && !one_by_one
+    let rounds = options.execution.repeat.map_or(1, NonZeroU32::get);
+    rounds > 1 && !one_by_one
 }
 
 /// The session that runs the cells of `selected`, into which values from this process's environment are inserted.
@@ -119,7 +112,6 @@ pub(super) fn session(
 ) -> Result<Session, CliError> {
     let copies = Copies::from(&options.copies);
     let (workload, selection) = selected.resolve(runner)?;
-    let cluster = options.clusters.cluster_name.as_deref();
     Ok(Session {
         out: options.output_dir.of(&workload.path),
         workload,
@@ -127,7 +119,7 @@ pub(super) fn session(
         selection,
         resumption: None,
         part,
-        cluster: cluster.map(ClusterName::exactly).transpose()?,
+        cluster: options.clusters.cluster_name.clone(),
         sinks: sinks(options, copies.clone()),
         copies: copies.paths(),
         interruption: Interruption::held_at(options.execution.hold),
@@ -157,12 +149,11 @@ pub(super) fn console(color: ColorChoice, verbose: bool) -> Box<dyn Sink> {
     } else {
         Detail::Cells
     };
-    report::live(err, err.color(color), detail)
+    report::live(err, color.on(err), detail)
 }
 
 /// The tables of the run in `folder`.
 pub(super) fn tables(color: ColorChoice, folder: &Path) -> AtEnd {
     let out = TerminalInfo::of(&io::stdout());
-    let color = out.color(color);
-    AtEnd::tables(io::stdout(), out.width, color, folder.to_owned())
+    AtEnd::tables(io::stdout(), out.width, color.on(out), folder.to_owned())
 }

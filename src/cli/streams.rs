@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use super::error::CliError;
 
 /// Prints `text` to stdout; `what` names it in the error. A closed pipe isn't an error.
-pub(super) fn print(what: &str, text: io::Result<String>) -> Result<(), CliError> {
-    let written = text.and_then(|text| io::stdout().lock().write_all(text.as_bytes()));
-    unless_closed(what, written)
+pub(super) fn print(what: &str, text: &str) -> Result<(), CliError> {
+    unless_closed(what, io::stdout().lock().write_all(text.as_bytes()))
 }
 
 /// Turns the result of writing `what` into the result of the command. It isn't an error if the reader closed the pipe

@@ -1,9 +1,6 @@
 //! The entries of `docs/troubleshooting.md`, which `explain` prints.
 
-use std::borrow::Cow;
-
-use regex::Regex;
-
+use super::reference;
 use crate::event::Symptom;
 
 /// The page, with one section per symptom.
@@ -12,10 +9,9 @@ const PAGE: &str = include_str!("../../docs/troubleshooting.md");
 /// The entry for `symptom` as plain text: its meaning, its usual causes, and what to do.
 pub(super) fn entry(symptom: Symptom) -> String {
     let class = symptom.class();
-    format!(
-        "{symptom} ({class})\n\n{}\n",
-        plain(section(symptom).trim())
-    )
+    let section = reference::without_targets(section(symptom).trim());
+    // Emphasis is only for the page.
+    format!("{symptom} ({class})\n\n{}\n", section.replace("**", ""))
 }
 
 /// The text below the heading of `symptom`, up to the next heading.
@@ -24,15 +20,6 @@ fn section(symptom: Symptom) -> &'static str {
     let after = PAGE.split_once(&heading).map_or("", |(_, after)| after);
     let end = after.find("\n##").unwrap_or(after.len());
     &after[..end]
-}
-
-/// Removes emphasis and the targets of links.
-fn plain(markdown: &str) -> String {
-    let link = Regex::new(r"\[([^\]]+)\]\([^)]+\)");
-    let text = link.as_ref().map_or(Cow::Borrowed(markdown), |link| {
-        link.replace_all(markdown, "$1")
-    });
-    text.replace("**", "")
 }
 
 #[cfg(test)]

@@ -104,13 +104,11 @@ pub(crate) async fn run<T>(
     let mark = format!("{}/{}", plan.mark, command.name);
     let resource = HostResource::Processes { mark: mark.clone() };
     plan.ledger.plan(&resource)?;
-    let (mut group, mut receiver) = match start(command, plan, &mark, surroundings) {
-        Ok(started) => started,
-        Err(failure) => {
-            plan.ledger.gone(&resource)?;
-            return Err(failure);
-        }
-    };
+    let started = start(command, plan, &mark, surroundings);
+    if started.is_err() {
+        plan.ledger.gone(&resource)?;
+    }
+    let (mut group, mut receiver) = started?;
     let mut output = Tail::default();
     let end = {
         let waiting = async {

@@ -88,10 +88,8 @@ async fn accept(
             }
             // Without the pause, this loop would spin when the process has reached its limit of open files.
             Err(error) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "failed to accept a forwarded connection"
-                );
+                let error = chain(&error);
+                tracing::warn!(error, "failed to accept a forwarded connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -33,7 +33,7 @@ impl Reclaim for HostReclaimer {
                 if !path.starts_with(entry.folder) || path.iter().any(|part| part == "..") {
                     return Err(incomplete("the folder is not below the run's own folder"));
                 }
-                folder(&path, entry.dry_run)
+                folder(&path, entry.dry_run).await
             }
             // The port is free, because the run that reserved it has ended.
             HostResource::Port { .. } => Ok(Reclaimed::Absent),
@@ -80,15 +80,17 @@ async fn processes(mark: String, dry_run: bool, deadline: &Deadline) -> Result<R
     }
 }
 
-fn folder(path: &Path, dry_run: bool) -> Result<Reclaimed, Failure> {
+async fn folder(path: &Path, dry_run: bool) -> Result<Reclaimed, Failure> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(Reclaimed::Absent);
     }
     if dry_run {
         return Ok(Reclaimed::Present);
     }
-    match remove_tree(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(incomplete(error.to_string())),
-        Ok(()) | Err(_) => Ok(Reclaimed::Deleted),
+    let deleted = delete_folder(path).await;
+    if deleted.holds {
+        Ok(Reclaimed::Deleted)
+    } else {
+        Err(incomplete(deleted.seen))
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::matrix::{Cell, Prefix, text_types};
+use crate::matrix::{Cell, KubernetesVersion, Prefix, text_types};
 
 /// The name of a cell's cluster: `<prefix>-<slug>-<run>`, at most 40 characters, so that node names are valid host
 /// names.
@@ -49,12 +49,8 @@ impl ClusterName {
     /// doesn't prove that the cluster is ours: anyone can use such a name.
     pub fn matches_grammar(name: &str) -> bool {
         let mut parts = name.rsplit('-');
-        let mut next = |length: usize, is_valid: fn(&u8) -> bool| {
-            let part = parts.next().unwrap_or_default();
-            part.len() == length && part.as_bytes().iter().all(is_valid)
-        };
-        let is_run = next(RUN_LENGTH, |b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let is_hash = next(HASH_LENGTH, u8::is_ascii_hexdigit);
+        let is_run = parts.next().is_some_and(is_run);
+        let is_hash = parts.next().is_some_and(is_hash);
         let mut number = |start: &str| {
             let part = parts.next().and_then(|part| part.strip_prefix(start));
             part.is_some_and(|digits| digits.parse::<u32>().is_ok())
@@ -66,11 +62,7 @@ impl ClusterName {
     /// The run in the cluster name `name`, if it is a name for a cluster of `cell`.
     pub fn run_of<'n>(prefix: &Prefix, cell: &Cell, name: &'n str) -> Option<&'n str> {
         let run = name.strip_prefix(&stem(prefix, cell))?;
-        let valid = run.len() == RUN_LENGTH
-            && run
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        valid.then_some(run)
+        is_run(run).then_some(run)
     }
 
     /// The part of the name that distinguishes `node` from the cluster's other nodes: `control-plane`, `worker`,
@@ -88,23 +80,27 @@ impl ClusterName {
             1 => format!("{self}-worker"),
             _ => format!("{self}-worker{number}"),
         });
-        std::iter::once(control_plane)
-            .chain(workers)
-            .map(NodeName)
-            .collect()
+        let names = std::iter::once(control_plane).chain(workers);
+        names.map(NodeName).collect()
     }
+}
+
+fn is_run(part: &str) -> bool {
+    let is_valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    part.len() == RUN_LENGTH && part.bytes().all(is_valid)
+}
+
+fn is_hash(part: &str) -> bool {
+    part.len() == HASH_LENGTH && part.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The prefix and the slug of a cluster's name. The slug contains the Kubernetes version, the number of nodes, and a
 /// hash of the cell's id, because config variants may have the same version and number of nodes.
 fn stem(prefix: &Prefix, cell: &Cell) -> String {
-    let version = cell.kubernetes;
+    let KubernetesVersion { major, minor } = cell.kubernetes;
     let hash = Sha256::digest(cell.id.as_str());
     let hash = hex::encode(&hash[..HASH_LENGTH / 2]);
-    format!(
-        "{prefix}-{}-{}-n{}-{hash}-",
-        version.major, version.minor, cell.nodes
-    )
+    format!("{prefix}-{major}-{minor}-n{}-{hash}-", cell.nodes)
 }
 
 /// The name of a node, which is also the host name that its agent registers under.

@@ -63,8 +63,7 @@ impl CellPlan {
         let cluster = ClusterName::exactly(name)
             .map_err(|error| Failure::new(Symptom::RunnerBug, error.to_string()))?;
         let mut runtime = self.runtime.clone().into_os_string();
-        runtime.push("-");
-        runtime.push(purpose);
+        runtime.push(format!("-{purpose}"));
         Ok(Self {
             cluster,
             runtime: runtime.into(),

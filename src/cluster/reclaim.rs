@@ -75,12 +75,12 @@ impl Entry<'_> {
 
     /// Fails if `mark` doesn't belong to this run. A ledger that names marks of other runs is not trusted.
     pub(super) fn check_mark(&self, mark: &str) -> Result<(), Failure> {
-        match mark.split_once('/') {
-            Some((run, _)) if run == self.run => Ok(()),
-            Some(_) | None => Err(incomplete(format!(
-                "the mark `{mark}` does not belong to that run"
-            ))),
+        let run = mark.split_once('/').map(|(run, _)| run);
+        if run == Some(self.run) {
+            return Ok(());
         }
+        let message = format!("the mark `{mark}` does not belong to that run");
+        Err(incomplete(message))
     }
 }
 

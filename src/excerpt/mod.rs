@@ -9,5 +9,5 @@ mod select;
 mod tests;
 mod usage;
 
-pub use output::{Collector, Log, ProcessOutput};
+pub use output::{Collector, Log, LogSource, ProcessOutput, Writer};
 pub use select::{excerpt, last_line, plain_lines, reason, shortened};

@@ -1,6 +1,7 @@
 //! The output of processes, limited to whole lines from its start and its end.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 /// How many bytes are kept from the start of a process's output.
 const HEAD: usize = 256 * 1024;
@@ -10,11 +11,43 @@ const TAIL: usize = 768 * 1024;
 /// within a secret, which masking wouldn't find.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// The source of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSource {
+    /// Whose log it is.
+    pub writer: Writer,
+    /// The name of the writer's node.
+    pub node: String,
+}
+
+/// A writer of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The agent.
+    Agent,
+    /// The mock.
+    Mock,
+    /// Another pod, by its name.
+    Other(String),
+}
+
+impl fmt::Display for LogSource {
+    /// Writes the name for reports, such as `plexd on plexd-e2e-…-worker`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let writer = match &self.writer {
+            Writer::Agent => "plexd",
+            Writer::Mock => "mock-api",
+            Writer::Other(pod) => pod,
+        };
+        write!(formatter, "{writer} on {}", self.node)
+    }
+}
+
 /// The log of one container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// The source, such as `plexd on plexd-e2e-…-worker`.
-    pub source: String,
+    /// Where it comes from.
+    pub source: LogSource,
     /// The output of each of its processes, in order.
     pub processes: Vec<ProcessOutput>,
     /// Why the log couldn't be read.
@@ -23,7 +56,7 @@ pub struct Log {
 
 impl Log {
     /// A log with the output of `processes`.
-    pub const fn new(source: String, processes: Vec<ProcessOutput>) -> Self {
+    pub const fn new(source: LogSource, processes: Vec<ProcessOutput>) -> Self {
         Self {
             source,
             processes,
@@ -32,7 +65,7 @@ impl Log {
     }
 
     /// A log that couldn't be read. Its only line says why.
-    pub fn unreadable(source: String, why: &str) -> Self {
+    pub fn unreadable(source: LogSource, why: &str) -> Self {
         Self {
             source,
             processes: Vec::new(),
@@ -107,10 +140,11 @@ pub(super) fn gap_mark(count: usize) -> String {
     format!("… {count} {lines} left out")
 }
 
-/// How many lines the mark `line` represents; `None` if it isn't a mark.
+/// How many lines the mark `line` represents; `None` if it isn't a mark. A number with more than 32 bits isn't from a mark.
 pub(super) fn gap_size(line: &str) -> Option<usize> {
     let rest = line.strip_prefix("… ")?;
-    let count = rest.split(' ').next()?.parse().ok()?;
+    let count: u32 = rest.split(' ').next()?.parse().ok()?;
+    let count = usize::try_from(count).ok()?;
     (line == gap_mark(count)).then_some(count)
 }
 

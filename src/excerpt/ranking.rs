@@ -7,6 +7,11 @@ use regex::{Match, Regex};
 
 use super::select::Line;
 
+/// The regular expression `pattern`, which has to be valid.
+pub(super) fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is valid")
+}
+
 /// How well a line says what went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
@@ -86,8 +91,11 @@ fn crash_at(lines: &[Line<'_>], at: usize) -> Option<(usize, Vec<usize>)> {
         let frame = (last.saturating_sub(2)..last).filter(|index| *index > at);
         return Some((last, std::iter::once(at).chain(frame).collect()));
     }
-    if is_exception(line) {
-        let is_frame = |index: &usize| lines.get(*index).is_some_and(|line| is_frame(&line.plain));
+    if EXCEPTION.is_match(line) {
+        let is_frame = |index: &usize| {
+            let line = lines.get(*index);
+            line.is_some_and(|line| FRAME.is_match(&line.plain))
+        };
         let frame = Some(at + 1).filter(is_frame);
         return Some((at, frame.into_iter().collect()));
     }
@@ -106,41 +114,19 @@ fn is_indented(line: &str) -> bool {
     line.starts_with([' ', '\t'])
 }
 
-/// Whether the line is a stack frame. Names in a stack frame may contain any word, so they say nothing about a problem.
-fn is_frame(line: &str) -> bool {
-    let text = line.trim_start();
-    let starts = ["at ", "File \"", "... "];
-    is_indented(line)
-        && (starts.iter().any(|start| text.starts_with(start)) || is_go_location(text))
-}
+/// A stack frame of the JVM, Python or Go, such as `at io.plexd.Main.run(Main.java:20)` or `/src/errors.go:12 +0x1d`. Names
+/// in a stack frame may contain any word, so they say nothing about a problem.
+static FRAME: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"^[ \t]\s*(at |File "|\.\.\. |[^ ]*?\.go:[0-9])"#));
 
-/// Whether the text is a location such as `/src/errors.go:12 +0x1d`.
-fn is_go_location(text: &str) -> bool {
-    text.split_once(".go:").is_some_and(|(path, line)| {
-        !path.contains(' ') && line.starts_with(|c: char| c.is_ascii_digit())
-    })
-}
-
-/// Whether the line starts an exception of the JVM: `java.io.IOException: why`, possibly after `Exception in thread …`
-/// or `Caused by:`.
-fn is_exception(line: &str) -> bool {
-    if line.starts_with("Exception in thread ") || line.starts_with("Caused by: ") {
-        return true;
-    }
-    let class = line.split(':').next().unwrap_or_default();
-    let is_name = |part: &str| {
-        !part.is_empty()
-            && part
-                .chars()
-                .all(|c| c.is_alphanumeric() || "_$".contains(c))
-    };
-    class.contains('.')
-        && class.split('.').all(is_name)
-        && (class.ends_with("Exception") || class.ends_with("Error"))
-}
+/// The start of an exception of the JVM: `java.io.IOException: why`, possibly after `Exception in thread …` or
+/// `Caused by:`.
+static EXCEPTION: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"^(Exception in thread |Caused by: |([\w$]+\.)+[\w$]*(Exception|Error)(:|$))")
+});
 
 fn rank_of(line: &Line<'_>) -> Option<Rank> {
-    if line.is_usage || is_frame(&line.plain) {
+    if line.is_usage || FRAME.is_match(&line.plain) {
         return None;
     }
     rank(&line.plain)
@@ -187,18 +173,16 @@ pub(super) fn level(line: &str) -> Option<Level> {
         .or_else(|| level_at_start(line, &words))
 }
 
-/// The level in klog's format: `E1128 14:48:22.123456       1 main.go:10] …`
+/// klog's format: `E1128 14:48:22.123456       1 main.go:10] …`
+static KLOG: LazyLock<Regex> = LazyLock::new(|| pattern(r"^([IWEF])[0-9]{4} .*\]"));
+
 fn klog_level(line: &str) -> Option<Level> {
-    let mut bytes = line.bytes();
-    let level = match bytes.next()? {
-        b'I' => Level::Quiet,
-        b'W' => Level::Warning,
-        b'E' => Level::Error,
-        b'F' => Level::Fatal,
-        _ => return None,
-    };
-    let is_date = bytes.by_ref().take(4).filter(u8::is_ascii_digit).count() == 4;
-    (is_date && bytes.next() == Some(b' ') && line.contains(']')).then_some(level)
+    match &KLOG.captures(line)?[1] {
+        "I" => Some(Level::Quiet),
+        "W" => Some(Level::Warning),
+        "E" => Some(Level::Error),
+        _ => Some(Level::Fatal),
+    }
 }
 
 /// The level under a key: `level=error`, `"severity": "ERROR"`, or a number as in pino and bunyan.
@@ -241,8 +225,7 @@ fn level_at_start(line: &str, words: &[Match<'_>]) -> Option<Level> {
 }
 
 /// A word of a line: letters, digits and `_`.
-static WORD: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"[\p{Alphabetic}\p{N}_]+").expect("the pattern is valid"));
+static WORD: LazyLock<Regex> = LazyLock::new(|| pattern(r"[\p{Alphabetic}\p{N}_]+"));
 
 fn words(line: &str) -> Vec<Match<'_>> {
     WORD.find_iter(line).collect()

@@ -1,7 +1,7 @@
 //! Selects lines within a budget: the most important lines are chosen first, and returned in their original order.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -11,8 +11,7 @@ use super::ranking::{self, Finding, Rank};
 use super::usage;
 
 /// A color escape sequence, which may be cut off.
-static COLOR: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\x1B\[[0-9;]*[A-Za-z]?").expect("the pattern is valid"));
+static COLOR: LazyLock<Regex> = LazyLock::new(|| ranking::pattern(r"\x1B\[[0-9;]*[A-Za-z]?"));
 
 /// A line that could be quoted.
 pub(super) struct Line<'l> {
@@ -83,26 +82,17 @@ struct Candidates<'l> {
     /// How many lines the log has.
     total: usize,
     findings: Vec<Finding>,
-    /// The indexes of the first lines of each process, the last process first.
-    beginnings: Vec<usize>,
+    /// The indexes of the first lines of each process.
+    beginnings: Vec<Vec<usize>>,
 }
 
 impl<'l> Candidates<'l> {
     /// The lines of `log`.
     fn of(log: &'l Log) -> Self {
         let mut candidates = Self::default();
-        let mut beginnings = Vec::new();
         for process in &log.processes {
-            let index = candidates.lines.len();
             candidates.add(process);
-            let new = candidates.lines.iter().enumerate().skip(index);
-            let first = new
-                .filter(|(_, line)| line.is_quotable())
-                .map(|(index, _)| index);
-            beginnings.push(first.take(FIRST_LINES).collect::<Vec<_>>());
         }
-        let last = beginnings.into_iter().rev().take(BEGINNINGS);
-        candidates.beginnings = last.flatten().collect();
         candidates
     }
 
@@ -111,7 +101,7 @@ impl<'l> Candidates<'l> {
         let mut candidates = Self::default();
         for text in lines {
             match gap_size(text) {
-                Some(size) => candidates.total = candidates.total.saturating_add(size),
+                Some(size) => candidates.total += size,
                 None => candidates.push(text),
             }
         }
@@ -144,6 +134,9 @@ impl<'l> Candidates<'l> {
             line.is_usage = is_usage;
         }
         self.findings.extend(ranking::find(&self.lines, index));
+        let quotable = (index..self.lines.len()).filter(|index| self.lines[*index].is_quotable());
+        let first = quotable.take(FIRST_LINES).collect();
+        self.beginnings.push(first);
     }
 
     /// The lines that say what went wrong, the most severe first. Lines that differ from an earlier one only in digits
@@ -173,7 +166,8 @@ impl<'l> Candidates<'l> {
         for one in first {
             chosen.add_all(one);
         }
-        self.beginnings.iter().for_each(|index| chosen.add(*index));
+        let last = self.beginnings.iter().rev().take(BEGINNINGS);
+        last.flatten().for_each(|index| chosen.add(*index));
         // The remaining budget is used for the end of the log.
         for one in others {
             if chosen.length() < budget * 3 / 5 {
@@ -232,20 +226,13 @@ impl Chosen<'_> {
     }
 
     fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<(usize, String)> = self
-            .gaps()
-            .map(|gap| (gap.start, self.mark(&gap)))
-            .collect();
-        lines.extend(self.indexes.iter().map(|index| {
+        let marks = self.gaps().map(|gap| (gap.start, self.mark(&gap)));
+        let chosen = self.indexes.iter().map(|index| {
             let line = &self.candidates.lines[*index];
             (line.number, line.text.to_owned())
-        }));
-        lines.sort();
-        lines
-            .into_iter()
-            .map(|(_, text)| text)
-            .take(self.budget)
-            .collect()
+        });
+        let lines: BTreeMap<usize, String> = marks.chain(chosen).collect();
+        lines.into_values().take(self.budget).collect()
     }
 
     /// The mark for a gap. A gap of one line is shown as the line itself, which takes no more space than the mark.

@@ -10,7 +10,14 @@ use super::*;
 
 fn log(processes: &[&str]) -> Log {
     let processes = processes.iter().map(|text| ProcessOutput::of(text));
-    Log::new("plexd on node".to_owned(), processes.collect())
+    Log::new(source(), processes.collect())
+}
+
+fn source() -> LogSource {
+    LogSource {
+        writer: Writer::Agent,
+        node: "node".to_owned(),
+    }
 }
 
 /// How each library rejects arguments: the line with the reason, and the complete output.
@@ -265,6 +272,14 @@ fn shortening_an_excerpt_adds_up_the_omitted_lines() {
     assert_eq!(shortened(&quoted, 50), quoted);
 }
 
+#[test]
+fn a_line_like_a_mark_for_more_lines_than_a_log_can_have_is_quoted() {
+    let huge = format!("… {} lines left out", usize::MAX);
+    let lines = ["start", "tick", huge.as_str(), "tock", "end"].map(str::to_owned);
+    let short = shortened(&lines, 4);
+    assert_eq!(short, ["… 2 lines left out", huge.as_str(), "tock", "end"]);
+}
+
 /// How many lines `quoted` represents.
 fn whole(quoted: &[String]) -> usize {
     quoted.iter().map(|line| gap_size(line).unwrap_or(1)).sum()
@@ -299,7 +314,7 @@ fn the_last_line_of_a_process_is_not_part_of_a_usage_text() {
 
 #[test]
 fn the_reason_why_a_log_is_unreadable_is_not_a_line_of_it() {
-    let log = Log::unreadable("plexd on node".to_owned(), "connection refused");
+    let log = Log::unreadable(source(), "connection refused");
     let line = "(failed to read the log: connection refused)";
     assert_eq!(excerpt(&log, 50), [line]);
     assert_eq!(log.text(), format!("{line}\n"));

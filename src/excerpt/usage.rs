@@ -1,7 +1,11 @@
 //! The usage texts that command-line libraries print next to an error: those of Go's flag and cobra, clap, argparse,
 //! click, picocli and commons-cli.
 
-use super::ranking;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::ranking::{self, pattern};
 
 /// The possible beginnings of the first line of a usage text.
 const STARTS: [&str; 3] = ["usage:", "Usage:", "USAGE:"];
@@ -34,14 +38,17 @@ fn is_start(lines: &[&str]) -> bool {
     };
     let is_synopsis = ["[", "<", " -"].iter().any(|word| rest.contains(word));
     let next = || lines.iter().skip(1).take(3);
-    rest.is_empty() || is_synopsis || next().any(|line| is_option(line) || is_header(line))
+    rest.is_empty() || is_synopsis || next().any(|line| OPTION.is_match(line) || is_header(line))
 }
 
 /// How many lines at the start of `lines` belong to a usage text. `lines` begins after the first line of that text.
 fn length(lines: &[&str]) -> usize {
     let belongs = |at: usize| {
         let line = lines[at];
-        is_indented(line) || is_header(line) || is_hint(line) || is_before_options(&lines[at..])
+        is_indented(line)
+            || is_header(line)
+            || HINT.is_match(line)
+            || is_before_options(&lines[at..])
     };
     let mut length = 0;
     for (at, line) in lines.iter().enumerate() {
@@ -60,34 +67,24 @@ fn is_indented(line: &str) -> bool {
     line.starts_with([' ', '\t']) && !line.trim_start().starts_with("at ")
 }
 
-/// Whether the line is a heading such as `Global Flags:` or `positional arguments:`.
+/// A heading such as `Global Flags:` or `positional arguments:`.
+static HEADER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z ()-]{1,39}:\s*$"));
+
 fn is_header(line: &str) -> bool {
-    let Some(title) = line.trim_end().strip_suffix(':') else {
-        return false;
-    };
-    let is_plain = |c: char| c.is_ascii_alphabetic() || " -()".contains(c);
-    !title.is_empty()
-        && title.len() < 40
-        && title.chars().all(is_plain)
-        && ranking::rank(line).is_none()
+    HEADER.is_match(line) && ranking::rank(line).is_none()
 }
 
-/// Whether the line explains how to get help, as the last line of many usage texts does.
-fn is_hint(line: &str) -> bool {
-    let starts = ["Use \"", "Use '", "Try '", "Try `", "For more information"];
-    starts.iter().any(|start| line.starts_with(start)) && line.contains("help")
-}
+/// A line that explains how to get help, as the last line of many usage texts does.
+static HINT: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"^(Use ["']|Try ['`]|For more information).*help"#));
 
-fn is_option(line: &str) -> bool {
-    let text = line.trim_start();
-    let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
-    is_indented(line) && name.is_some_and(|name| name.starts_with(|c: char| c.is_alphanumeric()))
-}
+/// The start of an option: `-c`, `--config`.
+static OPTION: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[ \t]\s*--?[\p{Alphabetic}\p{N}]"));
 
 /// Whether the lines start with a description that is followed by options.
 fn is_before_options(lines: &[&str]) -> bool {
     for line in lines.iter().take(LONGEST_DESCRIPTION) {
-        if is_option(line) {
+        if OPTION.is_match(line) {
             return true;
         }
         if ranking::rank(line).is_some() || ranking::level(line).is_some() {

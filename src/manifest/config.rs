@@ -72,27 +72,18 @@ impl Placeholders {
     }
 
     fn fill(&self, value: &mut Value, at: &Place, problems: &mut Vec<ManifestProblem>) {
-        match value {
-            Value::Object(table) => {
-                for (key, value) in table {
-                    self.fill(value, &at.below(key), problems);
-                }
-            }
-            Value::Array(list) => {
-                for (index, value) in list.iter_mut().enumerate() {
-                    self.fill(value, &at.below(&format!("[{index}]")), problems);
-                }
-            }
+        for_each_string(value, at, &mut |at, value| {
+            let text = value.as_str().unwrap_or_default();
             // A placeholder for a number becomes a number, unless it is part of a longer string.
-            Value::String(text) if text == "${e2e.nodes}" => {
+            if text == "${e2e.nodes}" {
                 *value = self.0["nodes"].parse::<u64>().unwrap_or_default().into();
+                return;
             }
-            Value::String(text) => match self.filled(text) {
-                Ok(filled) => *text = filled,
+            match self.filled(text) {
+                Ok(filled) => *value = filled.into(),
                 Err(unknown) => problems.push(self.problem(at.clone(), &unknown)),
-            },
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
+            }
+        });
     }
 
     /// `text` with all placeholders replaced, or the first unknown placeholder.
@@ -126,9 +117,35 @@ impl Placeholders {
     }
 }
 
+/// Calls `visit` with each string in `value`, which is at `at`, and the place of the string.
+pub(super) fn for_each_string(
+    value: &mut Value,
+    at: &Place,
+    visit: &mut dyn FnMut(&Place, &mut Value),
+) {
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                for_each_string(value, &at.below(key), visit);
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter_mut().enumerate() {
+                for_each_string(value, &at.below(&format!("[{index}]")), visit);
+            }
+        }
+        Value::String(_) => visit(at, value),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// Reads a configuration file.
 fn read(file: &str, text: &str) -> Result<Value, ManifestProblem> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    // As in manifests, `0644` is octal.
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        legacy_octal_numbers: true,
+    };
     let read = serde_saphyr::from_str_with_options::<Value>(text, options);
     let problem = |message: String| {
         let remedy = "write the agent's configuration as a YAML mapping";

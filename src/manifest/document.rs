@@ -4,7 +4,7 @@
 use serde_json::Value;
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
-use super::{Document, ManifestProblem, Object, Place};
+use super::{ManifestProblem, Object, Place};
 
 /// Reads all objects of a file in order. A part that can't be read becomes a problem.
 pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) -> Vec<Object> {
@@ -27,19 +27,14 @@ pub(super) fn read(file: &str, text: &str, problems: &mut Vec<ManifestProblem>) 
     });
     let mut objects = Vec::new();
     for (index, document) in documents.into_iter().enumerate() {
-        let source = Place {
-            document: Some(Document {
-                number: index + 1,
-                line: document.referenced.line(),
-            }),
-            ..Place::file(file)
-        };
+        let (number, line) = (index + 1, document.referenced.line());
+        let source = Place::file(format!("{file}, document {number}, line {line}"));
         open(document.value, source, &mut objects, problems);
     }
     objects
 }
 
-/// Adds the object of a document, or all items of a list.
+/// Adds the object of a document, or all items of a list. An empty list may have `null` in place of its items.
 fn open(
     mut value: Value,
     source: Place,
@@ -49,10 +44,12 @@ fn open(
     let is_list = value["kind"]
         .as_str()
         .is_some_and(|kind| kind.ends_with("List"));
-    if let (true, Some(Value::Array(items))) = (is_list, value.get_mut("items").map(Value::take)) {
-        for (index, item) in items.into_iter().enumerate() {
+    let items = value.get_mut("items").filter(|_| is_list);
+    if let Some(items @ (Value::Array(_) | Value::Null)) = items {
+        let items = items.as_array_mut().into_iter().flatten();
+        for (index, item) in items.enumerate() {
             let source = source.below(&format!("items[{index}]"));
-            open(item, source, objects, problems);
+            open(item.take(), source, objects, problems);
         }
         return;
     }

@@ -1,5 +1,7 @@
 //! Finds the objects and containers of the agent and the mock. They can have any names that are unambiguous.
 
+use std::collections::BTreeMap;
+
 use super::patch::CONTAINERS;
 use super::{Folder, ManifestProblem, Object, Place, items, names, only};
 
@@ -14,33 +16,23 @@ pub(super) fn agent(
     folder: &Folder,
 ) -> Result<usize, ManifestProblem> {
     let all = of_kind(objects, "DaemonSet");
-    let found = match wanted {
-        Some(name) => called(&all, name),
-        None => called_or_only(&all, names::AGENT),
-    };
-    found.ok_or_else(|| {
-        let places: Vec<String> = all.iter().map(|(_, it)| it.place("").to_string()).collect();
-        let (message, remedy) = match (wanted, places.is_empty()) {
-            (_, true) => (
-                "has no DaemonSet, so nothing runs the agent".to_owned(),
-                "add the agent's DaemonSet",
-            ),
-            (Some(name), false) => (
-                format!(
-                    "has no DaemonSet called `{name}`, only {}",
-                    places.join("; ")
-                ),
-                "correct `daemonset` in `[deploy]`",
-            ),
-            (None, false) => (
-                format!(
-                    "has {} DaemonSets, and none of them is called `{}`: {}",
-                    places.len(),
-                    names::AGENT,
-                    places.join("; ")
-                ),
+    let name = wanted.unwrap_or(names::AGENT);
+    let found = called(&all, name).or_else(|| only(all.keys()).filter(|_| wanted.is_none()));
+    found.copied().ok_or_else(|| {
+        let places: Vec<String> = all.values().map(|it| it.place("").to_string()).collect();
+        let places = places.join("; ");
+        let (message, remedy) = if all.is_empty() {
+            let message = "has no DaemonSet, so nothing runs the agent".to_owned();
+            (message, "add the agent's DaemonSet")
+        } else if wanted.is_some() {
+            let message = format!("has no DaemonSet called `{name}`, only {places}");
+            (message, "correct `daemonset` in `[deploy]`")
+        } else {
+            let count = all.len();
+            (
+                format!("has {count} DaemonSets, and none of them is called `{name}`: {places}"),
                 "select the agent's with `daemonset = \"…\"` in `[deploy]`",
-            ),
+            )
         };
         ManifestProblem::new(Place::file(&folder.label), message, remedy)
     })
@@ -54,31 +46,28 @@ pub(super) fn object(
     folder: &Folder,
 ) -> Result<usize, ManifestProblem> {
     let all = of_kind(objects, kind);
-    called_or_only(&all, name).ok_or_else(|| {
+    let found = called(&all, name).or_else(|| only(all.keys()));
+    found.copied().ok_or_else(|| {
+        let count = all.len();
         ManifestProblem::new(
             Place::file(&folder.label),
-            format!(
-                "has {} objects of kind {kind}, and none of them is called `{name}`",
-                all.len()
-            ),
+            format!("has {count} objects of kind {kind}, and none of them is called `{name}`"),
             format!("add one called `{name}`, or give this name to the right one"),
         )
     })
 }
 
-/// The objects of `kind`, with their indexes.
-fn of_kind<'o>(objects: &'o [Object], kind: &str) -> Vec<(usize, &'o Object)> {
+/// The objects of `kind` by their indexes.
+fn of_kind<'o>(objects: &'o [Object], kind: &str) -> BTreeMap<usize, &'o Object> {
     let objects = objects.iter().enumerate();
     objects.filter(|(_, it)| it.kind == kind).collect()
 }
 
-fn called(objects: &[(usize, &Object)], name: &str) -> Option<usize> {
-    let named = objects.iter().find(|(_, it)| it.name == name);
-    named.map(|(index, _)| *index)
-}
-
-fn called_or_only(objects: &[(usize, &Object)], name: &str) -> Option<usize> {
-    called(objects, name).or_else(|| only(objects.iter()).map(|(index, _)| *index))
+fn called<'a>(objects: &'a BTreeMap<usize, &Object>, name: &str) -> Option<&'a usize> {
+    let mut objects = objects.iter();
+    objects
+        .find(|(_, it)| it.name == name)
+        .map(|(index, _)| index)
 }
 
 /// The index and name of the container called `name`, or else of the container with the same name as its object, or

@@ -5,10 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::Object;
+use super::patch::table;
 use crate::secret::{Mask, Secret, is_secret_name};
-
-/// The fields with the content of a Secret.
-const CONTENT: [&str; 2] = ["data", "stringData"];
 
 /// The secrets in `objects` and in the agent's configuration: the content of every Secret, and the values of variables
 /// and keys with secret names.
@@ -16,43 +14,56 @@ pub(super) fn secrets<'o>(
     objects: impl Iterator<Item = &'o Object>,
     agent_config: &Value,
 ) -> Vec<Secret> {
-    let mut found = Vec::new();
-    for object in objects {
-        if object.kind == "Secret" {
-            of_secret(&object.value, &mut found);
-        }
-        of_variables(&object.value, &mut found);
-    }
+    let mut found: Vec<Secret> = objects.flat_map(|object| separated(object).1).collect();
     of_keys(agent_config, false, &mut found);
     found
 }
 
-fn of_secret(value: &Value, found: &mut Vec<Secret>) {
-    for field in CONTENT {
-        let table = value.get(field).and_then(Value::as_object);
-        for text in table.into_iter().flat_map(|table| table.values()) {
-            let Some(text) = scalar(text) else { continue };
-            let decoded = STANDARD.decode(&text).ok();
-            let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-            found.extend(decoded.and_then(Secret::guessed));
-            found.extend(Secret::guessed(text));
+/// The document of an object with placeholders in place of its secrets, and the secrets: the content of a Secret, and
+/// the values of variables with secret names. Variables can also come from a `ConfigMap`. In a `ConfigMap`, a text of
+/// several lines is a file.
+fn separated(object: &Object) -> (Value, Vec<Secret>) {
+    let (mut value, mut found) = (object.value.clone(), Vec::new());
+    let is_secret = |key: &str, content: &Value| match object.kind.as_str() {
+        "Secret" => true,
+        "ConfigMap" => is_secret_name(key) && content.as_str().is_some_and(is_line),
+        _ => false,
+    };
+    for field in ["/data", "/stringData"] {
+        for (key, content) in table(&mut value, field).into_iter().flatten() {
+            if is_secret(key, content)
+                && let Some(text) = scalar(&std::mem::replace(content, Mask::PLACEHOLDER.into()))
+            {
+                let decoded = STANDARD.decode(&text).ok();
+                let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+                found.extend(decoded.and_then(Secret::guessed));
+                found.extend(Secret::guessed(text));
+            }
         }
     }
+    for_each(&mut value, &mut |value| {
+        let name = value["name"].as_str();
+        if name.is_some_and(is_secret_name)
+            && let Some(content) = value.get_mut("value")
+            && let Some(text) = scalar(content)
+        {
+            *content = Mask::PLACEHOLDER.into();
+            found.extend(Secret::guessed(text));
+        }
+    });
+    (value, found)
 }
 
-/// The values of all `{name, value}` pairs with secret names.
-fn of_variables(value: &Value, found: &mut Vec<Secret>) {
+fn is_line(text: &str) -> bool {
+    !text.trim_end().contains('\n')
+}
+
+/// Calls `visit` with `value`, and then with everything in it.
+fn for_each(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) {
+    visit(value);
     match value {
-        Value::Object(table) => {
-            let text = |key| table.get(key).and_then(scalar);
-            if let (Some(name), Some(value)) = (text("name"), text("value"))
-                && is_secret_name(&name)
-            {
-                found.extend(Secret::guessed(value));
-            }
-            table.values().for_each(|value| of_variables(value, found));
-        }
-        Value::Array(list) => list.iter().for_each(|value| of_variables(value, found)),
+        Value::Object(table) => table.values_mut().for_each(|value| for_each(value, visit)),
+        Value::Array(list) => list.iter_mut().for_each(|value| for_each(value, visit)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -87,48 +98,16 @@ fn scalar(value: &Value) -> Option<String> {
 /// The objects as YAML, in one string. The content of every Secret, variables with secret names, and everything in
 /// `mask` are masked.
 pub(super) fn yaml(objects: &[Object], mask: &Mask) -> String {
-    let masked = objects.iter().map(|object| masked(object, mask));
-    let texts: Vec<String> = masked
-        .map(|value| {
-            serde_saphyr::to_string(&value)
-                .unwrap_or_else(|_| unreachable!("every JSON value can be written as YAML"))
-        })
-        .collect();
+    let texts = objects.iter().map(|object| {
+        let (mut value, _) = separated(object);
+        for_each(&mut value, &mut |value| {
+            if let Value::String(text) = value {
+                *text = mask.apply(text);
+            }
+        });
+        serde_saphyr::to_string(&value)
+            .unwrap_or_else(|_| unreachable!("every JSON value can be written as YAML"))
+    });
+    let texts: Vec<String> = texts.collect();
     texts.join("---\n")
-}
-
-fn masked(object: &Object, mask: &Mask) -> Value {
-    let mut value = object.value.clone();
-    if object.kind == "Secret" {
-        for field in CONTENT {
-            let table = value.get_mut(field).and_then(Value::as_object_mut);
-            for (_, content) in table.into_iter().flatten() {
-                *content = Value::from(Mask::PLACEHOLDER);
-            }
-        }
-    }
-    mask_within(&mut value, mask);
-    value
-}
-
-fn mask_within(value: &mut Value, mask: &Mask) {
-    match value {
-        Value::Object(table) => {
-            let names_a_secret = table
-                .get("name")
-                .and_then(Value::as_str)
-                .is_some_and(is_secret_name);
-            if let (true, Some(content @ Value::String(_))) =
-                (names_a_secret, table.get_mut("value"))
-            {
-                *content = Value::from(Mask::PLACEHOLDER);
-            }
-            table
-                .values_mut()
-                .for_each(|value| mask_within(value, mask));
-        }
-        Value::Array(list) => list.iter_mut().for_each(|value| mask_within(value, mask)),
-        Value::String(text) => *text = mask.apply(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }

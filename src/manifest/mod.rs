@@ -5,9 +5,10 @@
 
 use serde_json::Value;
 
-mod address;
+mod agent_pod;
 mod check;
 mod config;
+mod config_map;
 mod document;
 mod locate;
 mod mask;
@@ -26,9 +27,8 @@ mod supply;
 #[cfg(test)]
 mod tests;
 
-pub use address::ServiceAddress;
 pub use object::Object;
-pub use problem::{Document, ManifestProblem, ManifestProblems, Place};
+pub use problem::{ManifestProblem, ManifestProblems, Place};
 pub use rank::Rank;
 pub use render::{Inputs, PullPolicy, render};
 pub use rendered::{Agent, Mock, Rendered};

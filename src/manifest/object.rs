@@ -89,7 +89,22 @@ impl Object {
         if !object.is_namespaced {
             object.remove_namespace();
         }
+        object.join_base64();
         Ok(object)
+    }
+
+    /// Removes the line breaks in base64, because the API server ignores them, too.
+    fn join_base64(&mut self) {
+        let field = match self.kind.as_str() {
+            "Secret" => "/data",
+            "ConfigMap" => "/binaryData",
+            _ => return,
+        };
+        for (_, text) in table(&mut self.value, field).into_iter().flatten() {
+            if let Value::String(text) = text {
+                text.retain(|c| !matches!(c, '\r' | '\n'));
+            }
+        }
     }
 
     /// Creates an object that isn't from a file.

@@ -94,28 +94,32 @@ fn set_reference(
 
 /// Sets the image of the container at `index`, and of all other containers in the pod with the same image.
 pub(super) fn set_image(object: &mut Object, index: usize, image: &str, policy: PullPolicy) {
-    let original = format!("{CONTAINERS}/{index}/image");
-    let original = object.value.pointer(&original).cloned();
-    let mut position = 0;
-    for_each_container(object, |container, is_init| {
-        let is_chosen = !is_init && position == index;
-        position += usize::from(!is_init);
-        if is_chosen || (original.is_some() && container.get("image") == original.as_ref()) {
-            container.insert("image".to_owned(), json!(image));
-            container.insert("imagePullPolicy".to_owned(), json!(policy.name()));
+    // Returns the previous image.
+    let set = |container: &mut Map<String, Value>| {
+        container.insert("imagePullPolicy".to_owned(), json!(policy.name()));
+        container.insert("image".to_owned(), json!(image))
+    };
+    let container = table(&mut object.value, &format!("{CONTAINERS}/{index}"));
+    let Some(original) = container.and_then(set) else {
+        return;
+    };
+    for_each_container(object, |container| {
+        if container.get("image") == Some(&original) {
+            set(container);
         }
     });
 }
 
 /// Adds environment variables to the container at `index`. An existing variable is replaced in place.
 pub(super) fn set_env(object: &mut Object, index: usize, env: &BTreeMap<String, String>) {
-    let Some(container) = table(&mut object.value, &format!("{CONTAINERS}/{index}")) else {
+    let container = table(&mut object.value, &format!("{CONTAINERS}/{index}"));
+    let Some(container) = container.filter(|_| !env.is_empty()) else {
         return;
     };
-    if env.is_empty() {
-        return;
+    let list = container.entry("env").or_insert(Value::Null);
+    if list.is_null() {
+        *list = json!([]);
     }
-    let list = container.entry("env").or_insert_with(|| json!([]));
     let Some(list) = list.as_array_mut() else {
         return;
     };
@@ -131,7 +135,7 @@ pub(super) fn set_env(object: &mut Object, index: usize, env: &BTreeMap<String, 
 
 /// Removes the probes of all containers in the pod.
 pub(super) fn remove_probes(object: &mut Object) {
-    for_each_container(object, |container, _| {
+    for_each_container(object, |container| {
         for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
             container.remove(probe);
         }
@@ -142,11 +146,9 @@ pub(super) fn remove_probes(object: &mut Object) {
 pub(super) const CONTAINERS: &str = "/spec/template/spec/containers";
 const INIT_CONTAINERS: &str = "/spec/template/spec/initContainers";
 
-fn for_each_container(object: &mut Object, mut visit: impl FnMut(&mut Map<String, Value>, bool)) {
-    for (pointer, is_init) in [(INIT_CONTAINERS, true), (CONTAINERS, false)] {
-        for container in tables(&mut object.value, pointer) {
-            visit(container, is_init);
-        }
+fn for_each_container(object: &mut Object, visit: impl Fn(&mut Map<String, Value>)) {
+    for pointer in [INIT_CONTAINERS, CONTAINERS] {
+        tables(&mut object.value, pointer).for_each(&visit);
     }
 }
 

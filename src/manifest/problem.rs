@@ -4,28 +4,11 @@ use std::fmt;
 
 use crate::secret::Mask;
 
-/// One of the documents of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Document {
-    /// The document's number, starting at 1. Empty documents don't count.
-    pub number: usize,
-    /// The line on which the document's content starts. Lines start at 1.
-    pub line: u64,
-}
-
-impl fmt::Display for Document {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "document {}, line {}", self.number, self.line)
-    }
-}
-
 /// A place in the sources of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The file, as the user calls it.
+    /// The file, as the user calls it, with the document and its first line: `rbac.yaml, document 2, line 34`.
     pub file: String,
-    /// The document within the file.
-    pub document: Option<Document>,
     /// Kind and name, for example `DaemonSet plexd`.
     pub object: Option<String>,
     /// The path of a field, for example `spec.template.spec.containers[0].image`; empty for the whole object.
@@ -60,9 +43,6 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.file)?;
-        if let Some(document) = self.document {
-            write!(formatter, ", {document}")?;
-        }
         if let Some(object) = &self.object {
             write!(formatter, " ({object})")?;
         }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::agent_pod::AgentPod;
 use super::check::{self, Deployed};
 use super::config::Placeholders;
-use super::supply::{self, ConfigPlace, PodReferences};
+use super::config_map::{self, ConfigPlace};
 use super::{
     Agent, Folder, ManifestProblem, ManifestProblems, Mock, Object, Rank, Rendered, Sources,
-    Tenancy, document, items, locate, mask, names, only, patch, shared,
+    Tenancy, document, items, locate, mask, names, only, patch, shared, supply,
 };
 use crate::matrix::named;
 use crate::secret::{Mask, Secret};
@@ -21,6 +22,8 @@ pub struct Inputs<'a> {
     pub sources: &'a Sources,
     /// The name of the agent's `DaemonSet`, if the user sets it.
     pub daemon_set: Option<&'a str>,
+    /// The key of the agent's configuration in its ConfigMap, if the user sets it.
+    pub config_key: Option<&'a str>,
     /// The cell's namespace.
     pub namespace: &'a str,
     /// The number of nodes of the cell.
@@ -70,7 +73,8 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let env = placeholders.env(inputs, &mut problems);
     objects.set_scopes();
     objects.move_into_namespace(inputs.namespace);
-    let (config_place, mut notices) = objects.supply(inputs, &agent_config);
+    let mut notices = Vec::new();
+    let config_place = objects.supply(inputs, &agent_config, &mut notices, &mut problems);
     if let Some(shared) = inputs.shared {
         let mut all: Vec<&mut Object> = objects.all_mut().collect();
         problems.extend(shared::isolate(&mut all, inputs.namespace, shared));
@@ -80,7 +84,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     let mock = objects.patch_mock(inputs, &mut problems);
     let deployed = Deployed {
         namespace: inputs.namespace,
-        agent: agent.as_ref().and_then(Agent::name),
+        agent: objects.agent.as_ref(),
         objects: objects.all().collect(),
         agent_config: &agent_config,
         config_place: config_place.as_ref(),
@@ -89,8 +93,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<Rendered, ManifestProblems> {
     };
     let found = check::all(&deployed);
     problems.extend(found);
-    notices.extend(deployed.offered_roles().map(unused_role));
-    notices.extend(deployed.services_without_pods().map(service_without_pods));
+    notices.extend(check::notices(&deployed));
     match (agent, mock) {
         (Some(agent), Some(mock)) if problems.is_empty() => Ok(Rendered {
             namespace: inputs.namespace.to_owned(),
@@ -221,27 +224,23 @@ impl Objects {
         }
     }
 
-    /// Applies the run's settings, and adds missing objects. Returns the location of the agent's configuration, and
-    /// notices about added objects.
+    /// Applies the run's settings, and adds missing objects. Returns the location of the agent's configuration.
     fn supply(
         &mut self,
         inputs: &Inputs<'_>,
         agent_config: &Value,
-    ) -> (Option<ConfigPlace>, Vec<String>) {
-        let mut notices = Vec::new();
-        let references = self.agent.as_ref().and_then(PodReferences::of);
+        notices: &mut Vec<String>,
+        problems: &mut Vec<ManifestProblem>,
+    ) -> Option<ConfigPlace> {
+        let pod = self.agent.as_ref().and_then(AgentPod::of);
         let (objects, namespace) = (&mut self.others, inputs.namespace);
         let token = inputs.bootstrap_token;
-        supply::definitions(objects, &mut notices);
-        let secret = supply::bootstrap_secret(objects, references.as_ref(), namespace, token);
+        supply::definitions(objects, notices);
+        let secret = supply::bootstrap_secret(objects, pod.as_ref(), namespace, token);
         notices.extend(secret);
-        let Some(references) = references else {
-            return (None, notices);
-        };
         let text = serde_saphyr::to_string(agent_config)
             .unwrap_or_else(|_| unreachable!("every JSON value can be written as YAML"));
-        let place = supply::agent_config(objects, &references, namespace, &text, &mut notices);
-        (place, notices)
+        config_map::supply(objects, &pod?, inputs, &text, notices, problems)
     }
 
     fn patch_agent(
@@ -310,16 +309,4 @@ fn ok_or_report<T>(
     problems: &mut Vec<ManifestProblem>,
 ) -> Option<T> {
     result.map_err(|problem| problems.push(problem)).ok()
-}
-
-/// The notice about a role that no binding uses.
-fn unused_role(role: &Object) -> String {
-    let place = role.place("");
-    format!("{place} is a role that no binding uses, so the agent runs without it")
-}
-
-/// The notice about a Service that selects no pod in the manifests.
-fn service_without_pods(service: &Object) -> String {
-    let place = service.place("spec.selector");
-    format!("{place} selects no pod in the manifests")
 }

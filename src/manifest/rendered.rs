@@ -31,13 +31,6 @@ pub struct Agent {
     pub account: String,
 }
 
-impl Agent {
-    /// The DaemonSet's name.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.daemon_set.metadata.name.as_deref()
-    }
-}
-
 /// The mock, according to its manifests.
 #[derive(Clone)]
 pub struct Mock {

@@ -38,13 +38,12 @@ pub(super) fn isolate(
     for object in objects.iter_mut() {
         match object.kind.as_str() {
             "Namespace" if object.name == namespace => {
-                set_all(object, "labels", &shared.labels);
                 set_all(object, "annotations", &shared.annotations);
-                for mode in POD_SECURITY {
-                    let key = format!("pod-security.kubernetes.io/{mode}");
-                    let labels = object.value.pointer("/metadata/labels");
-                    if labels.and_then(|labels| labels.get(&key)).is_none() {
-                        set_all(object, "labels", &[(key, "privileged".to_owned())].into());
+                set_all(object, "labels", &shared.labels);
+                if let Some(labels) = table(&mut object.value, "/metadata/labels") {
+                    for mode in POD_SECURITY {
+                        let key = format!("pod-security.kubernetes.io/{mode}");
+                        labels.entry(key).or_insert(json!("privileged"));
                     }
                 }
             }
@@ -180,9 +179,7 @@ fn move_host_paths(object: &mut Object, folder: &str, stored: &[String]) -> Vec<
             continue;
         };
         match host.get("type").and_then(Value::as_str) {
-            None | Some("" | "DirectoryOrCreate") if is_within(host, stored) => {
-                move_below(host, folder, stored);
-            }
+            None | Some("" | "DirectoryOrCreate") => move_below(host, folder, stored),
             Some("FileOrCreate") => problems.push(ManifestProblem::new(
                 whole.below(&format!(
                     "{}[{index}].hostPath",
@@ -191,31 +188,24 @@ fn move_host_paths(object: &mut Object, folder: &str, stored: &[String]) -> Vec<
                 "a file on the node can't be moved to the cell's folder",
                 "mount its parent folder with the type `DirectoryOrCreate` instead",
             )),
-            None | Some(_) => {}
+            Some(_) => {}
         }
     }
     problems
 }
 
-/// Whether a host path is one of `folders`, or below one of them.
-fn is_within(host: &Map<String, Value>, folders: &[String]) -> bool {
-    let path = Path::new(path_of(host));
-    folders.iter().any(|folder| path.starts_with(folder))
-}
-
-/// Moves a host path to `folder`. If it is one of `stored`, it is a folder. A path below one of them may also be a file
-/// that another pod creates, such as a socket.
+/// Moves a host path to `folder` if it is one of `stored`, or below one of them. If it is one of them, it is a folder. A
+/// path below one of them may also be a file that another pod creates, such as a socket.
 fn move_below(host: &mut Map<String, Value>, folder: &str, stored: &[String]) {
-    let path = path_of(host);
+    let is_stored = |path: &&str| stored.iter().any(|it| Path::new(path).starts_with(it));
+    let path = host.get("path").and_then(Value::as_str);
+    let Some(path) = path.filter(is_stored) else {
+        return;
+    };
     let is_folder = stored.iter().any(|it| Path::new(it) == Path::new(path));
-    let path = format!("{folder}/{}", path.trim_matches('/'));
-    host.insert("path".to_owned(), json!(path));
+    let moved = format!("{folder}/{}", path.trim_matches('/'));
+    host.insert("path".to_owned(), json!(moved));
     if is_folder {
         host.insert("type".to_owned(), json!("DirectoryOrCreate"));
     }
-}
-
-fn path_of(host: &Map<String, Value>) -> &str {
-    let path = host.get("path").and_then(Value::as_str);
-    path.unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::axis::{AxisName, ValueName};
+use super::axis::{check_axis_name, has_value_characters};
 use super::names::{NameError, is_lowercase_name};
 use super::variant::Layer;
 use super::{Coordinate, KubernetesVersion, Variant, text_types};
@@ -190,17 +190,15 @@ impl CellId {
 
     /// The cell's id in the matrix, without the number of a repetition.
     pub fn in_matrix(&self) -> &str {
-        self.0
-            .split_once(Self::REPETITION)
-            .map_or(&*self.0, |(cell, _)| cell)
+        let repetition = self.0.split_once(Self::REPETITION);
+        repetition.map_or(&*self.0, |(cell, _)| cell)
     }
 
     /// The number of the repetition, starting at 1.
     pub fn number(&self) -> u32 {
-        let number = self.0.split_once(Self::REPETITION);
-        number
-            .and_then(|(_, number)| number.parse().ok())
-            .unwrap_or(1)
+        let repetition = self.0.split_once(Self::REPETITION);
+        let number = repetition.and_then(|(_, number)| number.parse().ok());
+        number.unwrap_or(1)
     }
 }
 
@@ -214,7 +212,7 @@ fn is_tail(text: &str) -> bool {
         || dashes.any(|(dash, _)| {
             let part = text[dash + 1..].split_once('-');
             let is_part = part.is_some_and(|(axis, value)| {
-                AxisName::parse(axis).is_ok() && ValueName::has_valid_characters(value)
+                check_axis_name(axis).is_ok() && has_value_characters(value)
             });
             is_part && is_config(&text[..dash])
         })

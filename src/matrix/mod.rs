@@ -25,14 +25,14 @@ mod shard;
 mod variant;
 mod version;
 
-pub use axis::{AxisName, Coordinate, ValueName};
+pub use axis::Coordinate;
 pub use cell::{Cell, CellId, ConfigName, NodeCount};
 pub use checks::{BodyCheck, Checks, Condition, JsonType, Pattern, Pointer, PointerError};
 pub use command::{CommandName, HostCommand, locate_programs};
 pub use counter::Counter;
 pub use duration::{AGES, DurationError, RUN_TIMEOUTS, TIMEOUTS, parse_duration};
 pub use environment::{FromEnv, Place, TextSource, resolve_variables};
-pub use filter::{Filter, FilterProblem, FilterProblems, select};
+pub use filter::{Filter, FilterProblems, select};
 pub use names::NameError;
 pub(crate) use names::{named, text_types};
 pub use parse::reference;

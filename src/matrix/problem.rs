@@ -1,4 +1,4 @@
-//! The problems in a matrix file, each with its place. All of them are reported together.
+//! The problems in a matrix file or a filter, each with its place. All of them are reported together.
 //!
 //! Contains only data and its `miette` view. This module prints nothing, and knows nothing about terminals.
 
@@ -8,7 +8,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 
 use super::redact::Redacted;
 
-/// A problem in a matrix file, with the places that it concerns, and help.
+/// A problem in a matrix file or a filter, with the places that it concerns, and help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("{message}")]
 pub struct Problem {
@@ -17,6 +17,9 @@ pub struct Problem {
     labels: Vec<LabeledSpan>,
     #[help]
     help: Option<String>,
+    /// The filter. The text of a matrix file is part of [`Problems`].
+    #[source_code]
+    filter: Option<NamedSource<Arc<str>>>,
 }
 
 impl Problem {
@@ -26,6 +29,7 @@ impl Problem {
             message: message.into(),
             labels: Vec::new(),
             help: Some(help.into()).filter(|help| !help.is_empty()),
+            filter: None,
         }
     }
 
@@ -49,11 +53,22 @@ impl Problem {
         self
     }
 
+    /// The same problem, in this filter.
+    pub(super) fn in_filter(mut self, filter: Arc<str>) -> Self {
+        self.filter = Some(NamedSource::new("filter", filter));
+        self
+    }
+
     /// The same problem with a second place.
     pub(super) fn and_at(mut self, span: impl Into<SourceSpan>, label: &str) -> Self {
         self.labels
             .push(LabeledSpan::new_with_span(Some(label.to_owned()), span));
         self
+    }
+
+    /// The same problem, because something is repeated that is at `first` for the first time.
+    pub(super) fn repeats(self, first: SourceSpan) -> Self {
+        self.labelled("again").and_at(first, "first here")
     }
 
     /// The message, without place and help.

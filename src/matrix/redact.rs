@@ -4,6 +4,9 @@
 //! scanner masks too much.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::{Match, Regex};
 
 use crate::secret::{Mask, Secret, is_secret_name};
 
@@ -16,7 +19,7 @@ pub(super) struct Redacted {
 
 impl Redacted {
     pub(super) fn of(text: &str) -> Self {
-        let mut hidden = Scanner::new(text).hidden();
+        let mut hidden = Scanner::hidden(text);
         let secrets = || hidden.iter().map(|range| Secret::new(&text[range.clone()]));
         let mask = Mask::new(secrets());
         // The same values may also occur elsewhere in the file.
@@ -36,6 +39,15 @@ impl Redacted {
     }
 }
 
+/// The tokens: strings, comments, bare words and all other characters. A string that isn't closed ends with its line,
+/// or with the text if it may have several lines.
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+    let long = r#""""(?s:\\.|[^\\])*?(?:"{3,5}|\z)|'''(?s:.)*?(?:'{3,5}|\z)"#;
+    let short = r#""(?:\\.|[^"\\\n])*"?|'[^'\n]*'?"#;
+    let token = format!(r"{long}|{short}|#.*|[\w-]+|(?s:.)");
+    Regex::new(&token).expect("the pattern is a valid regular expression")
+});
+
 /// An open array or inline table.
 #[derive(Clone, Copy)]
 struct Frame {
@@ -45,195 +57,123 @@ struct Frame {
 
 struct Scanner<'t> {
     text: &'t str,
-    position: usize,
+    /// The arrays and inline tables that are open.
+    frames: Vec<Frame>,
+    /// Whether all keys below the current header are secret.
+    is_header_secret: bool,
+    /// Whether the current key or value is secret.
+    is_secret: bool,
+    /// Whether the current key is complete, so that a value follows.
+    is_value: bool,
     hidden: Vec<Range<usize>>,
 }
 
 impl<'t> Scanner<'t> {
-    fn new(text: &'t str) -> Self {
-        Self {
+    /// The ranges of all secret values in `text`.
+    fn hidden(text: &'t str) -> Vec<Range<usize>> {
+        let mut scanner = Self {
             text,
-            position: 0,
+            frames: Vec::new(),
+            is_header_secret: false,
+            is_secret: false,
+            is_value: false,
             hidden: Vec::new(),
+        };
+        let mut position = 0;
+        while let Some(token) = TOKEN.find_at(text, position) {
+            position = scanner.read(token);
         }
+        scanner.hidden
     }
 
-    /// The ranges of all secret values.
-    fn hidden(mut self) -> Vec<Range<usize>> {
-        let mut header = false;
-        while let Some(c) = self.peek() {
-            match c {
-                c if c.is_whitespace() => self.skip(),
-                '#' => self.line(false),
-                '[' => header = self.header(),
-                _ => {
-                    let is_secret = self.key(header);
-                    self.value(is_secret);
-                    self.line(is_secret);
-                }
+    /// Reads a token. Returns the start of the next one.
+    fn read(&mut self, token: Match<'_>) -> usize {
+        match (token.as_str(), self.frames.last().copied()) {
+            ("\n", None) => self.begin(self.is_header_secret, false),
+            ("[", None) if self.starts_line(token.start()) => return self.header(token.start()),
+            ("[" | "{", _) => {
+                let (is_table, is_secret) = (token.as_str() == "{", self.is_secret);
+                self.frames.push(Frame {
+                    is_table,
+                    is_secret,
+                });
+                self.begin(is_secret, !is_table);
             }
+            ("]" | "}", _) => {
+                self.frames.pop();
+                self.is_value = true;
+            }
+            (",", Some(frame)) => self.begin(frame.is_secret, !frame.is_table),
+            ("=", _) => self.is_value = true,
+            (string, _) if string.starts_with(['"', '\'']) => self.string(token),
+            (text, _) if text.starts_with('#') || text.trim().is_empty() => {}
+            _ => return self.bare(token),
         }
-        self.hidden
+        token.end()
     }
 
-    /// Reads a header such as `[a.b]`. Returns whether all keys below it are secret. The name of a config variant isn't
-    /// checked.
-    fn header(&mut self) -> bool {
-        let header = self.take_while(|c| c != '\n');
-        let header = &self.text[header];
-        let names = header.split(['[', ']', '.', '"', '\'', ' ']);
+    /// Begins a key, or the value of an element of an array.
+    fn begin(&mut self, is_secret: bool, is_value: bool) {
+        (self.is_secret, self.is_value) = (is_secret, is_value);
+    }
+
+    fn starts_line(&self, position: usize) -> bool {
+        let before = self.text[..position].trim_end_matches([' ', '\t']);
+        before.is_empty() || before.ends_with('\n')
+    }
+
+    /// Reads a header such as `[a.b]`, up to the end of the line. The name of a config variant isn't checked.
+    fn header(&mut self, start: usize) -> usize {
+        let end = self.find(start, &['\n']);
+        let names = self.text[start..end].split(['[', ']', '.', '"', '\'', ' ']);
         let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
-        let own = if names.first() == Some(&"config") {
+        let variant = if names.first() == Some(&"config") {
             2
         } else {
             0
         };
-        names.iter().skip(own).any(|name| is_secret_name(name))
+        let mut names = names.iter().skip(variant);
+        self.is_header_secret = names.any(|name| is_secret_name(name));
+        end
     }
 
-    /// Reads a key and the `=` after it. Returns whether the value is secret. Anything else in place of `=` belongs to
-    /// the value.
-    fn key(&mut self, mut is_secret: bool) -> bool {
-        while let Some(c) = self.peek() {
-            match c {
-                '=' => {
-                    self.skip();
-                    break;
-                }
-                '.' | ' ' | '\t' => self.skip(),
-                '"' | '\'' => {
-                    let content = self.string();
-                    is_secret |= is_secret_name(&self.text[content]);
-                }
-                c if is_bare(c) => {
-                    let name = self.take_while(is_bare);
-                    let name = &self.text[name];
-                    is_secret = name != "from-env" && (is_secret || is_secret_name(name));
-                }
-                _ => break,
-            }
-        }
-        is_secret
-    }
-
-    /// Reads a value, with everything nested in it.
-    fn value(&mut self, is_secret: bool) {
-        let mut frames: Vec<Frame> = Vec::new();
-        let mut is_secret = is_secret;
-        loop {
-            let frame = frames.last().copied();
-            let Some(c) = self.peek() else { return };
-            match c {
-                '\n' if frame.is_none() => return,
-                '#' => self.line(false),
-                '"' | '\'' => {
-                    let content = self.string();
-                    self.hide(is_secret, content);
-                }
-                '[' | '{' => {
-                    self.skip();
-                    let frame = Frame {
-                        is_table: c == '{',
-                        is_secret,
-                    };
-                    frames.push(frame);
-                    is_secret = self.element(frame);
-                }
-                ']' | '}' => {
-                    self.skip();
-                    let closed = frames.pop();
-                    is_secret = closed.is_some_and(|closed| closed.is_secret);
-                }
-                ',' => {
-                    self.skip();
-                    if let Some(frame) = frame {
-                        is_secret = self.element(frame);
-                    }
-                }
-                c if c.is_whitespace() => self.skip(),
-                _ => {
-                    let ends = |c: char| c == '\n' || (frame.is_some() && ",]}#".contains(c));
-                    let value = self.take_while(|c| !ends(c));
-                    self.hide(is_secret, value);
-                }
-            }
+    /// Reads a string. A string after a secret name is secret even if there is no `=` between them.
+    fn string(&mut self, token: Match<'_>) {
+        let long = ["\"\"\"", "'''"];
+        let is_long = long.iter().any(|quotes| token.as_str().starts_with(quotes));
+        let (quotes, content) = token.as_str().split_at(if is_long { 3 } else { 1 });
+        let content = content.strip_suffix(quotes).unwrap_or(content);
+        if self.is_secret {
+            let start = token.start() + quotes.len();
+            self.hidden.push(start..start + content.len());
+        } else if !self.is_value {
+            self.is_secret = is_secret_name(content);
         }
     }
 
-    /// Reads the key of the next element of an inline table, if it has one. Returns whether the element is secret.
-    fn element(&mut self, frame: Frame) -> bool {
-        loop {
-            match self.peek() {
-                _ if !frame.is_table => return frame.is_secret,
-                Some('#') => self.line(false),
-                Some(c) if c.is_whitespace() => self.skip(),
-                Some('}') | None => return frame.is_secret,
-                Some(_) => return self.key(frame.is_secret),
-            }
+    /// Reads a bare word or a symbol: a part of a key, or a part of a value that isn't a string.
+    fn bare(&mut self, token: Match<'_>) -> usize {
+        let is_part_of_key = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+        self.is_value |= !token.as_str().starts_with(is_part_of_key);
+        if self.is_value && self.is_secret {
+            let ends: &[char] = match self.frames.last() {
+                Some(_) => &['\n', ',', ']', '}', '#'],
+                None => &['\n'],
+            };
+            let end = self.find(token.start(), ends);
+            self.hidden.push(token.start()..end);
+            return end;
         }
+        let is_secret = self.is_secret || is_secret_name(token.as_str());
+        self.is_secret = is_secret && token.as_str() != "from-env";
+        token.end()
     }
 
-    /// Reads a string of any kind, up to its end, the end of the line or the end of the text. Returns the range of its
-    /// content.
-    fn string(&mut self) -> Range<usize> {
-        let rest = self.rest();
-        let mut delimiters = ["\"\"\"", "'''", "\"", "'"].into_iter();
-        let delimiter = delimiters.find(|delimiter| rest.starts_with(delimiter));
-        let delimiter = delimiter.unwrap_or_default();
-        self.position += delimiter.len();
-        let start = self.position;
-        loop {
-            let (rest, content) = (self.rest(), start..self.position);
-            if rest.is_empty() || (delimiter.len() == 1 && rest.starts_with('\n')) {
-                return content;
-            }
-            if rest.starts_with(delimiter) {
-                self.position += delimiter.len();
-                return content;
-            }
-            self.skip();
-            let is_escape = delimiter.starts_with('"') && rest.starts_with('\\');
-            if is_escape && self.peek() != Some('\n') {
-                self.skip();
-            }
-        }
+    /// The place of the next of these characters, or the end of the text.
+    fn find(&self, start: usize, characters: &[char]) -> usize {
+        let found = self.text[start..].find(characters);
+        found.map_or(self.text.len(), |offset| start + offset)
     }
-
-    /// Reads the rest of the line, and masks it if `hide` is set.
-    fn line(&mut self, hide: bool) {
-        let line = self.take_while(|c| c != '\n');
-        self.hide(hide, line);
-    }
-
-    fn hide(&mut self, is_secret: bool, range: Range<usize>) {
-        if is_secret && !range.is_empty() {
-            self.hidden.push(range);
-        }
-    }
-
-    fn rest(&self) -> &'t str {
-        &self.text[self.position..]
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn skip(&mut self) {
-        self.position += self.peek().map_or(0, char::len_utf8);
-    }
-
-    /// Skips all characters that meet `condition`. Returns their range.
-    fn take_while(&mut self, condition: impl Fn(char) -> bool) -> Range<usize> {
-        let start = self.position;
-        let end = self.rest().find(|c| !condition(c));
-        self.position = end.map_or(self.text.len(), |end| start + end);
-        start..self.position
-    }
-}
-
-fn is_bare(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-')
 }
 
 #[cfg(test)]
@@ -294,6 +234,12 @@ mod tests {
                 "env = { API_TOKEN = \"*\" *, c = d }",
             ),
             ("API_TOKEN = '''a\nb", "API_TOKEN = '''*\n*"),
+            ("API_TOKEN \"abc\"", "API_TOKEN \"***\""),
+            ("API_TOKEN = ] abc", "API_TOKEN = ] ***"),
+            (
+                "a = [\"b\"\n[config.x.env]\nAPI_TOKEN = \"abc\"",
+                "a = [\"b\"\n[config.x.env]\nAPI_TOKEN = \"***\"",
+            ),
         ] {
             let shown = redacted(text);
             for (line, hidden) in shown.lines().zip(expected.lines()) {

@@ -42,14 +42,13 @@ impl Images {
     pub fn agent_of(&self, cell: &Cell) -> SystemUnderTest {
         match &cell.variant.program {
             None => self.agent.clone(),
-            Some(program) => SystemUnderTest {
-                image: program
-                    .image
-                    .clone()
-                    .map(ImageSource::Tag)
-                    .unwrap_or_default(),
-                binary: program.binary.clone(),
-            },
+            Some(program) => {
+                let image = program.image.clone().map(ImageSource::Tag);
+                SystemUnderTest {
+                    image: image.unwrap_or_default(),
+                    binary: program.binary.clone(),
+                }
+            }
         }
     }
 }
@@ -95,6 +94,8 @@ pub struct Deploy {
     pub daemon_set: Option<String>,
     /// A YAML file that replaces the built-in base of the agent's configuration.
     pub agent_config: Option<PathBuf>,
+    /// The key of the agent's configuration in its `ConfigMap`, if it can't be found.
+    pub config_key: Option<String>,
     /// A file or folder that replaces the built-in `deploy/mock-api`.
     pub mock: Option<PathBuf>,
     /// Whether the DaemonSet keeps its probes.
@@ -123,6 +124,7 @@ impl Default for Deploy {
             manifests: Manifests::BuiltIn,
             daemon_set: None,
             agent_config: None,
+            config_key: None,
             mock: None,
             probes: true,
         }

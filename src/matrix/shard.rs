@@ -112,26 +112,17 @@ impl Estimates {
     /// known durations.
     pub fn new(cells: &[Cell], timings: &Timings) -> Self {
         let known = |cell: &Cell| timings.0.get(cell.id.as_str()).copied();
-        let measured = cells
-            .iter()
-            .filter_map(|cell| Some((known(cell)?, weight(cell))));
-        let (time, weights) = measured.fold((0_u128, 0_u128), |(time, weights), (one, weight)| {
-            (time + u128::from(one), weights + u128::from(weight))
-        });
+        let measured: Vec<&Cell> = cells.iter().filter(|cell| known(cell).is_some()).collect();
+        let times = measured.iter().filter_map(|cell| known(cell));
+        let time: u128 = times.map(u128::from).sum();
+        let weights: u128 = measured.iter().map(|cell| weight(cell)).sum();
         let unit = time.checked_div(weights).unwrap_or(1).max(1);
-        let estimate = |cell: &Cell| {
-            let by_weight = u128::from(weight(cell)) * unit;
-            let known = known(cell);
-            // Estimates are never zero. Otherwise, if there are fewer cells than shards, several cells could share a
-            // shard while others are empty.
-            known
-                .unwrap_or_else(|| u64::try_from(by_weight).unwrap_or(u64::MAX))
-                .max(1)
-        };
-        let mut estimates: Vec<_> = cells
-            .iter()
-            .map(|cell| (cell.id.clone(), estimate(cell)))
-            .collect();
+        let estimated = |cell: &Cell| u64::try_from(weight(cell) * unit).unwrap_or(u64::MAX);
+        // Estimates are never zero. Otherwise, if there are fewer cells than shards, several cells could share a shard
+        // while others are empty.
+        let estimate = |cell: &Cell| known(cell).unwrap_or_else(|| estimated(cell)).max(1);
+        let estimates = cells.iter().map(|cell| (cell.id.clone(), estimate(cell)));
+        let mut estimates: Vec<_> = estimates.collect();
         estimates.sort_by(|(one_id, one), (other_id, other)| {
             other.cmp(one).then_with(|| one_id.cmp(other_id))
         });
@@ -149,8 +140,8 @@ impl Estimates {
 }
 
 /// The relative duration of a cell: a worker takes about half as long as a control plane.
-fn weight(cell: &Cell) -> u64 {
-    cell.nodes.get() as u64 + 1
+fn weight(cell: &Cell) -> u128 {
+    cell.nodes.get() as u128 + 1
 }
 
 /// The first half of a hash in hexadecimal: enough to distinguish inputs that aren't chosen to collide.

@@ -188,10 +188,8 @@ impl Expectations {
 
     /// The expectation of `counter` on each node.
     pub fn of(&self, counter: Counter) -> Expectation {
-        self.counters
-            .get(counter.name())
-            .copied()
-            .unwrap_or(Expectation::AtLeast(1))
+        let expected = self.counters.get(counter.name());
+        expected.copied().unwrap_or(Expectation::AtLeast(1))
     }
 
     /// The expectations of counters that aren't the suite's own, by name.
@@ -203,9 +201,8 @@ impl Expectations {
 
     /// The expectations of all counters: the suite's own first, in the mock's order.
     pub fn all(&self) -> impl Iterator<Item = (&str, Expectation)> {
-        let own = Counter::ALL
-            .into_iter()
-            .map(|counter| (counter.name(), self.of(counter)));
+        let own = Counter::ALL.into_iter();
+        let own = own.map(|counter| (counter.name(), self.of(counter)));
         own.chain(self.further())
     }
 

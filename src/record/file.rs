@@ -193,15 +193,14 @@ impl RecordReader {
     /// if the file has no complete event.
     fn warning_of_torn_line(&self) -> Option<Record> {
         let (sequence, at) = self.last?;
+        let text = "the record ends in the middle of a line: the run was killed while writing it";
         Some(Record {
             version: VERSION,
             sequence: sequence.saturating_add(1),
             at,
             event: Event::Notice {
                 severity: Severity::Warning,
-                text:
-                    "the record ends in the middle of a line: the run was killed while writing it"
-                        .into(),
+                text: text.to_owned(),
             },
         })
     }

@@ -1,18 +1,12 @@
 //! The verdict on a run as a pure function of its model, whether the run has just ended, was killed, resumed or merged.
 
 use super::model::{CellModel, PhaseModel, RunModel};
-use super::verdict::{self, Counted};
-use crate::event::{CellEnd, CellVerdict, Failure, FailureClass, FlakyResult, RunVerdict, Symptom};
+use crate::event::{CellVerdict, FailureClass, FlakyResult, RunVerdict, Symptom, Termination};
 
 /// The verdict on `run`, recomputed from its cells. If the run isn't whole, because it was killed or parts of it are
 /// missing, it has an infrastructure failure unless a worse one is known.
 pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
-    let mut counted: Vec<Counted> = run.cells.iter().map(Counted::of_record).collect();
-    counted.extend(Counted::of_no_cell(&run.failures));
-    let facts = run.facts.as_ref();
-    let flaky_result = facts.map_or_else(FlakyResult::default, |facts| facts.flaky_result);
-    let verdict = verdict::of_run(&counted, run.signal, flaky_result);
-    match verdict {
+    match verdict_of_whole(run) {
         RunVerdict::Passed | RunVerdict::NothingToDo if !is_whole => {
             RunVerdict::InfrastructureFailure
         }
@@ -22,49 +16,80 @@ pub fn verdict_of(run: &RunModel, is_whole: bool) -> RunVerdict {
 
 /// The class of the first failure that counts, in the order of the cells.
 pub fn class_of(run: &RunModel) -> Option<FailureClass> {
-    let mut cells = run.cells.iter().map(Counted::of_record);
-    cells.find_map(|cell| cell.failures().next().map(Failure::class))
+    let mut counted = run.cells.iter().flat_map(failures);
+    counted.next().map(Symptom::class)
 }
 
-impl Counted {
-    /// The failures that belong to the run and not to a cell; `None` if there are none.
-    fn of_no_cell(failures: &[Failure]) -> Option<Self> {
-        (!failures.is_empty()).then(|| Self {
-            attempts: vec![CellEnd {
-                failures: failures.to_vec(),
-                ..CellEnd::default()
-            }],
-            ..Self::default()
-        })
-    }
-
-    /// How a cell counts, according to the record alone.
-    fn of_record(cell: &CellModel) -> Self {
-        if cell.verdict == CellVerdict::Skipped {
-            return Self::default();
+/// The verdict by the first rule that applies. A signal takes precedence over everything; a run timeout doesn't hide a
+/// failure.
+fn verdict_of_whole(run: &RunModel) -> RunVerdict {
+    let is_timed_out = match run.signal {
+        Some(by @ (Termination::Interrupt | Termination::Terminate)) => {
+            return RunVerdict::Interrupted { by };
         }
-        Self {
-            attempts: cell.attempts().map(attempt_of_record).collect(),
-            skipped: None,
-            allow_failure: cell.summary.allow_failure,
+        Some(Termination::RunTimeout) => run.cells.iter().any(CellModel::is_cut_off),
+        None => false,
+    };
+    let counted = || run.cells.iter().filter(|cell| !cell.summary.allow_failure);
+    let of_no_cell = || run.failures.iter().map(|failure| failure.symptom);
+    let is_bug = |symptom: Symptom| symptom == Symptom::RunnerBug;
+    let has = |class| {
+        let mut symptoms = counted().flat_map(failures).chain(of_no_cell());
+        symptoms.any(|symptom| symptom.class() == class && !is_bug(symptom))
+    };
+    let facts = run.facts.as_ref();
+    let is_strict = facts.is_some_and(|facts| facts.flaky_result == FlakyResult::Fail);
+    let is_skipped = |cell: &CellModel| cell.verdict == CellVerdict::Skipped;
+    // If nothing ended the run, a process that ran such a cell was killed.
+    let is_interrupted = |cell: &CellModel| cell.verdict == CellVerdict::Interrupted;
+    let is_killed = run.signal.is_none() && counted().any(is_interrupted);
+    // A bug in the runner counts even if it affects only a cell that is allowed to fail.
+    let mut all = run.cells.iter().flat_map(failures).chain(of_no_cell());
+    if has(FailureClass::Product) {
+        RunVerdict::ProductFailure
+    } else if is_strict && counted().any(CellModel::is_flaky) {
+        RunVerdict::FlakyFailure
+    } else if has(FailureClass::Configuration) {
+        RunVerdict::ConfigurationFailure
+    } else if has(FailureClass::Infrastructure) || is_killed {
+        RunVerdict::InfrastructureFailure
+    } else if all.any(is_bug) {
+        RunVerdict::RunnerBug
+    } else if is_timed_out {
+        RunVerdict::Interrupted {
+            by: Termination::RunTimeout,
         }
+    } else if run.cells.iter().all(is_skipped) {
+        RunVerdict::NothingToDo
+    } else {
+        RunVerdict::Passed
     }
 }
 
-/// How an attempt ended, according to the record alone.
-fn attempt_of_record(attempt: &CellModel) -> CellEnd {
+/// The failures of a cell that count: those of its last attempt, or of all earlier ones if the last one was cut off.
+fn failures(cell: &CellModel) -> Vec<Symptom> {
+    let last = failures_of_attempt(cell);
+    match cell.verdict {
+        CellVerdict::Skipped => Vec::new(),
+        CellVerdict::Interrupted if last.is_empty() => {
+            cell.earlier.iter().flat_map(failures_of_attempt).collect()
+        }
+        CellVerdict::Passed
+        | CellVerdict::Flaky
+        | CellVerdict::Failed
+        | CellVerdict::Error
+        | CellVerdict::Interrupted => last,
+    }
+}
+
+fn failures_of_attempt(attempt: &CellModel) -> Vec<Symptom> {
     let failures = attempt.phases.iter().filter_map(PhaseModel::failure);
-    let mut failures: Vec<Failure> = failures.cloned().collect();
-    if failures.is_empty() && matches!(attempt.verdict, CellVerdict::Failed | CellVerdict::Error) {
+    let mut symptoms: Vec<Symptom> = failures.map(|failure| failure.symptom).collect();
+    if symptoms.is_empty() && matches!(attempt.verdict, CellVerdict::Failed | CellVerdict::Error) {
         // A failed cell without a failed phase means that a task of the runner ended unexpectedly.
-        let reason = attempt.reason.clone().unwrap_or_default();
-        failures.push(Failure::new(Symptom::RunnerBug, reason));
+        symptoms.push(Symptom::RunnerBug);
     }
-    CellEnd {
-        failures,
-        interrupted: attempt.verdict == CellVerdict::Interrupted,
-        ..CellEnd::default()
-    }
+    symptoms
 }
 
 #[cfg(test)]
@@ -73,7 +98,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::event::Termination;
+    use crate::event::Failure;
     use crate::matrix::Phase;
     use crate::report::fixture::{Plan, Story, killed};
 
@@ -130,49 +155,98 @@ mod tests {
         }
     }
 
-    /// The verdict on a run of one cell with this story, and the class of the failure that counts.
-    fn of(story: Story, allowed: bool) -> (RunVerdict, Option<FailureClass>) {
-        let run = run(&[(allowed, story)], None, false);
-        (verdict_of(&run, true), class_of(&run))
+    const PRODUCT: Story = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
+    const CONFIGURATION: Story = Story::Fails(Phase::Manifests, Symptom::ObjectRefused);
+    const INFRASTRUCTURE: Story = Story::Fails(Phase::Cluster, Symptom::NodeImageMissing);
+    const BUG: Story = Story::Fails(Phase::Periodic, Symptom::RunnerBug);
+    const FLAKY: Story = Story::PassesAfter(Phase::Assertions, Symptom::CounterNotMet);
+    const CUT_OFF: Story = Story::IsCutOffIn(Phase::Restart);
+
+    /// The verdict on a whole run of cells with these stories, none of which is allowed to fail.
+    fn of(stories: &[Story], signal: Option<Termination>) -> RunVerdict {
+        let stories: Vec<_> = stories.iter().map(|story| (false, *story)).collect();
+        verdict_of(&run(&stories, signal, false), true)
     }
 
     #[test]
-    fn a_cell_counts_with_its_final_failure() {
-        let product = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
-        let configuration = Story::Fails(Phase::Manifests, Symptom::ObjectRefused);
-        let infrastructure = Story::Fails(Phase::Cluster, Symptom::NodeImageMissing);
-        let flaky = Story::PassesAfter(Phase::Assertions, Symptom::CounterNotMet);
-        let cases = [
-            (
-                product,
-                RunVerdict::ProductFailure,
-                Some(FailureClass::Product),
-            ),
-            (
-                configuration,
-                RunVerdict::ConfigurationFailure,
-                Some(FailureClass::Configuration),
-            ),
-            (
-                infrastructure,
-                RunVerdict::InfrastructureFailure,
-                Some(FailureClass::Infrastructure),
-            ),
-            (flaky, RunVerdict::Passed, None),
-            (Story::Passes, RunVerdict::Passed, None),
-            (Story::IsSkipped, RunVerdict::NothingToDo, None),
+    fn the_first_rule_that_applies_gives_the_verdict() {
+        let stories = [
+            PRODUCT,
+            CONFIGURATION,
+            INFRASTRUCTURE,
+            BUG,
+            FLAKY,
+            Story::IsSkipped,
         ];
-        for (story, verdict, class) in cases {
-            assert_eq!(of(story, false), (verdict, class), "{story:?}");
+        let verdicts = [
+            RunVerdict::ProductFailure,
+            RunVerdict::ConfigurationFailure,
+            RunVerdict::InfrastructureFailure,
+            RunVerdict::RunnerBug,
+            RunVerdict::Passed,
+            RunVerdict::NothingToDo,
+        ];
+        let by = Termination::Interrupt;
+        for (index, verdict) in verdicts.into_iter().enumerate() {
+            assert_eq!(of(&stories[index..], None), verdict);
+            let interrupted = of(&stories[index..], Some(by));
+            assert_eq!(interrupted, RunVerdict::Interrupted { by });
         }
-        assert_eq!(of(product, true).0, RunVerdict::Passed, "it may fail");
-        let cut_off = run(
-            &[(false, Story::IsCutOffIn(Phase::Restart))],
-            Some(Termination::RunTimeout),
-            false,
+        let strict = run(&[(false, CONFIGURATION), (false, FLAKY)], None, true);
+        assert_eq!(verdict_of(&strict, true), RunVerdict::FlakyFailure);
+    }
+
+    #[test]
+    fn the_class_is_that_of_the_first_failure_that_counts() {
+        let stories = [FLAKY, CONFIGURATION, PRODUCT].map(|story| (false, story));
+        let run = run(&stories, None, false);
+        assert_eq!(class_of(&run), Some(FailureClass::Configuration));
+        let passed = RunModel {
+            cells: run.cells[..1].to_vec(),
+            ..run
+        };
+        assert_eq!(class_of(&passed), None);
+    }
+
+    #[test]
+    fn an_allowed_failure_does_not_count_unless_the_runner_has_a_bug() {
+        let of = |stories: &[(bool, Story)]| verdict_of(&run(stories, None, true), true);
+        assert_eq!(of(&[(true, PRODUCT)]), RunVerdict::Passed);
+        assert_eq!(of(&[(true, FLAKY)]), RunVerdict::Passed);
+        assert_eq!(of(&[(true, BUG)]), RunVerdict::RunnerBug);
+        let broken = of(&[(true, PRODUCT), (false, INFRASTRUCTURE)]);
+        assert_eq!(broken, RunVerdict::InfrastructureFailure);
+    }
+
+    #[test]
+    fn only_the_last_attempt_counts_unless_it_was_cut_off() {
+        let mut retried = run(&[(false, FLAKY), (false, INFRASTRUCTURE)], None, false);
+        let mut cut_off = retried.clone();
+        cut_off.cells[0].verdict = CellVerdict::Interrupted;
+        assert_eq!(verdict_of(&cut_off, true), RunVerdict::ProductFailure);
+        let last = retried.cells.remove(1);
+        let earlier = std::mem::take(&mut retried.cells[0].earlier);
+        retried.cells = vec![CellModel { earlier, ..last }];
+        assert_eq!(
+            verdict_of(&retried, true),
+            RunVerdict::InfrastructureFailure
         );
+    }
+
+    #[test]
+    fn a_run_timeout_hides_no_failure_and_counts_only_if_it_cut_a_cell_off() {
         let by = Termination::RunTimeout;
-        assert_eq!(verdict_of(&cut_off, true), RunVerdict::Interrupted { by });
+        let up = RunVerdict::Interrupted { by };
+        let of = |stories: &[Story]| of(stories, Some(by));
+        assert_eq!(of(&[Story::Passes, CUT_OFF]), up);
+        assert_eq!(of(&[Story::IsSkipped]), up);
+        assert_eq!(of(&[Story::Passes]), RunVerdict::Passed);
+        let broken = of(&[INFRASTRUCTURE, CUT_OFF]);
+        assert_eq!(broken, RunVerdict::InfrastructureFailure);
+        let skipped = [(false, Story::Passes), (false, Story::IsSkipped)];
+        let mut skipped = run(&skipped, Some(by), false);
+        skipped.cells[1].reason = Some("--skip-missing-images: no such image".to_owned());
+        assert_eq!(verdict_of(&skipped, true), RunVerdict::Passed);
     }
 
     #[test]
@@ -192,14 +266,11 @@ mod tests {
 
     #[test]
     fn an_incomplete_run_is_an_infrastructure_failure_unless_a_worse_one_is_known() {
-        let product = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
         let of = |stories: &[(bool, Story)]| verdict_of(&run(stories, None, false), false);
-        assert_eq!(of(&[]), RunVerdict::InfrastructureFailure);
-        assert_eq!(
-            of(&[(false, Story::Passes)]),
-            RunVerdict::InfrastructureFailure
-        );
-        assert_eq!(of(&[(false, product)]), RunVerdict::ProductFailure);
+        let broken = RunVerdict::InfrastructureFailure;
+        assert_eq!(of(&[]), broken);
+        assert_eq!(of(&[(false, Story::Passes)]), broken);
+        assert_eq!(of(&[(false, PRODUCT)]), RunVerdict::ProductFailure);
     }
 
     proptest! {

@@ -18,8 +18,7 @@ pub struct AtEnd {
 impl AtEnd {
     /// Writes the report files to `folder`, and copies of them as requested.
     pub fn files(folder: PathBuf, copies: Copies) -> Self {
-        let work =
-            move |run: &RunModel| combined(&write_all(&folder, &copies, run)).map_or(Ok(()), Err);
+        let work = move |run: &RunModel| combined(&write_all(&folder, &copies, run));
         Self::new("the reports", Box::new(work))
     }
 
@@ -46,20 +45,17 @@ impl AtEnd {
 
 /// Combines all errors into one. If all of them have the same kind, the result has this kind too. A full disk is
 /// therefore reported only once, however many files it affects.
-fn combined(failures: &[WriteError]) -> Option<io::Error> {
-    let kind = failures.iter().map(|failure| failure.source.kind());
-    let kind = kind.reduce(|one, other| {
-        if one == other {
-            one
-        } else {
-            io::ErrorKind::Other
-        }
-    })?;
-    let messages: Vec<String> = failures
-        .iter()
-        .map(|failure| format!("{failure}: {}", failure.source))
-        .collect();
-    Some(io::Error::new(kind, messages.join("; ")))
+fn combined(failures: &[WriteError]) -> io::Result<()> {
+    let mut kinds = failures.iter().map(|failure| failure.source.kind());
+    let Some(first) = kinds.next() else {
+        return Ok(());
+    };
+    let different = kinds.find(|kind| *kind != first);
+    let kind = different.map_or(first, |_| io::ErrorKind::Other);
+    let messages = failures.iter();
+    let messages = messages.map(|failure| format!("{failure}: {}", failure.source));
+    let messages: Vec<String> = messages.collect();
+    Err(io::Error::new(kind, messages.join("; ")))
 }
 
 impl Sink for AtEnd {

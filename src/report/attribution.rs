@@ -28,16 +28,14 @@ fn has_failed(cell: &CellModel) -> Option<bool> {
 /// The cell's value on each axis, the simplest axis first.
 fn values(cell: &CellModel) -> Vec<String> {
     let summary = &cell.summary;
-    let axes = summary.axes.iter();
-    let axes = axes.map(|place| format!("{}-{}", place.axis, place.value));
-    [
+    let mut values = vec![
         format!("k8s-{}", summary.kubernetes),
         format!("n{}", summary.nodes),
         format!("config {}", summary.config),
-    ]
-    .into_iter()
-    .chain(axes)
-    .collect()
+    ];
+    let axes = summary.axes.iter();
+    values.extend(axes.map(|place| format!("{}-{}", place.axis, place.value)));
+    values
 }
 
 /// The first value that all failed cells and no other cells have. Each element of `cells` says whether the cell failed,

@@ -10,6 +10,7 @@ use crate::event::{
     PhaseStatus, Record, RunFacts, RunVerdict, Severity, Step, Symptom, VERSION,
 };
 use crate::matrix::{CellId, ConfigName, Counter, KubernetesVersion, NodeCount, Phase};
+use crate::record::RunModel;
 
 /// What happens to a cell.
 #[derive(Clone, Copy, Debug)]
@@ -490,6 +491,22 @@ pub(crate) fn with_log_line(line: &str) -> Vec<Record> {
         }
     }
     records
+}
+
+/// A run with one cell of `nodes` nodes, none of which meets the expectation of a counter.
+pub(crate) fn unmet(nodes: u16) -> RunModel {
+    let story = Story::Fails(Phase::Assertions, Symptom::CounterNotMet);
+    let mut records = killed(&[Plan("1.36", nodes, "fast", false, story)]);
+    for record in &mut records {
+        if let Event::PhaseFinished { result, .. } = &mut record.event
+            && let PhaseStatus::Failed { failure } = &mut result.status
+        {
+            for evidence in &mut failure.evidence {
+                evidence.holds = false;
+            }
+        }
+    }
+    RunModel::new(&records)
 }
 
 /// The log file of [`with_log_line`].

@@ -30,11 +30,12 @@ pub(super) struct Lines {
     paint: Paint,
     detail: Detail,
     clock: Clock,
-    id_width: usize,
+    /// The width of the column of ids.
+    pub(super) id_width: usize,
     cells: usize,
     finished: BTreeMap<CellId, CellVerdict>,
     allowed: BTreeSet<CellId>,
-    kept: Vec<(CellId, Vec<String>)>,
+    kept: Vec<String>,
 }
 
 /// The elapsed time of a run, without the time between its sessions.
@@ -66,11 +67,6 @@ impl Lines {
             detail,
             ..Self::default()
         }
-    }
-
-    /// The width of the column of ids.
-    pub(super) const fn id_width(&self) -> usize {
-        self.id_width
     }
 
     /// `3/14 cells`.
@@ -119,18 +115,15 @@ impl Lines {
             } => {
                 let (took, wait) = (text::duration(*duration_ms), text::duration(*wait_ms));
                 let text = format!(
-                    "attempt {attempt} {verdict} in {took}; the next attempt starts in {wait} at the earliest"
+                    "attempt {attempt}: {verdict} after {took}; the next attempt starts in {wait} at the earliest"
                 );
                 Some(self.cell(Tone::Warning, "retry", cell, &text))
             }
             Event::PhaseFinished { cell, result } => self.phase(cell, result),
-            Event::Diagnostics { cell, files, .. } => match self.detail {
-                Detail::Cells => None,
-                Detail::Phases => {
-                    let text = format!("diagnostics: {}", files.join(", "));
-                    Some(self.cell(Tone::Quiet, "files", cell, &text))
-                }
-            },
+            Event::Diagnostics { cell, files, .. } => (self.detail == Detail::Phases).then(|| {
+                let text = format!("diagnostics: {}", files.join(", "));
+                self.cell(Tone::Quiet, "files", cell, &text)
+            }),
             Event::CellFinished {
                 cell,
                 verdict,
@@ -155,22 +148,14 @@ impl Lines {
             | Event::Counters { .. }
             | Event::Timings { .. } => None,
             Event::CellKept { cell, commands } => {
-                self.kept.push((cell.clone(), commands.clone()));
+                self.kept.push(kept(cell, commands));
                 None
             }
-            Event::RunFinished { .. } => self.kept(),
+            // The kept clusters are shown last, so that they aren't overlooked.
+            Event::RunFinished { .. } => {
+                (!self.kept.is_empty()).then(|| self.kept.join("\n          "))
+            }
         }
-    }
-
-    /// The kept clusters, shown last so that they aren't overlooked.
-    fn kept(&self) -> Option<String> {
-        let place = |(cell, commands): &(CellId, Vec<String>)| {
-            let commands = commands.iter();
-            let commands = commands.map(|command| format!("\n            {}", one_line(command)));
-            format!("kept: {cell}{}", commands.collect::<String>())
-        };
-        let places: Vec<_> = self.kept.iter().map(place).collect();
-        (!places.is_empty()).then(|| places.join("\n          "))
     }
 
     fn run(&mut self, facts: &RunFacts) -> String {
@@ -238,11 +223,8 @@ impl Lines {
             Some(_) | None => format!("in {}", text::duration(duration_ms)),
         };
         let has_failed = matches!(verdict, CellVerdict::Failed | CellVerdict::Error);
-        let allowed = if has_failed && self.allowed.contains(cell) {
-            ", allowed to fail"
-        } else {
-            ""
-        };
+        let allowed = has_failed && self.allowed.contains(cell);
+        let allowed = if allowed { ", allowed to fail" } else { "" };
         let text = format!("{text}{allowed} ({})", self.progress());
         let (tone, word) = (marks::verdict_tone(verdict), marks::verdict_word(verdict));
         self.cell(tone, &word, cell, &text)
@@ -258,6 +240,13 @@ impl Lines {
     fn word(&self, tone: Tone, word: &str) -> String {
         self.paint.tone(tone, &format!("{word:<11}"))
     }
+}
+
+/// A kept cluster, with the commands to inspect it.
+fn kept(cell: &CellId, commands: &[String]) -> String {
+    let commands = commands.iter();
+    let commands = commands.map(|command| format!("\n            {}", one_line(command)));
+    format!("kept: {cell}{}", commands.collect::<String>())
 }
 
 /// Text from outside the runner, without control characters and on one line.

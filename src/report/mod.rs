@@ -22,8 +22,8 @@ pub mod write;
 
 pub use at_end::AtEnd;
 pub use console::{Detail, live};
-pub use terminal_info::{ColorChoice, TerminalInfo};
-pub(crate) use text::aligned;
+pub use terminal_info::TerminalInfo;
+pub(crate) use text::{aligned, counted};
 pub use write::{Copies, WriteError, write_all};
 
 #[cfg(test)]

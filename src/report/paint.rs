@@ -7,7 +7,8 @@ use super::marks::Tone;
 /// Whether to use colors.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Paint {
-    color: bool,
+    /// Whether colors are used.
+    pub(super) color: bool,
 }
 
 impl Paint {
@@ -15,13 +16,14 @@ impl Paint {
         Self { color }
     }
 
-    /// Whether colors are used.
-    pub(super) const fn is_on(self) -> bool {
-        self.color
-    }
-
     pub(super) fn tone(self, tone: Tone, text: &str) -> String {
-        self.style(ansi_style(tone), text)
+        let style = match tone {
+            Tone::Good => AnsiColor::Green.on_default(),
+            Tone::Quiet => Style::new().dimmed(),
+            Tone::Warning => AnsiColor::Yellow.on_default().bold(),
+            Tone::Bad => AnsiColor::Red.on_default().bold(),
+        };
+        self.style(style, text)
     }
 
     pub(super) fn strong(self, text: &str) -> String {
@@ -34,14 +36,5 @@ impl Paint {
         } else {
             text.to_owned()
         }
-    }
-}
-
-const fn ansi_style(tone: Tone) -> Style {
-    match tone {
-        Tone::Good => AnsiColor::Green.on_default(),
-        Tone::Quiet => Style::new().dimmed(),
-        Tone::Warning => AnsiColor::Yellow.on_default().bold(),
-        Tone::Bad => AnsiColor::Red.on_default().bold(),
     }
 }

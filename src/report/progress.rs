@@ -53,7 +53,7 @@ impl Progress {
 
     fn start_cell(&mut self, cell: &CellId) {
         let bar = bar("{spinner} {prefix} {wide_msg} {elapsed:>5}");
-        let width = self.lines.id_width();
+        let width = self.lines.id_width;
         bar.set_prefix(format!("{cell:<width$}"));
         let bar = match &self.total {
             Some(total) => self.screen.insert_before(total, bar),
@@ -146,8 +146,9 @@ impl Sink for Progress {
         let Some(line) = line else {
             return ended;
         };
-        let line = wrapped(&line, (self.width)());
-        self.screen.println(line).and(ended)
+        // If nothing is drawn, lines aren't wrapped, so that commands in them can be copied.
+        let width = self.total.as_ref().and_then(|_| (self.width)());
+        self.screen.println(wrapped(&line, width)).and(ended)
     }
 
     fn recall(&mut self, record: &Record) {
@@ -159,13 +160,16 @@ impl Sink for Progress {
     }
 }
 
-/// `line`, wrapped into lines of at most `width` columns. If the terminal wrapped it instead, drawn lines would remain
+/// `text`, wrapped into lines of at most `width` columns. If the terminal wrapped it instead, drawn lines would remain
 /// on the screen.
-fn wrapped(line: &str, width: Option<usize>) -> String {
-    match width.filter(|width| *width > 2 * INDENT.len()) {
-        Some(width) => textwrap::fill(line, text::wrapping(width).subsequent_indent(INDENT)),
-        None => line.to_owned(),
-    }
+fn wrapped(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width.filter(|width| *width > 2 * INDENT.len()) else {
+        return text.to_owned();
+    };
+    let options = text::wrapping(width).subsequent_indent(INDENT);
+    // Each line is wrapped separately, because all but the first already have their own indentation.
+    let lines = text.lines().map(|line| textwrap::fill(line, &options));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A line to draw, which isn't on the screen yet.
@@ -181,6 +185,7 @@ mod tests {
     use indicatif::InMemoryTerm;
 
     use super::*;
+    use crate::event::RunVerdict;
     use crate::report::fixture;
 
     fn on(terminal: &InMemoryTerm, width: Width) -> Progress {
@@ -268,5 +273,27 @@ mod tests {
         assert_eq!(wrapped(line, Some(40)), expected);
         assert_eq!(wrapped(line, Some(60)), line);
         assert_eq!(wrapped(line, None), line);
+        let own_indentation = "   12.0s  warning: one line\n          and another";
+        assert_eq!(wrapped(own_indentation, Some(40)), own_indentation);
+    }
+
+    #[test]
+    fn the_commands_to_inspect_kept_clusters_are_shown_last_and_not_wrapped() {
+        let terminal = InMemoryTerm::new(100, 100);
+        let mut progress = on(&terminal, || Some(60));
+        let records = fixture::mixed();
+        let end = Record {
+            event: Event::RunFinished {
+                verdict: RunVerdict::ProductFailure,
+                duration_ms: 0,
+            },
+            ..records[0].clone()
+        };
+        for record in records.iter().chain([&end]) {
+            progress.on(record).unwrap();
+        }
+        let seen = terminal.contents();
+        let kept = "kept: k8s-1.34-n1-default\n            kind delete cluster --name plexd-e2e-134-n1-default-x7";
+        assert!(seen.ends_with(kept), "{seen}");
     }
 }

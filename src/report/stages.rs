@@ -7,7 +7,8 @@ use crate::report::marks::{self, Mark, QUICK_MS};
 
 /// The columns of the table, one per phase and per command after a phase. Columns without information are left out.
 pub(crate) struct Stages<'r> {
-    shown: Vec<Stage<'r>>,
+    /// The columns, in order.
+    pub(crate) shown: Vec<Stage<'r>>,
     /// The names of the stages without a column, each with the reason.
     omitted: Vec<(&'r str, &'static str)>,
 }
@@ -38,11 +39,6 @@ impl<'r> Stages<'r> {
             }
         }
         Self { shown, omitted }
-    }
-
-    /// The columns, in order.
-    pub(crate) fn shown(&self) -> &[Stage<'r>] {
-        &self.shown
     }
 
     /// The results of `cell`, one per column.

@@ -6,18 +6,6 @@ use std::env;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
-/// The value of `--color`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ColorChoice {
-    /// On an interactive terminal, unless `NO_COLOR` is set.
-    #[default]
-    Auto,
-    /// Always, even in a file.
-    Always,
-    /// Never.
-    Never,
-}
-
 /// The properties of an output stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TerminalInfo {
@@ -35,31 +23,24 @@ impl TerminalInfo {
         let environment = |name| env::var_os(name).and_then(|value| value.into_string().ok());
         let term = environment("TERM");
         let ci = environment("CI");
+        let size = rustix::termios::tcgetwinsize(stream).ok();
+        let size = size.filter(|size| size.ws_col > 0);
         Self {
             is_interactive: stream.is_terminal() && is_interactive(term.as_deref(), ci.as_deref()),
             no_color: environment("NO_COLOR").is_some_and(|value| !value.is_empty()),
-            width: width(stream),
+            width: size.map(|size| size.ws_col.into()),
         }
     }
 
-    /// Whether to use colors.
-    pub const fn color(self, choice: ColorChoice) -> bool {
-        match choice {
-            ColorChoice::Auto => self.is_interactive && !self.no_color,
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-        }
+    /// Whether to use colors, unless the user decides.
+    pub const fn shows_color(self) -> bool {
+        self.is_interactive && !self.no_color
     }
 }
 
 /// Whether the environment allows redrawing: a dumb terminal can't move its cursor, and a CI server stores lines.
 fn is_interactive(term: Option<&str>, ci: Option<&str>) -> bool {
     term != Some("dumb") && matches!(ci, None | Some("" | "false" | "0"))
-}
-
-fn width(stream: &impl AsFd) -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(stream).ok()?;
-    (size.ws_col > 0).then(|| size.ws_col.into())
 }
 
 #[cfg(test)]
@@ -76,7 +57,7 @@ mod tests {
 
     #[test]
     fn colors_are_used_on_an_interactive_terminal_without_no_color() {
-        for (is_interactive, no_color, auto) in [
+        for (is_interactive, no_color, shows_color) in [
             (true, false, true),
             (true, true, false),
             (false, false, false),
@@ -86,9 +67,7 @@ mod tests {
                 no_color,
                 width: None,
             };
-            assert_eq!(terminal.color(ColorChoice::Auto), auto);
-            assert!(terminal.color(ColorChoice::Always));
-            assert!(!terminal.color(ColorChoice::Never));
+            assert_eq!(terminal.shows_color(), shows_color);
         }
     }
 

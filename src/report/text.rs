@@ -11,10 +11,20 @@ use crate::event::{
 };
 use crate::record::model::{CellModel, Fault, RunModel, Tally};
 
+/// What it means that a cell is allowed to fail.
+pub(super) const ALLOWED_TO_FAIL: &str = "its result does not change the exit code";
+
 /// Appends to `out`.
 pub(super) fn push(out: &mut String, text: fmt::Arguments<'_>) {
     out.write_fmt(text)
         .expect("writing to a string does not fail");
+}
+
+/// The sections that aren't empty, with an empty line between them.
+pub(super) fn joined(sections: &[String]) -> String {
+    let trimmed = sections.iter().map(|section| section.trim_end());
+    let filled: Vec<_> = trimmed.filter(|section| !section.is_empty()).collect();
+    filled.join("\n\n") + "\n"
 }
 
 /// A duration in a sentence: `0.4s`, `12.3s`, `2m 03s`, `1h 02m`.
@@ -54,7 +64,7 @@ pub(super) fn cell_duration(cell: &CellModel) -> String {
 }
 
 /// `1 cell`, `3 cells`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
+pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -129,9 +139,8 @@ pub(super) fn repetitions(run: &RunModel) -> Vec<String> {
 pub(super) fn lineage(run: &RunModel) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(facts) = &run.facts {
-        if let Some(shard) = &facts.shard {
-            lines.push(("shard", shard_of(shard)));
-        }
+        let shard = facts.shard.as_ref();
+        lines.extend(shard.map(|shard| ("shard", shard_of(shard))));
         if let Some(run) = &facts.rerun_of {
             lines.push(("reruns", format!("the cells that did not pass in {run}")));
         }
@@ -182,21 +191,17 @@ pub(super) fn run_verdict(run: &RunModel) -> &'static str {
         Some(RunVerdict::InfrastructureFailure) => "error (infrastructure)",
         Some(RunVerdict::NothingToDo) => "nothing to do",
         Some(RunVerdict::RunnerBug) => "runner bug",
-        Some(RunVerdict::Interrupted {
-            by: Termination::Interrupt,
-        }) => "interrupted by SIGINT",
-        Some(RunVerdict::Interrupted {
-            by: Termination::Terminate,
-        }) => "interrupted by SIGTERM",
-        Some(RunVerdict::Interrupted {
-            by: Termination::RunTimeout,
-        }) => "timed out",
+        Some(RunVerdict::Interrupted { by }) => match by {
+            Termination::Interrupt => "interrupted by SIGINT",
+            Termination::Terminate => "interrupted by SIGTERM",
+            Termination::RunTimeout => "timed out",
+        },
         None => "killed before it finished",
     }
 }
 
 /// `9 passed, 1 failed, 1 allowed to fail`; zero counts are left out.
-pub(super) fn tally(tally: Tally) -> String {
+fn tally(tally: Tally) -> String {
     let errors = if tally.errors == 1 { "error" } else { "errors" };
     let counts = [
         (tally.passed, "passed"),
@@ -208,10 +213,16 @@ pub(super) fn tally(tally: Tally) -> String {
         (tally.skipped, "skipped"),
     ];
     let named = counts.iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<_> = named
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    parts.join(", ")
+    let named = named.map(|(count, word)| format!("{count} {word}"));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// The counted verdicts of all cells.
+pub(super) fn totals(run: &RunModel) -> String {
+    match tally(run.tally()) {
+        counts if counts.is_empty() => "no cells ran".to_owned(),
+        counts => counts,
+    }
 }
 
 /// The Kubernetes version that the results of a cell apply to.
@@ -224,8 +235,11 @@ pub(super) fn kubernetes(run: &RunModel, cell: &CellModel) -> String {
     server.unwrap_or_else(|| format!("{} (server version unknown)", cell.summary.kubernetes))
 }
 
-/// A sentence that states which parts a local run doesn't cover.
-pub(super) fn not_exercised(run: &RunModel) -> String {
+/// A sentence that states which parts a local run doesn't cover; `None` for any other run, or without cells.
+pub(super) fn not_exercised(run: &RunModel) -> Option<String> {
+    if !run.is_local() || run.cells.is_empty() {
+        return None;
+    }
     let mut versions: Vec<&str> = Vec::new();
     for cell in &run.cells {
         if !versions.contains(&cell.summary.kubernetes.as_str()) {
@@ -233,10 +247,10 @@ pub(super) fn not_exercised(run: &RunModel) -> String {
         }
     }
     let verb = if versions.len() == 1 { "was" } else { "were" };
-    format!(
-        "local: plain processes on this machine. Kubernetes {} {verb} not exercised",
-        versions.join(", ")
-    )
+    let versions = versions.join(", ");
+    Some(format!(
+        "local: plain processes on this machine. Kubernetes {versions} {verb} not exercised"
+    ))
 }
 
 /// The suffix of a table's title in a local run.
@@ -272,11 +286,9 @@ pub(super) fn evidence_table<'a>(
     let shown = sorted.iter().take(limit);
     let rows: Vec<_> = shown.map(|one| evidence_row(cell, one)).collect();
     let mut table = aligned(&["", "node", "subject", "expected", "seen"], &rows);
-    if sorted.len() > limit {
-        push(
-            &mut table,
-            format_args!("\nand {} more", sorted.len() - limit),
-        );
+    let more = sorted.len() - rows.len();
+    if more > 0 {
+        push(&mut table, format_args!("\nand {more} more"));
     }
     (!rows.is_empty()).then_some(table)
 }
@@ -290,14 +302,9 @@ pub(super) fn evidence_row(cell: &CellModel, evidence: &Evidence) -> [String; 5]
     };
     let node = evidence.node.as_deref();
     let node = node.map_or("all", |node| cell.short_node(node));
-    [
-        mark,
-        node,
-        &evidence.subject,
-        &evidence.expected,
-        &evidence.seen,
-    ]
-    .map(str::to_owned)
+    let texts = [&evidence.subject, &evidence.expected, &evidence.seen];
+    let [subject, expected, seen] = texts.map(String::clone);
+    [mark.to_owned(), node.to_owned(), subject, expected, seen]
 }
 
 /// The title of a log: its source, and the file with the whole log.

@@ -9,11 +9,8 @@ use crate::record::model::RunModel;
 /// included.
 pub(super) fn render(run: &RunModel) -> String {
     let mut timings: BTreeMap<&str, u64> = BTreeMap::new();
-    let passed = run
-        .cells
-        .iter()
-        .filter(|cell| cell.verdict == CellVerdict::Passed);
-    for cell in passed {
+    let cells = run.cells.iter();
+    for cell in cells.filter(|cell| cell.verdict == CellVerdict::Passed) {
         let longest = timings.entry(cell.id_in_matrix()).or_default();
         *longest = cell.duration_ms.max(*longest);
     }

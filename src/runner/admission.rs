@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -21,7 +20,8 @@ pub(super) struct Admission {
     max_cells: usize,
     /// The machine's budget, shared by all processes; `None` if a number of jobs was requested.
     budget: Option<Budget>,
-    running: Arc<AtomicUsize>,
+    /// Each running cell has a clone.
+    running: Arc<()>,
     events: Emitter,
     /// The kinds of shortages that were reported.
     reported: Mutex<HashSet<Discriminant<Shortage>>>,
@@ -30,9 +30,9 @@ pub(super) struct Admission {
 
 /// The admission of one cell. It ends when this guard is dropped.
 pub(super) struct AdmissionGuard {
+    _running: Arc<()>,
     _permit: Option<OwnedSemaphorePermit>,
     share: Option<Share>,
-    running: Arc<AtomicUsize>,
 }
 
 impl AdmissionGuard {
@@ -41,12 +41,6 @@ impl AdmissionGuard {
         if let Some(share) = &mut self.share {
             share.shrink();
         }
-    }
-}
-
-impl Drop for AdmissionGuard {
-    fn drop(&mut self) {
-        self.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -83,7 +77,7 @@ impl Admission {
 
     /// The number of cells that are running.
     pub(super) fn running(&self) -> usize {
-        self.running.load(Ordering::Relaxed)
+        Arc::strong_count(&self.running) - 1
     }
 
     /// Waits until `cell`, whose turn has come, is admitted.
@@ -104,11 +98,10 @@ impl Admission {
                 taken.map_err(|error| self.report_lost_budget(&error)).ok()
             }
         };
-        self.running.fetch_add(1, Ordering::Relaxed);
         AdmissionGuard {
+            _running: Arc::clone(&self.running),
             _permit: permit,
             share,
-            running: Arc::clone(&self.running),
         }
     }
 
@@ -117,10 +110,8 @@ impl Admission {
             return Some(permit);
         }
         let at_once = self.max_cells;
-        self.report_waiting(
-            cell,
-            format!("waiting for another cell: at most {at_once} may run at once"),
-        );
+        let text = format!("waiting for another cell: at most {at_once} may run at once");
+        self.report_waiting(cell, text);
         // The semaphore is never closed.
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
@@ -150,10 +141,8 @@ impl Admission {
     fn report_lost_budget(&self, error: &LockError) {
         self.budget_is_lost.call_once(|| {
             let why = chain(error);
-            self.events.notice(
-                Severity::Warning,
-                format!("cells are admitted without regard to other runs: {why}"),
-            );
+            let text = format!("cells are admitted without regard to other runs: {why}");
+            self.events.notice(Severity::Warning, text);
         });
     }
 }
@@ -196,7 +185,6 @@ pub(super) mod tests {
 
     use super::*;
     use crate::event::{Message, Stamped};
-    use crate::matrix::Matrix;
 
     const NEED: Need = Need {
         slots: 1,
@@ -215,10 +203,8 @@ pub(super) mod tests {
         Admission::new(jobs, &PortRange::Any, &state, events)
     }
 
-    fn cell() -> CellId {
-        let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
-        let matrix = Matrix::parse("matrix.toml", text).unwrap();
-        matrix.cells[0].id.clone()
+    pub(crate) fn cell() -> CellId {
+        CellId::try_from("k8s-1.36-n1-default".to_owned()).unwrap()
     }
 
     /// What cells have been waiting for since the last call, in the order of the messages.

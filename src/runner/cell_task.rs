@@ -14,12 +14,14 @@ use super::setup::Setup;
 use crate::cluster::CellPlan;
 use crate::deadline::milliseconds;
 use crate::error::chain;
-use crate::event::CellEnd;
-use crate::event::{CellVerdict, Emitter, Event, Failure, MachineLoad, Symptom, Termination};
+use crate::event::{
+    CellEnd, CellVerdict, Emitter, Event, Failure, MachineLoad, Symptom, Termination,
+};
 use crate::machine::budget::Need;
 use crate::machine::ports::{self, PortError};
 use crate::machine::{HistoryFile, load};
-use crate::record::{Counted, of_attempt, reason_of_attempt};
+use crate::matrix::CellId;
+use crate::record::{CellResult, NOT_STARTED, of_attempt, reason_of_attempt};
 use crate::suite::{Interruption, Preflight, run_cell};
 
 /// The state that the cells of a run share.
@@ -46,18 +48,19 @@ pub(super) struct CellTask {
 impl CellTask {
     /// Runs the cell when it is admitted, and reports its end. Returns whether it started.
     pub(super) async fn run(self, position: Position) -> bool {
+        let (shared, cell) = (&self.shared, &self.plan.cell);
         let Some((mut turn, guard)) = self.admitted(position).await else {
-            let skipped = Some(self.why_not_started());
-            let counted = self.counted(Vec::new(), skipped);
-            self.shared
-                .report_finished(&self.plan, &counted, Duration::ZERO);
+            let skipped = CellResult::Skipped(self.why_not_started());
+            shared.report_finished(&cell.id, &skipped, Duration::ZERO);
             return false;
         };
-        let start = self.shared.setup.clock.elapsed();
-        let (attempts, guard) = self.attempts(guard).await;
-        let counted = self.counted(attempts, None);
-        let duration = self.shared.setup.clock.elapsed().saturating_sub(start);
-        self.shared.report_finished(&self.plan, &counted, duration);
+        let start = shared.setup.clock.elapsed();
+        let (result, guard) = self.attempts(guard).await;
+        let duration = shared.setup.clock.elapsed().saturating_sub(start);
+        shared.report_finished(&cell.id, &result, duration);
+        if !cell.allow_failure {
+            shared.stop.record(&cell.id, result.verdict());
+        }
         // The admission is passed on only now, because this cell's end has to be recorded before the next cell starts.
         *turn = guard;
         true
@@ -93,58 +96,48 @@ impl CellTask {
         if let Some(reason) = self.shared.stop.reason() {
             return reason.to_owned();
         }
-        match self.shared.interruption.by() {
-            Some(Termination::RunTimeout) => {
-                "not started: the run timeout (--run-timeout) was reached"
-            }
+        let why = match self.shared.interruption.by() {
+            Some(Termination::RunTimeout) => "the run timeout (--run-timeout) was reached",
             Some(Termination::Interrupt | Termination::Terminate) | None => {
-                "not started: the run was interrupted"
+                "the run was interrupted"
             }
-        }
-        .to_owned()
-    }
-
-    fn counted(&self, attempts: Vec<CellEnd>, skipped: Option<String>) -> Counted {
-        Counted {
-            attempts,
-            skipped,
-            allow_failure: self.plan.cell.allow_failure,
-        }
+        };
+        format!("{NOT_STARTED}{why}")
     }
 
     /// Runs attempts until no retry follows. Returns how they ended, and the admission of the last attempt.
-    async fn attempts(&self, mut guard: AdmissionGuard) -> (Vec<CellEnd>, Option<AdmissionGuard>) {
+    async fn attempts(&self, mut guard: AdmissionGuard) -> (CellResult, Option<AdmissionGuard>) {
         let shared = &self.shared;
         let matrix = &shared.setup.matrix;
         let mut delays = delays(&matrix.run.retry);
-        let mut ends = Vec::new();
-        for number in 1.. {
+        let mut earlier = Vec::new();
+        let mut number = 1;
+        loop {
             let start = shared.setup.clock.elapsed();
             let span = tracing::info_span!("attempt", number);
-            let end = self.attempt(number, &mut guard).instrument(span).await;
+            let last = self.attempt(number, &mut guard).instrument(span).await;
             let duration = shared.setup.clock.elapsed().saturating_sub(start);
             let is_interrupted = shared.interruption.token.is_cancelled();
-            if is_interrupted || !should_retry(&matrix.run.retry, &matrix.phases, &ends, &end) {
-                self.record_duration(&end, duration).await;
-                ends.push(end);
-                break;
+            if is_interrupted || !should_retry(&matrix.run.retry, &matrix.phases, &earlier, &last) {
+                self.record_duration(&last, duration).await;
+                return (CellResult::Tried { earlier, last }, Some(guard));
             }
             let delay = delays.next().unwrap_or_default();
-            self.report_retried(number, &end, duration, delay);
-            ends.push(end);
+            self.report_retried(number, &last, duration, delay);
+            earlier.push(last);
             // Another cell may be admitted in the meantime, so the next attempt has to be admitted again.
             drop(guard);
             let Some(next) = self.wait_for_retry(delay).await else {
                 // The retry that never started counts as interrupted.
-                ends.push(CellEnd {
+                let last = CellEnd {
                     interrupted: true,
                     ..CellEnd::default()
-                });
-                return (ends, None);
+                };
+                return (CellResult::Tried { earlier, last }, None);
             };
             guard = next;
+            number += 1;
         }
-        (ends, Some(guard))
     }
 
     /// Waits for the delay and for admission. `None` if the run ends first.
@@ -169,14 +162,10 @@ impl CellTask {
             return;
         }
         let (shared, cell) = (&self.shared, self.plan.cell.id.in_matrix());
-        let adding = shared
-            .history
-            .add(shared.setup.provider.name(), cell, duration);
-        if let Err(error) = adding.await {
-            tracing::warn!(
-                error = chain(&error),
-                "failed to record the duration of a cell"
-            );
+        let provider = shared.setup.provider.name();
+        if let Err(error) = shared.history.add(provider, cell, duration).await {
+            let error = chain(&error);
+            tracing::warn!(error, "failed to record the duration of a cell");
         }
     }
 
@@ -227,21 +216,19 @@ impl CellTask {
 }
 
 impl RunContext {
-    /// Reports the end of a cell, and updates the run's state.
-    pub(super) fn report_finished(&self, plan: &CellPlan, counted: &Counted, duration: Duration) {
-        let cell = &plan.cell.id;
-        let verdict = counted.verdict();
-        let began = !counted.attempts.is_empty();
+    /// Reports the end of a cell.
+    pub(super) fn report_finished(&self, cell: &CellId, result: &CellResult, duration: Duration) {
+        let load = match result {
+            CellResult::Skipped(_) => None,
+            CellResult::Tried { .. } => self.load(),
+        };
         self.events.emit(Event::CellFinished {
             cell: cell.clone(),
-            verdict,
-            reason: counted.reason(),
+            verdict: result.verdict(),
+            reason: result.reason(),
             duration_ms: milliseconds(duration),
-            load: began.then(|| self.load()).flatten(),
+            load,
         });
-        if !counted.allow_failure {
-            self.stop.record(cell, verdict);
-        }
     }
 
     /// The current load of the machine.

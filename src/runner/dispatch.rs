@@ -70,13 +70,11 @@ impl Dispatcher {
     /// Adds the last event, whose verdict follows from all others, and passes the model to every sink.
     fn end(&mut self, at: Timestamp, duration_ms: u64) {
         let verdict = verdict_of(&self.model.clone().finish(), true);
-        self.dispatch(
-            at,
-            &Event::RunFinished {
-                verdict,
-                duration_ms,
-            },
-        );
+        let finished = Event::RunFinished {
+            verdict,
+            duration_ms,
+        };
+        self.dispatch(at, &finished);
         let run = self.model.clone().finish();
         self.for_each_sink(at, |sink| sink.end(&run));
     }

@@ -72,19 +72,17 @@ pub async fn explain(workload: Workload, cell: &Cell) -> Result<Explanation, Ses
             });
         },
     );
-    let environment = rendered
-        .agent_environment()
-        .into_iter()
-        .map(|(key, value)| {
-            let mut layers = cell.layers.iter().rev();
-            let layer = layers.find(|layer| layer.variant.sets_variable(&key));
-            let origin = layer.map_or("the DaemonSet", |layer| &layer.table);
-            Setting {
-                value: mask.apply(&value),
-                origin: origin.to_owned(),
-                key,
-            }
-        });
+    let environment = rendered.agent_environment().into_iter();
+    let environment = environment.map(|(key, value)| {
+        let mut layers = cell.layers.iter().rev();
+        let layer = layers.find(|layer| layer.variant.sets_variable(&key));
+        let origin = layer.map_or("the DaemonSet", |layer| &layer.table);
+        Setting {
+            value: mask.apply(&value),
+            origin: origin.to_owned(),
+            key,
+        }
+    });
     let images = provider.images(cell);
     let cluster = provider.cluster_config(cell);
     Ok(Explanation {

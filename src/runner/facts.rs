@@ -32,16 +32,15 @@ pub(super) async fn opening(
 }
 
 async fn of_run(request: &RunRequest, shared: &RunContext, plans: &[Arc<CellPlan>]) -> RunFacts {
-    let needs = plans
-        .iter()
-        .map(|plan| request.setup.provider.need(&plan.cell));
+    let provider = &request.setup.provider;
+    let needs = plans.iter().map(|plan| provider.need(&plan.cell));
     let needs: Vec<_> = needs.collect();
     RunFacts {
         run: request.planner.folder.id().to_owned(),
         runner: env!("CARGO_PKG_VERSION").to_owned(),
         matrix: request.setup.path.display().to_string(),
         filters: request.selection.filters.clone(),
-        provider: request.setup.provider.name().to_owned(),
+        provider: provider.name().to_owned(),
         provider_reason: request.setup.provider_reason.clone(),
         jobs: shared.admission.capacity(&needs),
         flaky_result: request.setup.matrix.run.retry.flaky_result,
@@ -50,7 +49,7 @@ async fn of_run(request: &RunRequest, shared: &RunContext, plans: &[Arc<CellPlan
             platform: probe::platform(),
             cpus: probe::cpus(),
             memory_bytes: probe::memory().map_or(0, |memory| memory.total),
-            tools: request.setup.provider.tools().await,
+            tools: provider.tools().await,
         },
         rerun_of: request.selection.rerun_of.clone(),
         selection_digest: request.selection.digest.clone(),
@@ -77,19 +76,16 @@ pub(super) fn summaries(request: &RunRequest, plans: &[Arc<CellPlan>]) -> Vec<Ce
 }
 
 fn summary(cell: &Cell, repeats: bool) -> CellSummary {
+    let axes = cell.axes.iter().map(|coordinate| AxisFacts {
+        axis: coordinate.axis().to_owned(),
+        value: coordinate.value().to_owned(),
+    });
     CellSummary {
         id: cell.id.clone(),
         kubernetes: cell.kubernetes.to_string(),
         nodes: cell.nodes.get(),
         config: cell.config.to_string(),
-        axes: cell
-            .axes
-            .iter()
-            .map(|coordinate| AxisFacts {
-                axis: coordinate.axis().to_owned(),
-                value: coordinate.value().to_owned(),
-            })
-            .collect(),
+        axes: axes.collect(),
         tags: cell.tags.iter().cloned().collect(),
         allow_failure: cell.allow_failure,
         repetition: repeats.then(|| cell.id.number()),

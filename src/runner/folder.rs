@@ -87,6 +87,7 @@ impl RunFolder {
         let linked = std::os::unix::fs::symlink(&self.id, &temporary)
             .and_then(|()| fs::rename(&temporary, self.out.join("latest")));
         if let Err(error) = linked {
+            drop(fs::remove_file(&temporary));
             tracing::warn!(%error, "failed to point `latest` at the new run");
         }
     }
@@ -136,6 +137,18 @@ mod tests {
         let latest = fs::read_link(out.path().join("latest")).unwrap();
         assert_eq!(latest.to_str(), Some(newest.id()));
         assert_eq!(newest.token().len(), RUN_LENGTH);
+    }
+
+    #[test]
+    fn a_folder_named_latest_stays_and_no_temporary_link_is_left() {
+        let out = tempfile::tempdir().unwrap();
+        fs::create_dir(out.path().join("latest")).unwrap();
+        let run = RunFolder::create(out.path()).unwrap();
+        run.point_latest();
+        let entries = fs::read_dir(out.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [run.id(), "latest"]);
     }
 
     #[test]

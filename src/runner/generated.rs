@@ -27,10 +27,12 @@ pub(super) fn is_kustomization(folder: &Path) -> bool {
 
 /// The objects of the kustomization at `path` in `base`.
 pub(super) async fn kustomization(base: &Path, path: &Path) -> Result<Folder, PlanError> {
-    let folder = base.join(path);
+    let [mut kustomize, mut kubectl] = ["kustomize", "kubectl"].map(Command::new);
+    kustomize.arg("build").arg(base.join(path));
+    kubectl.arg("kustomize").arg(base.join(path));
     let tools = [
-        Tool::new("kustomize", &["build"], &folder),
-        Tool::new("kubectl", &["kustomize"], &folder),
+        ("kustomize build", kustomize),
+        ("kubectl kustomize", kubectl),
     ];
     first_of(tools, path, "install kustomize or kubectl").await
 }
@@ -41,52 +43,32 @@ pub(super) async fn chart(
     chart: &Path,
     values: &[PathBuf],
 ) -> Result<Folder, PlanError> {
-    let mut helm = Tool::new("helm", &["template", "plexd"], &base.join(chart));
-    helm.command.args(["--include-crds", "--no-hooks"]);
+    let mut helm = Command::new("helm");
+    helm.args(["template", "plexd"]).arg(base.join(chart));
+    helm.args(["--include-crds", "--no-hooks"]);
     // Otherwise, the release would be in the namespace of the user's current context.
-    helm.command.args(["--namespace", names::NAMESPACE]);
+    helm.args(["--namespace", names::NAMESPACE]);
     for file in values {
-        helm.command.arg("--values").arg(base.join(file));
+        helm.arg("--values").arg(base.join(file));
     }
-    first_of([helm], chart, "install Helm").await
+    first_of([("helm template", helm)], chart, "install Helm").await
 }
 
-/// A tool that can render manifests.
-struct Tool {
-    /// The name for messages, such as `kubectl kustomize`.
-    title: String,
-    command: Command,
-}
-
-impl Tool {
-    fn new(program: &str, arguments: &[&str], input: &Path) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments).arg(input);
-        Self {
-            title: format!("{program} {}", arguments[0]),
-            command,
-        }
-    }
-}
-
-/// The output for `path` of the first of `tools` that is installed.
+/// The output for `path` of the first of `tools` that is installed. Each tool is a command with its name for messages.
 async fn first_of<const N: usize>(
-    tools: [Tool; N],
+    tools: [(&str, Command); N],
     path: &Path,
     remedy: &str,
 ) -> Result<Folder, PlanError> {
-    let titles: Vec<String> = tools
-        .iter()
-        .map(|tool| format!("`{}`", tool.title))
-        .collect();
+    let titles = tools.each_ref().map(|(title, _)| format!("`{title}`"));
     let deadline = RunClock::new().deadline(DEADLINE);
-    for mut tool in tools {
+    for (title, mut command) in tools {
         let failed = |message: String| PlanError::Generate {
             path: path.to_owned(),
-            program: tool.title.clone(),
+            program: title.to_owned(),
             message,
         };
-        let output = match process::output(&mut tool.command, &deadline).await {
+        let output = match process::output(&mut command, &deadline).await {
             Err(ProcessError::Start { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
@@ -103,7 +85,7 @@ async fn first_of<const N: usize>(
         }
         let text = String::from_utf8(output.stdout);
         let text = text.map_err(|error| failed(format!("its output is not UTF-8: {error}")))?;
-        let label = format!("{}, rendered by {}", path.display(), tool.title);
+        let label = format!("{}, rendered by {title}", path.display());
         return Ok(Folder::new(label, [(String::new(), text)].into()));
     }
     Err(PlanError::NoGenerator {

@@ -146,6 +146,7 @@ impl Renderer {
         let inputs = Inputs {
             sources: self.sources_of(cell),
             daemon_set: self.deploy.daemon_set.as_deref(),
+            config_key: self.deploy.config_key.as_deref(),
             namespace: &namespace,
             nodes: cell.nodes.get(),
             agent_image: &images.agent,

@@ -8,6 +8,7 @@ use tokio::sync::SetOnce;
 
 use crate::event::{CellVerdict, FlakyResult};
 use crate::matrix::CellId;
+use crate::record::NOT_STARTED;
 
 /// How many times cells are repeated, and what ends the run early.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Stop {
             && failed >= *limit
         {
             let reason = format!(
-                "not started: {option} took effect when {cell} {}",
+                "{NOT_STARTED}{option} took effect when {cell} {}",
                 ended(verdict)
             );
             // Only the first reason counts.
@@ -136,15 +137,8 @@ fn ended(verdict: CellVerdict) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::admission::tests::cell;
     use super::*;
-    use crate::matrix::Matrix;
-
-    fn cell() -> CellId {
-        let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
-        Matrix::parse("matrix.toml", text).unwrap().cells[0]
-            .id
-            .clone()
-    }
 
     fn stop_after(count: u32) -> RunPolicy {
         RunPolicy {

@@ -36,10 +36,8 @@ pub(super) async fn admit(
     } else {
         drop(next.take());
         let _front = queue.front.lock().await;
-        admission.report_waiting(
-            cell,
-            "waiting for its cluster, which another cell is using".to_owned(),
-        );
+        let text = "waiting for its cluster, which another cell is using";
+        admission.report_waiting(cell, text.to_owned());
         Arc::clone(&queue.turn).lock_owned().await
     };
     let guard = match turn.take() {
@@ -57,17 +55,15 @@ mod tests {
     use futures::FutureExt;
 
     use super::super::admission::positions;
-    use super::super::admission::tests::waits;
+    use super::super::admission::tests::{cell, waits};
     use super::*;
     use crate::event::Emitter;
     use crate::machine::StateFolder;
-    use crate::matrix::{Jobs, Matrix, PortRange};
+    use crate::matrix::{Jobs, PortRange};
 
     #[tokio::test]
     async fn a_cell_that_waits_in_its_queue_delays_no_other() {
-        let text = "[matrix]\nkubernetes = [\"1.36\"]\n";
-        let matrix = Matrix::parse("matrix.toml", text).unwrap();
-        let cell = &matrix.cells[0].id;
+        let cell = &cell();
         let need = Need::default();
         let two = Jobs::Exactly(NonZeroUsize::new(2).unwrap());
         let folder = tempfile::tempdir().unwrap();

@@ -6,23 +6,21 @@ use std::path::{Path, PathBuf};
 
 use super::{RunFolder, gc};
 use crate::error::chain;
-use crate::event::{Record, RunFacts, RunVerdict};
+use crate::event::{RunFacts, RunVerdict};
 use crate::machine::{StateFolder, remove_tree};
 use crate::matrix::CellId;
 use crate::record::merge::CELLS;
 use crate::record::model::{CellModel, ModelBuilder};
-use crate::record::{FILE_NAME, RecordReader, RecordWriter};
-use crate::record::{RecordError, RunModel, Sink};
+use crate::record::{FILE_NAME, RecordError, RecordReader, RecordWriter, RunModel, Sink};
 
 /// A run that is resumed. As long as this value exists, no other process writes its record.
 pub struct Resumption {
     folder: PathBuf,
-    model: ModelBuilder,
     run: RunModel,
     facts: RunFacts,
     writer: RecordWriter,
     whole_bytes: u64,
-    next_sequence: u64,
+    earlier: Earlier,
 }
 
 /// A run can't be resumed.
@@ -115,14 +113,20 @@ impl Resumption {
         if path.is_symlink() {
             return Err(ResumeError::Linked { path });
         }
+        let settled = run.cells.iter().filter(|cell| cell.verdict.is_settled());
+        let earlier = Earlier {
+            settled: settled.map(|cell| cell.summary.id.clone()).collect(),
+            model,
+            next_sequence: records.next_sequence(),
+            is_resumed: true,
+        };
         Ok(Self {
             whole_bytes: records.whole_bytes(),
-            next_sequence: records.next_sequence(),
             folder,
-            model,
             run,
             facts,
             writer,
+            earlier,
         })
     }
 
@@ -159,11 +163,8 @@ impl Resumption {
     /// Returns the problems.
     pub(super) async fn clear(&self, folder: &RunFolder, state: &StateFolder) -> Vec<String> {
         let (_, first) = self.facts.run.rsplit_once('-').unwrap_or_default();
-        let later = self
-            .run
-            .resumed
-            .iter()
-            .map(|session| session.facts.token.as_str());
+        let later = self.run.resumed.iter();
+        let later = later.map(|session| session.facts.token.as_str());
         let tokens: Vec<&str> = std::iter::once(first).chain(later).collect();
         let mut problems = Vec::new();
         match Box::pin(gc::gc_of(state, &tokens)).await {
@@ -178,25 +179,25 @@ impl Resumption {
         }
         for cell in self.unsettled() {
             let files = folder.cell(&cell.summary.id);
-            match remove_tree(&files) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    problems.push(format!(
-                        "failed to delete {}: {}",
-                        files.display(),
-                        chain(&error)
-                    ));
-                }
-                Ok(()) | Err(_) => {}
+            if let Err(error) = remove_tree(&files)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                let (files, why) = (files.display(), chain(&error));
+                problems.push(format!("failed to delete {files}: {why}"));
             }
         }
         problems
     }
 
-    /// Passes the earlier events to `sinks`. Returns the record, truncated after its last complete line.
-    pub(super) fn recall(self, sinks: &mut [Box<dyn Sink>]) -> Result<RecordWriter, ResumeError> {
+    /// Passes the earlier events to `sinks`. Returns the record, truncated after its last complete line, and what is
+    /// known from the earlier sessions.
+    pub(super) fn recall(
+        self,
+        sinks: &mut [Box<dyn Sink>],
+    ) -> Result<(RecordWriter, Earlier), ResumeError> {
         for record in RecordReader::open(&self.folder.join(FILE_NAME))? {
-            let record: Record = record?;
-            if record.sequence < self.next_sequence {
+            let record = record?;
+            if record.sequence < self.earlier.next_sequence {
                 for sink in sinks.iter_mut() {
                     sink.recall(&record);
                 }
@@ -207,7 +208,7 @@ impl Resumption {
             source,
         };
         self.writer.truncate(self.whole_bytes).map_err(unwritable)?;
-        Ok(self.writer)
+        Ok((self.writer, self.earlier))
     }
 }
 
@@ -222,18 +223,4 @@ pub(super) struct Earlier {
     pub(super) next_sequence: u64,
     /// Whether there are earlier sessions.
     pub(super) is_resumed: bool,
-}
-
-impl Earlier {
-    /// What the next session of the run in `resumption` knows about the earlier ones.
-    pub(super) fn of(resumption: &Resumption) -> Self {
-        let cells = resumption.run.cells.iter();
-        let settled = cells.filter(|cell| cell.verdict.is_settled());
-        Self {
-            settled: settled.map(|cell| cell.summary.id.clone()).collect(),
-            model: resumption.model.clone(),
-            next_sequence: resumption.next_sequence,
-            is_resumed: true,
-        }
-    }
 }

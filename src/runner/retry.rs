@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use crate::event::CellEnd;
-use crate::event::{Failure, FailureClass, Symptom};
+use crate::event::{CellEnd, Failure, FailureClass, Symptom};
 use crate::matrix::{MAX_BACKOFF, Phase, PhaseSettings, RetryClass, RetrySettings};
 
 /// Whether another attempt follows the one that ended with `last`, after the `earlier` attempts.
@@ -97,9 +96,15 @@ mod tests {
         }
     }
 
-    fn decide(settings: &RetrySettings, phases: &PhaseSettings, attempts: &[CellEnd]) -> bool {
-        let (last, earlier) = attempts.split_last().unwrap();
-        should_retry(settings, phases, earlier, last)
+    /// The first failure of an attempt, and its phase.
+    type Fault = (Symptom, Phase);
+
+    /// Whether a retry follows attempts that ended with these failures.
+    fn decide(settings: &RetrySettings, phases: &PhaseSettings, failures: &[Fault]) -> bool {
+        let ends = failures.iter().map(|(what, at)| end(*what, *at));
+        let mut attempts: Vec<CellEnd> = ends.collect();
+        let last = attempts.pop().unwrap();
+        should_retry(settings, phases, &attempts, &last)
     }
 
     fn settings(retries: Option<u32>, on: &[RetryClass]) -> RetrySettings {
@@ -110,15 +115,15 @@ mod tests {
         }
     }
 
-    const PRODUCT: (Symptom, Phase) = (Symptom::CounterNotMet, Phase::Assertions);
-    const ENGINE: (Symptom, Phase) = (Symptom::EngineGone, Phase::Readiness);
-    const CLUSTER: (Symptom, Phase) = (Symptom::ClusterNotUp, Phase::Cluster);
-    const IMAGES: (Symptom, Phase) = (Symptom::ImageLoadFailed, Phase::Images);
+    const PRODUCT: Fault = (Symptom::CounterNotMet, Phase::Assertions);
+    const ENGINE: Fault = (Symptom::EngineGone, Phase::Readiness);
+    const CLUSTER: Fault = (Symptom::ClusterNotUp, Phase::Cluster);
+    const IMAGES: Fault = (Symptom::ImageLoadFailed, Phase::Images);
     const BOTH: [RetryClass; 2] = [RetryClass::Product, RetryClass::Infrastructure];
     const MACHINE: [RetryClass; 1] = [RetryClass::Infrastructure];
 
     /// The attempts so far, and whether a retry follows.
-    type Row<'r> = (Option<u32>, &'r [RetryClass], &'r [(Symptom, Phase)], bool);
+    type Row<'r> = (Option<u32>, &'r [RetryClass], &'r [Fault], bool);
 
     #[test]
     fn the_documented_policy_row_by_row() {
@@ -142,43 +147,26 @@ mod tests {
             (Some(3), &BOTH, &[PRODUCT, ENGINE, PRODUCT, ENGINE], false),
             // A retry is allowed if either limit allows it: the run's or the phase's.
             (Some(1), &MACHINE, &[ENGINE, CLUSTER], true),
-            // Failures that would be the same on a fresh cluster are never retried.
-            (
-                Some(9),
-                &BOTH,
-                &[(Symptom::ObjectRefused, Phase::Manifests)],
-                false,
-            ),
-            (
-                Some(9),
-                &BOTH,
-                &[(Symptom::ObjectRefused, Phase::Cluster)],
-                false,
-            ),
-            (
-                Some(9),
-                &BOTH,
-                &[(Symptom::MachineTooSmall, Phase::Preflight)],
-                false,
-            ),
-            (
-                Some(9),
-                &BOTH,
-                &[(Symptom::RunnerBug, Phase::Periodic)],
-                false,
-            ),
-            (
-                Some(9),
-                &BOTH,
-                &[(Symptom::CleanupIncomplete, Phase::Cleanup)],
-                false,
-            ),
         ];
-        for (retries, on, ends, expected) in rows {
-            let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
+        for (retries, on, failures, expected) in rows {
             let settings = settings(*retries, on);
-            let decided = decide(&settings, &PhaseSettings::default(), &attempts);
-            assert_eq!(decided, *expected, "{retries:?} {on:?} {ends:?}");
+            let decided = decide(&settings, &PhaseSettings::default(), failures);
+            assert_eq!(decided, *expected, "{retries:?} {on:?} {failures:?}");
+        }
+    }
+
+    #[test]
+    fn failures_that_would_be_the_same_on_a_fresh_cluster_are_never_retried() {
+        let settings = settings(Some(9), &BOTH);
+        for failure in [
+            (Symptom::ObjectRefused, Phase::Manifests),
+            (Symptom::ObjectRefused, Phase::Cluster),
+            (Symptom::MachineTooSmall, Phase::Preflight),
+            (Symptom::RunnerBug, Phase::Periodic),
+            (Symptom::CleanupIncomplete, Phase::Cleanup),
+        ] {
+            let is_retried = decide(&settings, &PhaseSettings::default(), &[failure]);
+            assert!(!is_retried, "{failure:?}");
         }
     }
 
@@ -188,10 +176,7 @@ mod tests {
         phases[Phase::Readiness].retries = 2;
         phases[Phase::Assertions].retries = 1;
         phases[Phase::Cluster].retries = 0;
-        let decide = |ends: &[(Symptom, Phase)]| {
-            let attempts: Vec<CellEnd> = ends.iter().map(|(what, at)| end(*what, *at)).collect();
-            self::decide(&RetrySettings::default(), &phases, &attempts)
-        };
+        let decide = |failures: &[Fault]| decide(&RetrySettings::default(), &phases, failures);
         assert!(decide(&[ENGINE, ENGINE]));
         assert!(!decide(&[ENGINE, ENGINE, ENGINE]));
         assert!(!decide(&[PRODUCT]), "its class is not named");
@@ -201,17 +186,17 @@ mod tests {
     #[test]
     fn an_attempt_that_was_cut_off_or_left_something_behind_is_not_retried() {
         let settings = settings(Some(9), &BOTH);
-        let of = |end: CellEnd| decide(&settings, &PhaseSettings::default(), &[end]);
-        let failed = || end(PRODUCT.0, PRODUCT.1);
-        assert!(of(failed()));
-        assert!(!of(CellEnd {
-            interrupted: true,
-            ..failed()
-        }));
-        assert!(!of(CellEnd {
-            left_behind: true,
-            ..failed()
-        }));
+        let is_retried = |interrupted, left_behind| {
+            let last = CellEnd {
+                left_behind,
+                interrupted,
+                ..end(PRODUCT.0, PRODUCT.1)
+            };
+            should_retry(&settings, &PhaseSettings::default(), &[], &last)
+        };
+        assert!(is_retried(false, false));
+        assert!(!is_retried(true, false));
+        assert!(!is_retried(false, true));
     }
 
     #[test]

@@ -19,13 +19,12 @@ use super::request::{RunOutcome, RunRequest};
 use crate::cluster::{CellPlan, Survey};
 use crate::deadline::milliseconds;
 use crate::error::chain;
-use crate::event::CellEnd;
-use crate::event::{Emitter, Event, Failure, RunVerdict, Severity, Symptom, Termination};
+use crate::event::{CellEnd, Emitter, Event, Failure, RunVerdict, Severity, Symptom, Termination};
 use crate::machine::{
     HistoryFile, Ledger, LedgerContents, LedgerError, Left, Resource, StateFolder, tidy,
 };
 use crate::matrix::{Cell, Phase};
-use crate::record::{self, Counted, RunModel};
+use crate::record::{self, CellResult, RunModel};
 
 /// Runs everything in `request`. When this returns, every sink has received the last event.
 pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
@@ -46,13 +45,13 @@ pub(super) async fn run(mut request: RunRequest) -> RunOutcome {
         tracing::error!(%error, "the dispatcher of events failed");
         RunModel::default()
     });
+    let class = record::class_of(&run);
+    let cells = run.cells.into_iter();
     RunOutcome {
         // The last event is missing only if the runner has a bug.
         verdict: run.verdict.unwrap_or(RunVerdict::RunnerBug),
-        class: record::class_of(&run),
-        cells: run
-            .cells
-            .into_iter()
+        class,
+        cells: cells
             .map(|cell| (cell.summary.id, cell.verdict, cell.reason))
             .collect(),
         left,
@@ -302,15 +301,16 @@ impl<'r> Run<'r> {
     /// Reports a cell whose task ended unexpectedly.
     fn report_bug(&self, plan: &CellPlan, error: &JoinError) {
         let message = format!("the cell's task in the runner ended unexpectedly: {error}");
-        let end = CellEnd {
-            failures: vec![Failure::new(Symptom::RunnerBug, message)],
-            ..CellEnd::default()
+        let result = CellResult::Tried {
+            earlier: Vec::new(),
+            last: CellEnd {
+                failures: vec![Failure::new(Symptom::RunnerBug, message)],
+                ..CellEnd::default()
+            },
         };
-        let counted = Counted {
-            attempts: vec![end],
-            ..Counted::default()
-        };
-        self.shared.report_finished(plan, &counted, Duration::ZERO);
+        let cell = &plan.cell.id;
+        self.shared.report_finished(cell, &result, Duration::ZERO);
+        self.shared.stop.record(cell, result.verdict());
     }
 }
 

@@ -129,10 +129,8 @@ impl SessionError {
 /// All errors that are found before the first cluster is created. Later failures are in the outcome.
 pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     // All cells of all rounds are planned before the first one starts.
-    let (cells, rounds) = (
-        session.workload.cells.len(),
-        session.policy.planned_rounds(),
-    );
+    let cells = session.workload.cells.len();
+    let rounds = session.policy.planned_rounds();
     if cells.saturating_mul(rounds as usize) > MAX_CELLS {
         return Err(SessionError::TooManyCells { cells, rounds });
     }
@@ -146,9 +144,7 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     prepare(&session.copies)?;
     let mut selection = session.selection;
     let mut warnings = std::mem::take(&mut selection.warnings);
-    let mut earlier = Earlier::default();
     if let Some(resumption) = &session.resumption {
-        earlier = Earlier::of(resumption);
         warnings.extend(resumption.clear(&folder, state).await);
     }
     let ledger = Arc::new(Ledger::open(state, owner(&folder, &session.copies))?);
@@ -163,14 +159,12 @@ pub async fn execute(session: Session) -> Result<RunOutcome, SessionError> {
     let infos = infos.into_iter().map(|text| (Severity::Info, text));
     let mut notices: Vec<_> = warnings.chain(infos).collect();
     let history = HistoryFile::of(state).load().unwrap_or_else(|error| {
-        let text = format!(
-            "failed to read the durations of earlier runs: {}",
-            chain(&error)
-        );
+        let why = chain(&error);
+        let text = format!("failed to read the durations of earlier runs: {why}");
         notices.push((Severity::Warning, text));
         History::default()
     });
-    let sinks = sinks(&folder, session.sinks, session.resumption)?;
+    let (sinks, earlier) = sinks(&folder, session.sinks, session.resumption)?;
     let span = tracing::info_span!("run", id = folder.id());
     let request = RunRequest {
         planner: Planner::new(&setup, session.cluster, folder, ledger),
@@ -222,20 +216,21 @@ pub fn prepare(copies: &[PathBuf]) -> Result<(), SessionError> {
 }
 
 /// All sinks, with the record last: displays must not wait for the disk. The record is complete before any sink handles
-/// the end of the run.
+/// the end of the run. Also returns what is known from earlier sessions.
 fn sinks(
     folder: &RunFolder,
     sinks: LiveSinks,
     resumption: Option<Resumption>,
-) -> Result<Vec<Box<dyn Sink>>, SessionError> {
+) -> Result<(Vec<Box<dyn Sink>>, Earlier), SessionError> {
     let mut sinks = sinks(folder.path());
-    let record = match resumption {
-        Some(resumption) => resumption.recall(&mut sinks)?,
-        None => RecordWriter::create(folder.path()).map_err(|source| FolderError {
-            path: folder.path().to_owned(),
-            source,
-        })?,
+    let (record, earlier) = if let Some(resumption) = resumption {
+        resumption.recall(&mut sinks)?
+    } else {
+        let path = folder.path().to_owned();
+        let record = RecordWriter::create(&path);
+        let record = record.map_err(|source| FolderError { path, source })?;
+        (record, Earlier::default())
     };
     sinks.push(Box::new(record));
-    Ok(sinks)
+    Ok((sinks, earlier))
 }

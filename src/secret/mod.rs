@@ -112,13 +112,13 @@ const SECRET_NAMES: [&str; 4] = ["token", "secret", "password", "key"];
 const PUBLIC_WORDS: [&str; 3] = ["public_key", "keyring", "keepalive"];
 /// Endings of names whose values only refer to secrets or count them.
 const PUBLIC_ENDS: [&str; 5] = ["_file", "_path", "_dir", "_url", "_count"];
-/// The key of the agent's configuration whose value is only the name of a secret.
-const NAME_OF_SECRET: &str = "secret_key";
+/// Names of keys whose values are only names: of a secret in the agent's configuration, and of a key in `[deploy]`.
+const NAMES_OF_NAMES: [&str; 2] = ["secret_key", "config-key"];
 
 /// Whether the value of a variable or configuration key called `name` is a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let mut words = name.to_ascii_lowercase().replace('-', "_");
-    if name == NAME_OF_SECRET || PUBLIC_ENDS.iter().any(|end| words.ends_with(end)) {
+    if NAMES_OF_NAMES.contains(&name) || PUBLIC_ENDS.iter().any(|end| words.ends_with(end)) {
         return false;
     }
     for word in PUBLIC_WORDS {

@@ -104,12 +104,14 @@ fn names_determine_which_values_are_secret() {
         "client.secret",
         "privateKey",
         "DJANGO_SECRET_KEY",
+        "CONFIG_KEY",
         "keyring_password",
     ] {
         assert!(is_secret_name(name), "{name}");
     }
     for name in [
         "secret_key",
+        "config-key",
         "TOKEN_FILE",
         "secrets_count",
         "public-key",

@@ -22,46 +22,53 @@ pub(crate) struct Check<'c> {
 /// The result of a check. The error describes the value that was found.
 type Verified = Result<(), String>;
 
-/// The built-in checks: the endpoint, the field, and the required value.
-static FIELDS: [(Counter, &str, &str, Verify); 4] = [
-    (
-        Counter::RegistrationCount,
-        "token",
-        "a non-empty string",
-        non_empty_string,
-    ),
-    (
-        Counter::RegistrationCount,
-        "hostname",
-        "a non-empty string",
-        non_empty_string,
-    ),
-    (
-        Counter::HeartbeatCount,
-        "timestamp",
-        "an RFC 3339 time",
-        time,
-    ),
-    (
-        Counter::CapabilitiesCount,
-        "builtin_actions",
-        "a non-empty array",
-        non_empty_array,
-    ),
+/// The built-in checks: the endpoint, the field, and the form of its value.
+const FIELDS: [(Counter, &str, Form); 4] = [
+    (Counter::RegistrationCount, "token", Form::Text),
+    (Counter::RegistrationCount, "hostname", Form::Text),
+    (Counter::HeartbeatCount, "timestamp", Form::Time),
+    (Counter::CapabilitiesCount, "builtin_actions", Form::List),
 ];
 
-type Verify = fn(&Value) -> Verified;
+/// A form of values.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Time,
+    List,
+}
+
+impl Form {
+    const fn expected(self) -> &'static str {
+        match self {
+            Self::Text => "a non-empty string",
+            Self::Time => "an RFC 3339 time",
+            Self::List => "a non-empty array",
+        }
+    }
+
+    fn verify(self, value: &Value) -> Verified {
+        match (self, value) {
+            (Self::Text, Value::String(text)) if text.is_empty() => Err("an empty string".into()),
+            (Self::List, Value::Array(list)) if list.is_empty() => Err("an empty array".into()),
+            (Self::Text, Value::String(_)) | (Self::List, Value::Array(_)) => Ok(()),
+            (Self::Time, Value::String(text)) => match text.parse::<Timestamp>() {
+                Ok(_) => Ok(()),
+                Err(_) => Err(format!("the string {text:?}")),
+            },
+            (Self::Text | Self::Time | Self::List, other) => Err(JsonType::of(other).to_string()),
+        }
+    }
+}
 
 /// The built-in checks and the `additional` checks of the matrix file, grouped by endpoint.
 pub(crate) fn all(additional: &[BodyCheck]) -> Vec<(Counter, Vec<Check<'_>>)> {
-    let fields = FIELDS
-        .iter()
-        .map(|(endpoint, name, expected, verify)| Check {
-            endpoint: *endpoint,
-            subject: format!("{}.{name}", endpoint.body().unwrap_or_default()),
-            expected: (*expected).to_owned(),
-            verify: Box::new(move |body| verify(body.get(*name).ok_or(MISSING)?)),
-        });
+    let fields = FIELDS.into_iter().map(|(endpoint, name, form)| Check {
+        endpoint,
+        subject: format!("{}.{name}", endpoint.body().unwrap_or_default()),
+        expected: form.expected().to_owned(),
+        verify: Box::new(move |body| form.verify(body.get(name).ok_or(MISSING)?)),
+    });
     let mut checks: BTreeMap<Counter, Vec<Check<'_>>> = BTreeMap::new();
     for check in fields.chain(additional.iter().map(Check::of)) {
         checks.entry(check.endpoint).or_default().push(check);
@@ -153,42 +160,15 @@ pub(crate) fn check(
             serde_json::from_slice::<Value>(bytes).map_err(|error| format!("not JSON ({error})"))
         }
     };
-    match parsed {
-        Err(problem) => vec![row(endpoint.to_owned(), "a JSON body", Err(problem))],
-        Ok(body) => checks
-            .iter()
-            .map(|check| {
-                let result = (check.verify)(&body);
-                row(check.subject.clone(), &check.expected, result)
-            })
-            .collect(),
-    }
-}
-
-fn non_empty_string(value: &Value) -> Verified {
-    match value {
-        Value::String(text) if text.is_empty() => Err("an empty string".to_owned()),
-        Value::String(_) => Ok(()),
-        other => Err(JsonType::of(other).to_string()),
-    }
-}
-
-fn time(value: &Value) -> Verified {
-    match value {
-        Value::String(text) => text
-            .parse::<Timestamp>()
-            .map(|_| ())
-            .map_err(|_| format!("the string {text:?}")),
-        other => Err(JsonType::of(other).to_string()),
-    }
-}
-
-fn non_empty_array(value: &Value) -> Verified {
-    match value {
-        Value::Array(entries) if entries.is_empty() => Err("an empty array".to_owned()),
-        Value::Array(_) => Ok(()),
-        other => Err(JsonType::of(other).to_string()),
-    }
+    let body = match parsed {
+        Err(problem) => return vec![row(endpoint.to_owned(), "a JSON body", Err(problem))],
+        Ok(body) => body,
+    };
+    let verified = checks.iter().map(|check| {
+        let result = (check.verify)(&body);
+        row(check.subject.clone(), &check.expected, result)
+    });
+    verified.collect()
 }
 
 #[cfg(test)]
@@ -199,11 +179,7 @@ mod tests {
     use crate::matrix::{Pattern, Pointer};
 
     /// The failed checks of `body` at `endpoint`.
-    fn failed(endpoint: &str, body: &str) -> Vec<String> {
-        failed_with(&[], endpoint, body)
-    }
-
-    fn failed_with(additional: &[BodyCheck], endpoint: &str, body: &str) -> Vec<String> {
+    fn failed(additional: &[BodyCheck], endpoint: &str, body: &str) -> Vec<String> {
         let mut bodies = all(additional).into_iter();
         let (_, checks) = bodies
             .find(|(counter, _)| counter.body() == Some(endpoint))
@@ -217,57 +193,41 @@ mod tests {
 
     #[test]
     fn good_bodies_pass() {
-        assert!(failed("register", r#"{"token":"t","hostname":"h"}"#).is_empty());
-        // Real agents send the zero time, which is valid.
-        assert!(
-            failed(
-                "heartbeat",
-                r#"{"node_id":"","timestamp":"0001-01-01T00:00:00Z"}"#
-            )
-            .is_empty()
-        );
-        assert!(failed("capabilities", r#"{"builtin_actions":[{}]}"#).is_empty());
+        for (endpoint, body) in [
+            ("register", r#"{"token":"t","hostname":"h"}"#),
+            // Real agents send the zero time, which is valid.
+            ("heartbeat", r#"{"timestamp":"0001-01-01T00:00:00Z"}"#),
+            ("capabilities", r#"{"builtin_actions":[{}]}"#),
+        ] {
+            assert_eq!(failed(&[], endpoint, body), [] as [String; 0]);
+        }
     }
 
     #[test]
     fn failed_checks_name_the_field_and_the_value_that_was_found() {
-        for (endpoint, body, expected) in [
-            ("register", r#"{"hostname":"h"}"#, "register.token: missing"),
-            (
-                "register",
-                r#"{"token":"","hostname":"h"}"#,
-                "register.token: an empty string",
-            ),
-            (
-                "register",
-                r#"{"token":"t","hostname":7}"#,
-                "register.hostname: a number",
-            ),
-            (
-                "heartbeat",
-                "hello",
-                "heartbeat: not JSON (expected value at line 1 column 1)",
-            ),
-            ("heartbeat", "{}", "heartbeat.timestamp: missing"),
-            (
-                "heartbeat",
-                r#"{"timestamp":"noon"}"#,
-                "heartbeat.timestamp: the string \"noon\"",
-            ),
-            ("heartbeat", "[]", "heartbeat.timestamp: missing"),
-            (
-                "capabilities",
-                r#"{"builtin_actions":[]}"#,
-                "capabilities.builtin_actions: an empty array",
-            ),
-            (
-                "capabilities",
-                r#"{"builtin_actions":{}}"#,
-                "capabilities.builtin_actions: an object",
-            ),
-        ] {
-            assert_eq!(failed(endpoint, body), [expected], "{body}");
-        }
+        let shows = |endpoint: &str, body: &str, expected: &str| {
+            let failed = failed(&[], endpoint, body);
+            assert_eq!(failed, [format!("{endpoint}{expected}")], "{body}");
+        };
+        let register = |body, expected| shows("register", body, expected);
+        register(r#"{"hostname":"h"}"#, ".token: missing");
+        let no_token = r#"{"token":"","hostname":"h"}"#;
+        register(no_token, ".token: an empty string");
+        let number = r#"{"token":"t","hostname":7}"#;
+        register(number, ".hostname: a number");
+        let heartbeat = |body, expected| shows("heartbeat", body, expected);
+        let no_value = ": not JSON (expected value at line 1 column 1)";
+        heartbeat("hello", no_value);
+        heartbeat("{}", ".timestamp: missing");
+        heartbeat("[]", ".timestamp: missing");
+        let no_time = ".timestamp: the string \"noon\"";
+        heartbeat(r#"{"timestamp":"noon"}"#, no_time);
+        let capabilities = |body, expected: &str| {
+            let expected = format!(".builtin_actions: {expected}");
+            shows("capabilities", body, &expected);
+        };
+        capabilities(r#"{"builtin_actions":[]}"#, "an empty array");
+        capabilities(r#"{"builtin_actions":{}}"#, "an object");
     }
 
     #[test]
@@ -286,55 +246,35 @@ mod tests {
             pointer: Pointer::parse("/a/0").unwrap(),
             condition,
         };
-        failed_with(&[check], "drift", &format!("{{\"a\": [{values}]}}"))
+        failed(&[check], "drift", &format!("{{\"a\": [{values}]}}"))
     }
 
     #[test]
     fn additional_conditions_hold_or_name_what_was_found_instead() {
-        let equals = |value| Condition::Equals(value);
-        let matches = || Condition::Matches(Pattern::parse("^a+$").unwrap());
-        for (condition, good, bad, seen) in [
-            (Condition::Present, "null", "", "missing"),
-            (Condition::Type(JsonType::Array), "[]", "{}", "an object"),
-            (
-                equals(json!("a")),
-                "\"a\"",
-                "\"b\"",
-                "a string that differs",
-            ),
-            (equals(json!(1)), "1.0", "true", "a boolean"),
-            (
-                equals(json!({"b": [1.0]})),
-                "{\"b\": [1]}",
-                "{\"b\": [1, 2]}",
-                "an object that differs",
-            ),
-            (
-                equals(json!({})),
-                "{}",
-                "{\"b\": 1}",
-                "an object that differs",
-            ),
-            (
-                equals(json!(u64::MAX)),
-                "18446744073709551615",
-                "18446744073709551614",
-                "a number that differs",
-            ),
-            (
-                matches(),
-                "\"aa\"",
-                "\"ab\"",
-                "a string that does not match",
-            ),
-            (matches(), "\"a\"", "7", "a number"),
-        ] {
-            assert_eq!(
-                additional(condition.clone(), good),
-                [] as [String; 0],
-                "{condition:?}"
-            );
-            assert_eq!(additional(condition, bad), [format!("own: {seen}")]);
-        }
+        let holds = |condition: &Condition, good: &str, bad: &str, seen: &str| {
+            let failed = additional(condition.clone(), good);
+            assert_eq!(failed, [] as [String; 0], "{condition:?}");
+            let failed = additional(condition.clone(), bad);
+            assert_eq!(failed, [format!("own: {seen}")]);
+        };
+        holds(&Condition::Present, "null", "", "missing");
+        let list = Condition::Type(JsonType::Array);
+        holds(&list, "[]", "{}", "an object");
+        let equals = |value, good, bad, seen| {
+            holds(&Condition::Equals(value), good, bad, seen);
+        };
+        equals(json!(1), "1.0", "true", "a boolean");
+        let differs = "an object that differs";
+        equals(json!({}), "{}", r#"{"b": 1}"#, differs);
+        let nested = r#"{"b": [1, 2]}"#;
+        equals(json!({"b": [1.0]}), r#"{"b": [1]}"#, nested, differs);
+        let other = "a string that differs";
+        equals(json!("a"), r#""a""#, r#""b""#, other);
+        let (most, less) = ("18446744073709551615", "18446744073709551614");
+        equals(json!(u64::MAX), most, less, "a number that differs");
+        let pattern = Condition::Matches(Pattern::parse("^a+$").unwrap());
+        let no_match = "a string that does not match";
+        holds(&pattern, r#""aa""#, r#""ab""#, no_match);
+        holds(&pattern, r#""a""#, "7", "a number");
     }
 }

@@ -196,7 +196,8 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         self.finish(stage, duration, end);
         if failed {
             // A second signal aborts the collection.
-            self.unless_aborted(self.diagnose()).await;
+            let forced = &self.interruption.forced;
+            forced.run_until_cancelled(self.diagnose()).await;
         }
     }
 
@@ -226,11 +227,6 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         }
         let duration = self.context.plan.clock.elapsed().saturating_sub(start);
         self.finish(&stage, duration, Some(end));
-    }
-
-    /// The result of `work`; `None` if a second signal came first.
-    async fn unless_aborted<F: Future>(&self, work: F) -> Option<F::Output> {
-        self.interruption.forced.run_until_cancelled(work).await
     }
 
     /// Returns immediately, unless the run is to be held in `phase`.
@@ -282,7 +278,8 @@ impl<E: Fn(Phase) -> Execution> CellRun<E> {
         };
         if phase >= Phase::Readiness && failure.symptom != Symptom::RunnerBug {
             let reading = evidence::with_logs(&self.context, failure.clone());
-            failure = self.unless_aborted(reading).await.unwrap_or(failure);
+            let read = self.interruption.forced.run_until_cancelled(reading).await;
+            failure = read.unwrap_or(failure);
         } else {
             failure.likely_cause = evidence::likely_cause(&self.context, &failure, None);
         }
@@ -363,11 +360,8 @@ async fn caught<F: Future>(work: F) -> Result<F::Output, Failure> {
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        let message = text.unwrap_or("no message");
-        Failure::new(
-            Symptom::RunnerBug,
-            format!("the runner panicked: {message}"),
-        )
+        let message = format!("the runner panicked: {}", text.unwrap_or("no message"));
+        Failure::new(Symptom::RunnerBug, message)
     })
 }
 

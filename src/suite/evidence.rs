@@ -6,7 +6,7 @@ use super::context::Context;
 use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
 use crate::event::{Event, Failure, LikelyCause, LogExcerpt, Symptom};
-use crate::excerpt::{self, Log};
+use crate::excerpt::{self, Log, Writer};
 
 /// The maximum number of lines of each log that a report quotes.
 const LINES: usize = 50;
@@ -34,11 +34,7 @@ pub(crate) async fn with_logs(context: &Context, mut failure: Failure) -> Failur
         failure.message += &quote;
     }
     for log in logs {
-        if !failure
-            .logs
-            .iter()
-            .any(|excerpt| excerpt.source == log.source)
-        {
+        if !is_quoted(&log, &failure.logs) {
             failure.logs.push(quote(context, &log).await);
         }
     }
@@ -59,12 +55,15 @@ pub(crate) fn likely_cause(
 
 /// The log of the agent on `node`; if `node` is `None`, the log of the first agent.
 pub(crate) fn of_agent<'l>(logs: &'l [Log], node: Option<&NodeName>) -> Option<&'l Log> {
-    let mut agents = logs.iter().filter_map(|log| {
-        let name = log.source.strip_prefix("plexd on ")?;
-        Some((log, name))
-    });
-    let found = agents.find(|(_, name)| node.is_none_or(|node| node.as_str() == *name));
-    found.map(|(log, _)| log)
+    logs.iter().find(|Log { source, .. }| {
+        source.writer == Writer::Agent && node.is_none_or(|node| node.as_str() == source.node)
+    })
+}
+
+/// Whether `excerpts` has an excerpt from `log`.
+fn is_quoted(log: &Log, excerpts: &[LogExcerpt]) -> bool {
+    let source = log.source.to_string();
+    excerpts.iter().any(|excerpt| excerpt.source == source)
 }
 
 /// The node among `known` that `message` names.
@@ -86,7 +85,7 @@ fn quote_for_message(symptom: Symptom, logs: &[Log], node: Option<&NodeName>) ->
         Symptom::AgentCrashed => termination(of_agent()?),
         Symptom::MockUnavailable | Symptom::MockRestarted => {
             let mut logs = logs.iter();
-            termination(logs.find(|log| log.source.starts_with("mock-api on "))?)
+            termination(logs.find(|log| log.source.writer == Writer::Mock)?)
         }
         Symptom::AgentNotReady | Symptom::AgentUnhealthy | Symptom::RestartNotMet => {
             let line = excerpt::reason(of_agent()?)?;
@@ -114,7 +113,7 @@ pub(crate) async fn collect(context: &Context, reported: &[LogExcerpt], deadline
     }
     files.extend(reported.iter().filter_map(|log| log.file.clone()));
     for log in context.cluster.logs(None).await {
-        if !reported.iter().any(|excerpt| excerpt.source == log.source) {
+        if !is_quoted(&log, reported) {
             let quoted = quote(context, &log).await;
             files.extend(quoted.file.clone());
             quotes.push(quoted);
@@ -147,14 +146,15 @@ pub(crate) async fn keep_output(context: &Context, name: &str, text: &str) -> Lo
 
 /// Writes a log to the cell's folder. Returns an excerpt for the reports.
 async fn quote(context: &Context, log: &Log) -> LogExcerpt {
-    let name = format!("{}.log", log.source.replace(' ', "-"));
+    let source = log.source.to_string();
+    let name = format!("{}.log", source.replace(' ', "-"));
     let file = if log.is_read() {
         store(context, &name, &log.text()).await
     } else {
         None
     };
     LogExcerpt {
-        source: log.source.clone(),
+        source,
         lines: excerpt::excerpt(log, LINES),
         file,
     }

@@ -145,20 +145,17 @@ impl Membership {
     pub(crate) fn of(view: &View, nodes: &[NodeName]) -> Self {
         let nodes = if view.nodes.is_some() { nodes } else { &[] };
         let expected: BTreeSet<&str> = nodes.iter().map(NodeName::as_str).collect();
-        let reported: BTreeSet<&str> = view
-            .reporting()
-            .filter_map(|(_, node)| node.hostname.as_deref())
-            .collect();
+        let reporting = view.reporting();
+        let names = reporting.filter_map(|(_, node)| node.hostname.as_deref());
+        let reported: BTreeSet<&str> = names.collect();
+        let missing = expected.difference(&reported).map(ToString::to_string);
         let unexpected = |(id, node): (&String, &NodeView)| match &node.hostname {
             Some(name) if expected.contains(name.as_str()) => None,
             Some(name) => Some(format!("{name} (as {id})")),
             None => Some(format!("{id} (without a hostname)")),
         };
         Self {
-            missing: expected
-                .difference(&reported)
-                .map(ToString::to_string)
-                .collect(),
+            missing: missing.collect(),
             unexpected: view.reporting().filter_map(unexpected).collect(),
             complete: view.reporting().count() >= nodes.len(),
         }
@@ -174,14 +171,11 @@ impl Membership {
         let row = |node: &String, expected: &str, seen: &str| {
             Evidence::new("registration", expected, seen, false).on(Some(node))
         };
-        let missing = self
-            .missing
-            .iter()
-            .map(|node| row(node, "registered", "missing"));
-        let unexpected = self
-            .unexpected
-            .iter()
-            .map(|node| row(node, "a node of the cluster", "an unexpected node"));
+        let missing = self.missing.iter();
+        let missing = missing.map(|node| row(node, "registered", "missing"));
+        let unexpected = self.unexpected.iter();
+        let unexpected =
+            unexpected.map(|node| row(node, "a node of the cluster", "an unexpected node"));
         missing.chain(unexpected).collect()
     }
 }

@@ -5,25 +5,25 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use eventsource_stream::{EventStreamError, Eventsource};
+use eventsource_stream::Eventsource;
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cluster::NodeName;
 use crate::deadline::Deadline;
@@ -89,9 +89,8 @@ struct Snapshot {
 /// Reads the fields that are non-negative integers, and skips all others.
 fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CounterTable, D::Error> {
     let fields = BTreeMap::<String, Value>::deserialize(deserializer)?.into_iter();
-    Ok(fields
-        .filter_map(|(name, value)| Some((name, value.as_u64()?)))
-        .collect())
+    let numbers = fields.filter_map(|(name, value)| Some((name, value.as_u64()?)));
+    Ok(numbers.collect())
 }
 
 /// Whose calls are checked: those of one node, or those of all nodes together.
@@ -144,13 +143,7 @@ pub(crate) struct MockClient {
     http: reqwest::Client,
     base: String,
     link: watch::Receiver<Link>,
-    follower: JoinHandle<()>,
-}
-
-impl Drop for MockClient {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
+    _follower: AbortOnDropHandle<()>,
 }
 
 impl MockClient {
@@ -159,13 +152,11 @@ impl MockClient {
         let http = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(|error| {
-                lost(format!(
-                    "failed to create a client for the mock: {}",
-                    chain(&error)
-                ))
-            })?;
+            .build();
+        let http = http.map_err(|error| {
+            let why = chain(&error);
+            lost(format!("failed to create a client for the mock: {why}"))
+        })?;
         let base = format!("http://{address}");
         let (sender, link) = watch::channel(Link::Down(Instant::now()));
         let follower = Follower {
@@ -175,12 +166,11 @@ impl MockClient {
             source: Source::Stream,
             detector: RestartDetector::default(),
         };
-        let follower = tokio::spawn(follower.run());
         Ok(Self {
             http,
             base,
             link,
-            follower,
+            _follower: AbortOnDropHandle::new(tokio::spawn(follower.run())),
         })
     }
 
@@ -233,9 +223,8 @@ impl MockClient {
         }
         let bodies: BTreeMap<String, String> =
             serde_json::from_slice(&response.body).unwrap_or_default();
-        let decoded = bodies
-            .into_iter()
-            .filter_map(|(id, body)| Some((id, STANDARD.decode(body).ok()?)));
+        let bodies = bodies.into_iter();
+        let decoded = bodies.filter_map(|(id, body)| Some((id, STANDARD.decode(body).ok()?)));
         Ok(decoded.collect())
     }
 
@@ -246,7 +235,11 @@ impl MockClient {
         node: Option<&str>,
         deadline: &Deadline,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        let query = node.map_or_else(String::new, |node| format!("?node={node}"));
+        let query = node.and_then(|node| {
+            let url = Url::parse_with_params(&self.base, [("node", node)]).ok()?;
+            Some(format!("?{}", url.query()?))
+        });
+        let query = query.unwrap_or_default();
         let path = format!("/test/last-request/{endpoint}{query}");
         let response = self.get(&path, deadline).await?;
         if response.status == StatusCode::NOT_FOUND {
@@ -260,23 +253,23 @@ impl MockClient {
     async fn get(&self, path: &str, deadline: &Deadline) -> Result<Response, Failure> {
         let url = format!("{}{path}", self.base);
         let request = || fetch(self.http.clone(), url.clone());
-        let requesting =
-            backon::Retryable::retry(request, retries().with_total_delay(Some(LOST_AFTER)));
-        match deadline.run(requesting).await {
-            Ok(response) => response
-                .map_err(|error| lost(format!("the mock can't be reached: {}", chain(&error)))),
-            Err(timed_out) => Err(lost(format!(
-                "the mock did not respond to `{path}`: {timed_out}"
-            ))),
-        }
+        let requesting = request.retry(retries().with_total_delay(Some(LOST_AFTER)));
+        let why = match deadline.run(requesting).await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => format!("the mock can't be reached: {}", chain(&error)),
+            Err(timed_out) => format!("the mock did not respond to `{path}`: {timed_out}"),
+        };
+        Err(lost(why))
     }
 }
 
 async fn fetch(http: reqwest::Client, url: String) -> reqwest::Result<Response> {
     let response = http.get(&url).timeout(REQUEST_TIMEOUT).send().await?;
-    let status = response.status();
-    let body = response.bytes().await?;
-    Ok(Response { url, status, body })
+    Ok(Response {
+        url,
+        status: response.status(),
+        body: response.bytes().await?,
+    })
 }
 
 /// A complete response of the mock.
@@ -299,11 +292,8 @@ impl Response {
     /// The body of a successful response, which is JSON.
     fn parse<T: DeserializeOwned>(self) -> Result<T, Failure> {
         let Self { url, body, .. } = self.successful()?;
-        serde_json::from_slice(&body).map_err(|error| {
-            lost(format!(
-                "failed to parse the mock's response to {url}: {error}"
-            ))
-        })
+        let parsed = serde_json::from_slice(&body);
+        parsed.map_err(|error| lost(format!("failed to parse the response to {url}: {error}")))
     }
 }
 
@@ -368,8 +358,8 @@ impl Follower {
                 Source::Nodes | Source::Totals => self.poll().await,
             };
             let Err(error) = followed;
-            tracing::debug!(error = chain(&error), source = ?self.source, "the counters can't be followed");
-            if error.is_not_offered() && self.source != self.source.next() {
+            tracing::debug!(error = chain(&*error), source = ?self.source, "the counters can't be followed");
+            if is_not_offered(&*error) && self.source != self.source.next() {
                 self.source = self.source.next();
                 continue;
             }
@@ -390,7 +380,7 @@ impl Follower {
         let mut nodes = BTreeMap::new();
         loop {
             let event = timeout(IDLE_TIMEOUT, events.try_next()).await??;
-            let event = event.ok_or(FollowError::Ended)?;
+            let event = event.ok_or("the stream ended")?;
             let snapshot: Snapshot = serde_json::from_str(&event.data)?;
             nodes.extend(snapshot.nodes);
             self.publish(View {
@@ -417,9 +407,8 @@ impl Follower {
     }
 
     async fn get<T: DeserializeOwned>(&self, source: Source) -> Result<T, FollowError> {
-        let body = self.request(source).await?.bytes();
-        let body = timeout(REQUEST_TIMEOUT, body).await??;
-        Ok(serde_json::from_slice(&body)?)
+        let body = self.request(source).await?.json();
+        Ok(timeout(REQUEST_TIMEOUT, body).await??)
     }
 
     async fn request(&self, source: Source) -> Result<reqwest::Response, FollowError> {
@@ -458,25 +447,13 @@ impl RestartDetector {
 }
 
 /// Why following the counters failed.
-#[derive(Debug, thiserror::Error)]
-enum FollowError {
-    #[error("failed to request the counters")]
-    Request(#[from] reqwest::Error),
-    #[error("failed to read the stream")]
-    Read(#[from] EventStreamError<reqwest::Error>),
-    #[error("failed to parse the counters")]
-    Parse(#[from] serde_json::Error),
-    #[error("the mock sent nothing")]
-    Silent(#[from] Elapsed),
-    #[error("the stream ended")]
-    Ended,
-}
+type FollowError = Box<dyn Error + Send + Sync>;
 
-impl FollowError {
-    /// Whether the status means that the mock doesn't offer the request.
-    fn is_not_offered(&self) -> bool {
-        matches!(self, Self::Request(error) if error.status().is_some_and(|status| status.is_client_error()))
-    }
+/// Whether the status of the mock's response means that the mock doesn't offer the request.
+fn is_not_offered(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<reqwest::Error>();
+    let status = error.and_then(reqwest::Error::status);
+    status.is_some_and(|status| status.is_client_error())
 }
 
 #[cfg(test)]
@@ -497,11 +474,9 @@ mod tests {
     fn every_non_negative_integer_that_the_mock_reports_is_a_counter() {
         let response = r#"{"heartbeat_count": 3, "peers_count": 1, "ratio": 0.5, "lag": -1, "phase": "up", "since": null}"#;
         let Totals(totals) = serde_json::from_str(response).unwrap();
-        let counters: Vec<_> = totals
-            .iter()
-            .map(|(name, count)| (name.as_str(), *count))
-            .collect();
-        assert_eq!(counters, [("heartbeat_count", 3), ("peers_count", 1)]);
+        let expected = [("heartbeat_count", 3), ("peers_count", 1)];
+        let expected = expected.map(|(name, count)| (name.to_owned(), count));
+        assert_eq!(totals, expected.into());
     }
 
     #[test]
@@ -527,10 +502,20 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_request_is_retried_if_its_response_breaks_off() {
+    /// The client of the mock at `address`, without following its counters.
+    fn client(address: SocketAddr) -> MockClient {
         // The client needs a TLS provider, although it connects without TLS. Another test may have installed it already.
         drop(rustls::crypto::ring::default_provider().install_default());
+        MockClient {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            base: format!("http://{address}"),
+            link: watch::channel(Link::Down(Instant::now())).1,
+            _follower: AbortOnDropHandle::new(tokio::spawn(async {})),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_retried_if_its_response_breaks_off() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -544,14 +529,28 @@ mod tests {
                 connection.write_all(&body.as_bytes()[..length]).unwrap();
             }
         });
-        let mock = MockClient {
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-            base: format!("http://{address}"),
-            link: watch::channel(Link::Down(Instant::now())).1,
-            follower: tokio::spawn(async {}),
-        };
         let deadline = RunClock::new().deadline(Duration::from_secs(10));
-        let view = mock.read(&deadline).await.unwrap();
+        let view = client(address).read(&deadline).await.unwrap();
         assert_eq!(view.instance, "a");
+    }
+
+    #[tokio::test]
+    async fn the_id_of_a_node_may_contain_any_characters() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mock = client(listener.local_addr().unwrap());
+        let requested = std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut request = vec![0; 4096];
+            let length = connection.read(&mut request).unwrap();
+            let response = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+            connection.write_all(response).unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let deadline = RunClock::new().deadline(Duration::from_secs(10));
+        let body = mock.last_request("heartbeat", Some("a+b&c"), &deadline);
+        assert_eq!(body.await.unwrap(), None);
+        let request = requested.join().unwrap();
+        let line = "GET /test/last-request/heartbeat?node=a%2Bb%26c HTTP/1.1\r\n";
+        assert!(request.starts_with(line), "{request}");
     }
 }

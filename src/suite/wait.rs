@@ -89,19 +89,18 @@ fn timed_out(open: Option<Failure>, is_down: bool, deadline: &Deadline) -> Failu
     match open {
         Some(failure) if is_down => {
             let last = failure.message;
-            let message = format!(
-                "the mock could not be reached when {after} had passed; the last known state: {last}"
-            );
+            let lost = format!("the mock could not be reached when {after} had passed");
+            let message = format!("{lost}; the last known state: {last}");
             Failure::new(Symptom::ForwardLost, message)
         }
         Some(mut failure) => {
             failure.message = format!("{} after {after}", failure.message);
             failure
         }
-        None => Failure::new(
-            Symptom::ForwardLost,
-            format!("the mock's counters could not be read for {after}"),
-        ),
+        None => {
+            let message = format!("the mock's counters could not be read for {after}");
+            Failure::new(Symptom::ForwardLost, message)
+        }
     }
 }
 
@@ -154,23 +153,15 @@ mod tests {
     #[test]
     fn an_unmet_counter_is_the_products_fault_only_if_the_mock_can_be_reached() {
         let deadline = RunClock::new().deadline(Duration::from_secs(60));
-        let unmet = || {
-            Some(Failure::new(
-                Symptom::CounterNotMet,
-                "heartbeat_count is 1, expected >= 2",
-            ))
-        };
-        let current = timed_out(unmet(), false, &deadline);
+        let unmet = "heartbeat_count is 1, expected >= 2";
+        let failure = || Some(Failure::new(Symptom::CounterNotMet, unmet));
+        let current = timed_out(failure(), false, &deadline);
         assert_eq!(current.symptom, Symptom::CounterNotMet);
-        assert_eq!(
-            current.message,
-            "heartbeat_count is 1, expected >= 2 after 1m"
-        );
-        let old = timed_out(unmet(), true, &deadline);
+        assert_eq!(current.message, format!("{unmet} after 1m"));
+        let old = timed_out(failure(), true, &deadline);
         assert_eq!(old.symptom, Symptom::ForwardLost);
-        assert_eq!(
-            old.message,
-            "the mock could not be reached when 1m had passed; the last known state: heartbeat_count is 1, expected >= 2"
-        );
+        let lost = "the mock could not be reached when 1m had passed";
+        let message = format!("{lost}; the last known state: {unmet}");
+        assert_eq!(old.message, message);
     }
 }

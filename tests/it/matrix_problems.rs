@@ -27,6 +27,12 @@ fn all_rendered(texts: &[&str]) -> String {
     rendered.join("\n================================\n\n")
 }
 
+/// The messages of the problems in a file.
+fn messages(text: &str) -> Vec<String> {
+    let problems = Matrix::parse("matrix.toml", text).expect_err("the file has problems");
+    problems.iter().map(ToString::to_string).collect()
+}
+
 /// A valid matrix, followed by `rest`.
 fn with(rest: &str) -> String {
     format!("[matrix]\nkubernetes = [\"1.30\", \"1.33\"]\nnodes = [1, 3]\n{rest}")
@@ -298,9 +304,60 @@ fn excludes_are_not_checked_if_a_value_of_an_axis_cannot_be_read() {
         "kubernetes = [\"x\"]\nnodes = [1]\n[[matrix.exclude]]\nnodes = 1\n",
         "kubernetes = [\"1.36\"]\nnodes = [\"x\"]\n[[matrix.exclude]]\nkubernetes = \"1.36\"\n",
     ] {
-        let text = format!("[matrix]\n{axes}");
-        let problems = Matrix::parse("matrix.toml", &text).unwrap_err();
-        let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let messages = messages(&format!("[matrix]\n{axes}"));
         assert_eq!(messages.len(), 1, "{messages:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_read_causes_no_further_problems() {
+    let include = "[[matrix.include]]\nkubernetes = \"1.30\"\nnodes = 1\nconfig = \"default\"\n";
+    for (rest, problem) in [
+        // These tags would change the cell.
+        (
+            format!("{include}tags = [\"so ak\"]\n"),
+            "`so ak` can't be a tag",
+        ),
+        // This exclude would remove the cell that the include adds.
+        (
+            format!("[[matrix.exclude]]\nkubernetes = 1.30\n{include}"),
+            "a version needs quotes: `1.30` is the number 1.3",
+        ),
+        // The includes might contain the version.
+        (
+            "include = {}\n[kubernetes.\"1.36\"]\n".to_owned(),
+            "`matrix.include` must be an array of tables",
+        ),
+        // This mock might have the counter.
+        (
+            "[images.mock]\nimage = 3\n[config.default]\nexpect = { wakeups = 1 }\n".to_owned(),
+            "`image` must be a string",
+        ),
+    ] {
+        assert_eq!(messages(&with(&rest)), [problem], "{rest}");
+    }
+}
+
+#[test]
+fn ports_with_leading_zeros_are_also_too_few_for_more_jobs() {
+    let text = with("[run]\njobs = 4\nports = \"018080-018082\"\n");
+    assert_eq!(messages(&text), ["3 ports are too few for 4 jobs"]);
+}
+
+#[test]
+fn only_a_number_after_the_dot_is_read_as_the_end_of_a_value() {
+    for (header, message) in [
+        (
+            "[agent.\"1.4\"]\n\"\" = 1\n",
+            "unknown key `` in `[agent.\"1.4\"]`",
+        ),
+        (
+            "[agent.\"1.4\"]\nx = 1\n",
+            "unknown key `x` in `[agent.\"1.4\"]`",
+        ),
+        ("[agent.1.4]\n", "`1.4` is read as two keys"),
+    ] {
+        let text = with(&format!("agent = [\"1.4\"]\n{header}"));
+        assert_eq!(messages(&text), [message], "{header}");
     }
 }

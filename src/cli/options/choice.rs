@@ -2,18 +2,16 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-/// A value of an option: the word, its meaning, and its description in the help.
-pub(super) type Choice<T> = (&'static str, T, &'static str);
-
-/// Parses one of the words in `choices`.
+/// Parses the name of one of `choices`: values, each with its description in the help.
 pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
-    choices: &'static [Choice<T>],
+    choices: &'static [(T, &'static str)],
+    name: fn(T) -> &'static str,
 ) -> impl TypedValueParser<Value = T> {
-    let words = choices
-        .iter()
-        .map(|(word, _, help)| PossibleValue::new(*word).help(*help));
-    PossibleValuesParser::new(words).map(move |given| {
-        let choice = choices.iter().find(|(word, ..)| *word == given);
-        choice.expect("only these words are accepted").1
+    let values = choices.iter();
+    let values = values.map(|(value, help)| PossibleValue::new(name(*value)).help(*help));
+    PossibleValuesParser::new(values).map(move |given| {
+        let mut values = choices.iter().map(|(value, _)| *value);
+        let value = values.find(|value| name(*value) == given);
+        value.expect("only these names are accepted")
     })
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::choice::{Choice, one_of};
+use super::choice::one_of;
+use crate::cluster::ClusterName;
 use crate::machine::absolute;
-use crate::matrix::{Keep, Matrix, Prefix, PrefixError, Prepared, ProviderChoice};
+use crate::matrix::{Keep, Matrix, Prefix, Prepared, ProviderChoice};
 
 /// Where cells run.
 #[derive(Debug, Args)]
@@ -15,7 +16,7 @@ pub(crate) struct ClusterOptions {
     /// Where cells run: auto, kind, local or existing
     ///
     /// Defaults to the value in the matrix file, or `auto`.
-    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER", value_parser = one_of(&PROVIDERS))]
+    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER", value_parser = one_of(&PROVIDERS, ProviderChoice::name))]
     pub(crate) provider: Option<ProviderChoice>,
     /// Keep clusters for debugging: failed (if WHEN is omitted), always or never
     ///
@@ -26,7 +27,7 @@ pub(crate) struct ClusterOptions {
         value_name = "WHEN",
         num_args = 0..=1,
         default_missing_value = "failed",
-        value_parser = one_of(&KEEP)
+        value_parser = one_of(&KEEP, Keep::name)
     )]
     keep: Option<Keep>,
     /// Let cells that need the same cluster and agent image share a kind cluster
@@ -41,7 +42,7 @@ pub(crate) struct ClusterOptions {
         long,
         env = "E2E_MATRIX_PREPARED",
         value_name = "WHEN",
-        value_parser = one_of(&PREPARED),
+        value_parser = one_of(&PREPARED, Prepared::name),
         hide_short_help = true
     )]
     prepared: Option<Prepared>,
@@ -55,17 +56,19 @@ pub(crate) struct ClusterOptions {
         long,
         env = "E2E_MATRIX_CLUSTER_NAME",
         value_name = "NAME",
+        value_parser = ClusterName::exactly,
         hide_short_help = true
     )]
-    pub(crate) cluster_name: Option<String>,
+    pub(crate) cluster_name: Option<ClusterName>,
     /// The prefix of each cluster's name [default: from the matrix file, or `plexd-e2e`]
     #[arg(
         long,
         env = "E2E_MATRIX_CLUSTER_PREFIX",
         value_name = "PREFIX",
+        value_parser = Prefix::parse,
         hide_short_help = true
     )]
-    cluster_prefix: Option<String>,
+    cluster_prefix: Option<Prefix>,
     /// The kubeconfig context, for the provider `existing`
     ///
     /// Defaults to the value in the matrix file, or the current context.
@@ -84,54 +87,46 @@ pub(crate) struct ClusterOptions {
 }
 
 /// The values of `--provider`.
-pub(super) const PROVIDERS: [Choice<ProviderChoice>; 4] = [
+pub(super) const PROVIDERS: [(ProviderChoice, &str); 4] = [
     (
-        "auto",
         ProviderChoice::Auto,
         "`kind` if Docker responds and kind is on the PATH, otherwise `local`",
     ),
+    (ProviderChoice::Kind, "Real clusters, created with kind"),
+    (ProviderChoice::Local, "Plain processes on this machine"),
     (
-        "kind",
-        ProviderChoice::Kind,
-        "Real clusters, created with kind",
-    ),
-    (
-        "local",
-        ProviderChoice::Local,
-        "Plain processes on this machine",
-    ),
-    (
-        "existing",
         ProviderChoice::Existing,
         "An existing cluster: one namespace per cell, one cell at a time",
     ),
 ];
 
 /// When to keep a cell's cluster.
-const KEEP: [Choice<Keep>; 3] = [
-    ("never", Keep::Never, "Never"),
-    ("failed", Keep::Failed, "If the cell did not pass"),
-    ("always", Keep::Always, "Always"),
+const KEEP: [(Keep, &str); 3] = [
+    (Keep::Never, "Never"),
+    (Keep::Failed, "If the cell did not pass"),
+    (Keep::Always, "Always"),
 ];
 
 /// Whether kind clusters may be cloned from prepared ones.
-const PREPARED: [Choice<Prepared>; 2] = [
+const PREPARED: [(Prepared, &str); 2] = [
     (
-        "auto",
         Prepared::Auto,
         "If a template exists, or if creating one pays off within the run",
     ),
-    ("never", Prepared::Never, "Never: kind creates each cluster"),
+    (Prepared::Never, "Never: kind creates each cluster"),
 ];
 
 impl ClusterOptions {
     /// Overrides the settings of the matrix file.
-    pub(crate) fn apply(&self, matrix: &mut Matrix) -> Result<(), PrefixError> {
-        if let Some(provider) = self.provider {
-            matrix.run.provider = provider;
-        }
+    pub(crate) fn apply(&self, matrix: &mut Matrix) {
+        let run = &mut matrix.run;
+        run.provider = self.provider.unwrap_or(run.provider);
+        run.keep = self.keep.unwrap_or(run.keep);
+        run.prepared = self.prepared.unwrap_or(run.prepared);
+        run.reuse |= self.reuse;
+        run.skip_missing_images |= self.skip_missing_images;
         if let Some(prefix) = &self.cluster_prefix {
-            matrix.run.prefix = Prefix::parse(prefix)?;
+            run.prefix = prefix.clone();
         }
         if let Some(context) = &self.context {
             matrix.existing.context = Some(context.clone());
@@ -141,14 +136,28 @@ impl ClusterOptions {
             // folder.
             matrix.existing.kubeconfig = Some(absolute(kubeconfig.clone()));
         }
-        if let Some(keep) = self.keep {
-            matrix.run.keep = keep;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::ClusterOptions;
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        _clusters: ClusterOptions,
+    }
+
+    #[test]
+    fn the_error_for_an_invalid_name_or_prefix_names_the_option() {
+        for option in ["--cluster-name", "--cluster-prefix"] {
+            let arguments = Arguments::try_parse_from(["e2e-matrix", option, "E2E_"]);
+            let error = arguments.unwrap_err().to_string();
+            let expected = format!("invalid value 'E2E_' for '{option} <");
+            assert!(error.contains(&expected), "{error}");
         }
-        if let Some(prepared) = self.prepared {
-            matrix.run.prepared = prepared;
-        }
-        matrix.run.reuse |= self.reuse;
-        matrix.run.skip_missing_images |= self.skip_missing_images;
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::choice::{Choice, one_of};
+use super::choice::one_of;
 use crate::matrix::{
     FlakyResult, Jobs, MAX_RETRIES, Matrix, Phase, RUN_TIMEOUTS, RetryClass, TIMEOUTS,
     parse_duration,
@@ -54,7 +54,7 @@ pub(in crate::cli) struct ExecutionOptions {
         long,
         env = "E2E_MATRIX_FLAKY_RESULT",
         value_name = "RESULT",
-        value_parser = one_of(&FLAKY_RESULTS),
+        value_parser = one_of(&FLAKY_RESULTS, FlakyResult::name),
         hide_short_help = true
     )]
     pub(in crate::cli) flaky_result: Option<FlakyResult>,
@@ -98,17 +98,15 @@ pub(in crate::cli) struct ExecutionOptions {
 }
 
 /// How to count a cell that passed on a retry.
-const FLAKY_RESULTS: [Choice<FlakyResult>; 2] = [
-    ("pass", FlakyResult::Pass, "As passed"),
-    ("fail", FlakyResult::Fail, "As failed: exit code 1"),
+const FLAKY_RESULTS: [(FlakyResult, &str); 2] = [
+    (FlakyResult::Pass, "As passed"),
+    (FlakyResult::Fail, "As failed: exit code 1"),
 ];
 
 impl ExecutionOptions {
     /// Overrides the settings of the matrix file.
     pub(in crate::cli) fn apply(&self, matrix: &mut Matrix) {
-        if let Some(jobs) = self.jobs {
-            matrix.run.jobs = jobs;
-        }
+        matrix.run.jobs = self.jobs.unwrap_or(matrix.run.jobs);
         for (phase, timeout) in &self.phase_timeout {
             matrix.phases[*phase].timeout = *timeout;
         }
@@ -133,17 +131,13 @@ impl ExecutionOptions {
     }
 }
 
-fn retry_class(text: &str) -> Result<RetryClass, String> {
-    if let Some(class) = RetryClass::from_name(text) {
-        return Ok(class);
-    }
-    Err(match text {
+fn retry_class(text: &str) -> Result<RetryClass, &'static str> {
+    RetryClass::from_name(text).ok_or(match text {
         "configuration" => {
             "configuration failures are never retried, because a retry would fail in the same way"
         }
         _ => "expected `product` or `infrastructure`",
-    }
-    .to_owned())
+    })
 }
 
 /// Parses a number from 1 to `max`.
@@ -164,8 +158,8 @@ fn jobs(text: &str) -> Result<Jobs, String> {
 
 fn phase(name: &str) -> Result<Phase, String> {
     let names = || Phase::ALL.map(Phase::name).join(", ");
-    let phase = Phase::ALL.into_iter().find(|phase| phase.name() == name);
-    phase.ok_or_else(|| format!("`{name}` is not a phase; the phases are: {}", names()))
+    Phase::from_name(name)
+        .ok_or_else(|| format!("`{name}` is not a phase; the phases are: {}", names()))
 }
 
 /// Parses `<phase>=<duration>`.

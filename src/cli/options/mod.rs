@@ -17,7 +17,7 @@ use crate::matrix::{AGES, ProviderChoice, parse_duration};
 
 pub(super) use clusters::ClusterOptions;
 pub(super) use execution::ExecutionOptions;
-pub(super) use output::OutputOptions;
+pub(super) use output::{ColorChoice, OutputOptions};
 pub(super) use recorded::{Format, MergeOptions, ReplayOptions, ReportOptions};
 pub(super) use reports::{CopyOptions, OutputDir, RunLocation};
 pub(super) use select::{NoCells, RerunOptions, SelectOptions};
@@ -48,7 +48,7 @@ pub(super) struct ExplainOptions {
     /// The provider that the cell would run on: auto, kind, local or existing
     ///
     /// Defaults to the value in the matrix file, or `auto`.
-    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER", value_parser = choice::one_of(&clusters::PROVIDERS))]
+    #[arg(long, env = "E2E_MATRIX_PROVIDER", value_name = "PROVIDER", value_parser = choice::one_of(&clusters::PROVIDERS, ProviderChoice::name))]
     pub(super) provider: Option<ProviderChoice>,
     #[command(flatten)]
     pub(super) output: OutputOptions,

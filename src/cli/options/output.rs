@@ -1,9 +1,8 @@
 //! How commands print their output.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::choice::{Choice, one_of};
-use crate::report::ColorChoice;
+use crate::report::TerminalInfo;
 
 /// The options of all commands that print.
 #[derive(Clone, Copy, Debug, Args)]
@@ -14,19 +13,29 @@ pub(in crate::cli) struct OutputOptions {
         long,
         env = "E2E_MATRIX_COLOR",
         value_name = "WHEN",
-        default_value = "auto",
-        value_parser = one_of(&COLORS)
+        default_value = "auto"
     )]
     pub(in crate::cli) color: ColorChoice,
 }
 
 /// When to use color.
-const COLORS: [Choice<ColorChoice>; 3] = [
-    (
-        "auto",
-        ColorChoice::Auto,
-        "On a terminal, unless `NO_COLOR` is set",
-    ),
-    ("always", ColorChoice::Always, "Always"),
-    ("never", ColorChoice::Never, "Never"),
-];
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether to use color on `terminal`.
+    pub(in crate::cli) const fn on(self, terminal: TerminalInfo) -> bool {
+        match self {
+            Self::Auto => terminal.shows_color(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}

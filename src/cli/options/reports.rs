@@ -25,8 +25,7 @@ pub(in crate::cli) struct OutputDir {
 impl OutputDir {
     /// The folder for the runs of the matrix file at `matrix`.
     pub(in crate::cli) fn of(&self, matrix: &Path) -> PathBuf {
-        let given = self.path.clone();
-        given.unwrap_or_else(|| runner::out(matrix))
+        self.path.clone().unwrap_or_else(|| runner::out(matrix))
     }
 }
 

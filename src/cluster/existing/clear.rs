@@ -67,12 +67,8 @@ pub(super) async fn namespace(
                 cleared = wiping.await;
             }
         }
-        delete(
-            &dynamic(client, "v1", NAMESPACE),
-            name,
-            &DeleteParams::foreground(),
-        )
-        .await?;
+        let namespaces = dynamic(client, "v1", NAMESPACE);
+        delete(&namespaces, name, &DeleteParams::foreground()).await?;
     }
     cleared.evidence.push(gone(NAMESPACE, name));
     Ok(cleared)

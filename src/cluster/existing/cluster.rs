@@ -22,7 +22,7 @@ use crate::cluster::{CellPlan, Cleared, Cluster, Diagnostic, NodeName, StepLog};
 use crate::deadline::Deadline;
 use crate::event::{CellFacts, Evidence, Failure, Symptom};
 use crate::excerpt::Log;
-use crate::machine::{LedgerContents, LedgerError, is_dead};
+use crate::machine::{LedgerContents, LedgerError, StateFolder, is_dead};
 use crate::manifest::Object;
 
 /// How long the API server may take to respond after the deadline.
@@ -76,28 +76,15 @@ impl ExistingCluster {
         for found in namespaces.list(&ours).await? {
             let name = found.name_any();
             let run = run_of(&found).unwrap_or_default().to_owned();
-            if !self.is_stale(&name, &run)? {
+            if !is_stale(&self.shared.state, &name, &run)? {
                 return Err(self.occupied(&name));
             }
-            tracing::info!(
-                namespace = name,
-                "deleting a namespace that a dead run left behind"
-            );
+            tracing::info!(namespace = name, "deleting the namespace of a dead run");
             let clearing = Box::pin(clear::namespace(client, &name, &run, deadline));
             let steps = &self.tenant.steps;
             steps.measure("stale namespace", clearing).await?;
         }
         Ok(())
-    }
-
-    fn is_stale(&self, name: &str, run: &str) -> Result<bool, LedgerError> {
-        let state = &self.shared.state;
-        if !is_dead(state, run)? {
-            return Ok(false);
-        }
-        let contents = LedgerContents::read(&state.run(run))?;
-        let own = contents.find(&self.shared.connection.namespace(name));
-        Ok(own.is_none_or(|entry| entry.kept.is_none()))
     }
 
     fn occupied(&self, name: &str) -> Failure {
@@ -188,6 +175,18 @@ impl ExistingCluster {
     }
 }
 
+/// Whether the dead run `run` left the namespace behind. A namespace that was kept on purpose may have been created with
+/// another context of the same cluster.
+fn is_stale(state: &StateFolder, namespace: &str, run: &str) -> Result<bool, LedgerError> {
+    if !is_dead(state, run)? {
+        return Ok(false);
+    }
+    let contents = LedgerContents::read(&state.run(run))?;
+    let is_it = |it: &ExistingResource| it.is_namespace() && it.name == namespace;
+    let mut entries = contents.payloads();
+    Ok(!entries.any(|(left, it)| left.kept.is_some() && is_it(&it)))
+}
+
 fn late(what: &str, timed_out: crate::deadline::TimedOut) -> Failure {
     Failure::new(Symptom::ApiServerGone, format!("{what} {timed_out}"))
 }
@@ -209,10 +208,8 @@ impl Cluster for ExistingCluster {
         };
         let entering = tenant.steps.measure("turn in the cluster", entering);
         // Waiting for the turn has its own timeout. This limit is for requests that the API server doesn't respond to.
-        let limit = tenant
-            .plan
-            .clock
-            .deadline(deadline.remaining() + RESPONSE_LIMIT);
+        let clock = &tenant.plan.clock;
+        let limit = clock.deadline(deadline.remaining() + RESPONSE_LIMIT);
         let entered = limit.run(Box::pin(entering)).await;
         entered
             .map_err(|timed_out| late("waiting for the cell's turn in the cluster", timed_out))??;
@@ -336,9 +333,8 @@ impl Cluster for ExistingCluster {
         let clearing = self.tenant.steps.measure("clear", clearing);
         let cleared = deadline.run(clearing).await;
         // The deadline may have passed during cleanup, so this request has its own deadline.
-        let released = turn
-            .release(&self.tenant.plan.clock.deadline(RESPONSE_LIMIT))
-            .await;
+        let limit = self.tenant.plan.clock.deadline(RESPONSE_LIMIT);
+        let released = turn.release(&limit).await;
         let cleared = cleared.map_err(|timed_out| {
             let message = format!("cleanup {timed_out}");
             Failure::new(Symptom::CleanupIncomplete, message).with_remedy(clear::GC_REMEDY)
@@ -358,17 +354,43 @@ impl Cluster for ExistingCluster {
         // An object that was never created must not be added to the ledger.
         let is_recorded = |resource: &ExistingResource| contents.find(resource).is_some();
         for resource in self.resources().into_iter().filter(is_recorded) {
-            let resource_commands = if resource.is_namespace() {
-                commands.clone()
-            } else {
-                Vec::new()
-            };
-            plan.ledger.keep(&resource, resource_commands)?;
+            let inspect = resource.is_namespace().then(|| commands.clone());
+            plan.ledger.keep(&resource, inspect.unwrap_or_default())?;
         }
         Ok(commands)
     }
 
     fn steps(&self) -> &StepLog {
         &self.tenant.steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Ledger, Owner};
+
+    fn namespace(name: &str) -> ExistingResource {
+        ExistingResource {
+            kubeconfig: Vec::new(),
+            context: "staging".to_owned(),
+            api_version: "v1".to_owned(),
+            kind: NAMESPACE.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_kept_namespace_is_not_stale_whatever_its_context_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();
+        ledger.keep(&namespace("kept"), Vec::new()).unwrap();
+        ledger.plan(&namespace("left")).unwrap();
+        let is_stale = |name: &str| is_stale(&state, name, "abcde").unwrap();
+        assert!(!is_stale("left"), "the run is alive");
+        drop(ledger);
+        assert!(is_stale("left"));
+        assert!(!is_stale("kept"));
     }
 }

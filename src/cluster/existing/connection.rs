@@ -41,18 +41,13 @@ impl Connection {
             (None, Some(current)) if !current.is_empty() => (current.clone(), true),
             (None, _) => {
                 let message = "the kubeconfig has no current context";
-                return Err(
-                    Failure::new(Symptom::BadConfiguration, message).with_remedy(
-                        "choose a context with `--context`, or with `context` under `[existing]`",
-                    ),
-                );
+                let remedy =
+                    "choose a context with `--context`, or with `context` under `[existing]`";
+                return Err(Failure::new(Symptom::BadConfiguration, message).with_remedy(remedy));
             }
         };
-        let names: Vec<&str> = kubeconfig
-            .contexts
-            .iter()
-            .map(|named| named.name.as_str())
-            .collect();
+        let contexts = kubeconfig.contexts.iter();
+        let names: Vec<_> = contexts.map(|named| named.name.as_str()).collect();
         if !names.contains(&context.as_str()) {
             let message = format!("the kubeconfig has no context `{context}`");
             return Err(Failure::new(Symptom::BadConfiguration, message)
@@ -121,44 +116,34 @@ impl Connection {
 
     /// `kubectl` with the options for this connection.
     pub(super) fn kubectl(&self) -> String {
-        let files: Vec<_> = self
-            .files
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect();
+        let files = self.files.iter().map(|file| file.display().to_string());
+        let files: Vec<_> = files.collect();
         let context = quoted(&self.context);
         match &files[..] {
             [file] => format!("kubectl --kubeconfig {} --context {context}", quoted(file)),
-            files => format!(
-                "KUBECONFIG={} kubectl --context {context}",
-                quoted(&files.join(":"))
-            ),
+            files => {
+                let files = quoted(&files.join(":"));
+                format!("KUBECONFIG={files} kubectl --context {context}")
+            }
         }
     }
 }
 
 fn unusable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
-    let message = format!(
-        "failed to create the kubeconfig {}: {}",
-        path.display(),
-        chain(error)
-    );
+    let (path, why) = (path.display(), chain(error));
+    let message = format!("failed to create the kubeconfig {path}: {why}");
     Failure::new(Symptom::FilesystemFailed, message)
 }
 
 /// The files that `kubectl` reads by default.
 fn default_files() -> Vec<PathBuf> {
     let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
-    match named {
-        Some(list) => std::env::split_paths(&list)
-            .filter(|path| !path.as_os_str().is_empty())
-            .map(absolute)
-            .collect(),
-        None => std::env::home_dir()
-            .map(|home| home.join(".kube/config"))
-            .into_iter()
-            .collect(),
-    }
+    let Some(list) = named else {
+        let home = std::env::home_dir().into_iter();
+        return home.map(|home| home.join(".kube/config")).collect();
+    };
+    let files = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
+    files.map(absolute).collect()
 }
 
 /// The maximum size of a kubeconfig file, in bytes.
@@ -168,14 +153,10 @@ fn read(files: &[PathBuf]) -> Result<Kubeconfig, Failure> {
     let mut whole = Kubeconfig::default();
     for file in files {
         let unreadable = |error: KubeconfigError| {
-            let message = format!(
-                "the kubeconfig {} can't be used: {}",
-                file.display(),
-                chain(&error)
-            );
-            Failure::new(Symptom::BadConfiguration, message).with_remedy(
-                "choose another kubeconfig with `--kubeconfig`, or with `kubeconfig` under `[existing]`",
-            )
+            let (path, why) = (file.display(), chain(&error));
+            let message = format!("the kubeconfig {path} can't be used: {why}");
+            let remedy = "choose another kubeconfig with `--kubeconfig`, or with `kubeconfig` under `[existing]`";
+            Failure::new(Symptom::BadConfiguration, message).with_remedy(remedy)
         };
         check_size(file, MAX_FILE)
             .map_err(|source| unreadable(KubeconfigError::ReadConfig(source, file.clone())))?;

@@ -41,10 +41,8 @@ pub(super) async fn wipe(
         let (pods, limit) = (&pods, &limit);
         async move {
             let name = format!("wipe-{index}");
-            let result = match pod(&name, namespace, image, node) {
-                Ok(pod) => limit.run(on_node(pods, &name, pod)).await,
-                Err(error) => Ok(Err(error.to_string())),
-            };
+            let pod = pod(&name, namespace, image, node);
+            let result = limit.run(on_node(pods, &name, pod)).await;
             let result = result.unwrap_or_else(|timed_out| Err(timed_out.to_string()));
             (node, result)
         }
@@ -66,7 +64,8 @@ pub(super) async fn wipe(
 }
 
 /// Runs the pod until it ends. Only the pod's output proves that the folder was wiped.
-async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
+async fn on_node(pods: &Api<Pod>, name: &str, pod: serde_json::Result<Pod>) -> Result<(), String> {
+    let pod = pod.map_err(|error| error.to_string())?;
     let text = |error: kube::Error| chain(&error);
     let created = pods.create(&PostParams::default(), &pod).await;
     created.map_err(text)?;
@@ -82,12 +81,7 @@ async fn on_node(pods: &Api<Pod>, name: &str, pod: Pod) -> Result<(), String> {
     }
 }
 
-fn pod(
-    name: &str,
-    namespace: &str,
-    image: &str,
-    node: &NodeName,
-) -> Result<Pod, serde_json::Error> {
+fn pod(name: &str, namespace: &str, image: &str, node: &NodeName) -> serde_json::Result<Pod> {
     serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "wipe"}},
         "spec": {

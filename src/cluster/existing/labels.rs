@@ -38,11 +38,8 @@ pub(super) fn tenancy(cell: &Cell, run: &str, namespace: &str, image: &str) -> T
 /// `text` as a valid label value.
 fn label(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let text: String = text
-        .chars()
-        .map(|c| if plain(c) { c } else { '-' })
-        .take(LABEL_LENGTH)
-        .collect();
+    let text = text.chars().map(|c| if plain(c) { c } else { '-' });
+    let text: String = text.take(LABEL_LENGTH).collect();
     text.trim_end_matches(['-', '_', '.']).to_owned()
 }
 

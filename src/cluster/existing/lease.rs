@@ -179,10 +179,8 @@ fn succeeded<T>(result: Result<T, kube::Error>) -> Result<bool, Failure> {
 }
 
 fn in_use(lease: &Lease) -> Failure {
-    let message = format!(
-        "the cluster is in use by another cell, in the namespace {}",
-        holder(lease)
-    );
+    let holder = holder(lease);
+    let message = format!("the cluster is in use by another cell, in the namespace {holder}");
     Failure::new(Symptom::ClusterNotUp, message).with_remedy(
         "wait until that run has ended, or make this run wait longer with `--phase-timeout cluster=30m`",
     )

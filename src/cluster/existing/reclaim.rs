@@ -69,10 +69,8 @@ impl Reclaim for ExistingReclaimer {
 
     async fn reclaim(&self, entry: &Entry<'_>, _live: &LiveClaims) -> Result<Reclaimed, Failure> {
         let resource = entry.payload()?;
-        let reclaimed = entry
-            .deadline
-            .run(Box::pin(reclaim(&resource, entry)))
-            .await;
+        let reclaiming = Box::pin(reclaim(&resource, entry));
+        let reclaimed = entry.deadline.run(reclaiming).await;
         reclaimed.map_err(|timed_out| incomplete(format!("its deletion {timed_out}")))?
     }
 }
@@ -89,9 +87,8 @@ async fn reclaim(resource: &ExistingResource, entry: &Entry<'_>) -> Result<Recla
     if resource.is_namespace() {
         let cleared = clear::namespace(&client, name, run, entry.deadline).await?;
         // A cell of a killed run may still hold the cluster's Lease.
-        CellLease::new(&client, name, run)
-            .release(entry.deadline)
-            .await?;
+        let turn = CellLease::new(&client, name, run);
+        turn.release(entry.deadline).await?;
         for warning in cleared.warnings {
             tracing::warn!(run, "{warning}");
         }

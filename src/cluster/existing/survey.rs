@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -18,15 +16,13 @@ use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::{Cell, CellId, KubernetesVersion};
 
+/// The API group of custom resource definitions.
+const EXTENSIONS: &str = "apiextensions.k8s.io";
 /// The required permissions that not every user has, each with its verb, group and resource.
 const PERMISSIONS: [(&str, &str, &str); 6] = [
     ("create", "", "namespaces"),
     ("delete", "", "namespaces"),
-    (
-        "create",
-        "apiextensions.k8s.io",
-        "customresourcedefinitions",
-    ),
+    ("create", EXTENSIONS, "customresourcedefinitions"),
     ("create", "rbac.authorization.k8s.io", "clusterroles"),
     ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
     ("create", "coordination.k8s.io", "leases"),
@@ -76,28 +72,21 @@ pub(super) async fn nodes(client: &Client) -> Result<Vec<NodeName>, Failure> {
     let api: Api<Node> = Api::all(client.clone());
     let mut nodes = api.list(&ListParams::default()).await?.items;
     nodes.sort_by_key(|node| (!node.labels().contains_key(CONTROL_PLANE), node.name_any()));
-    Ok(nodes
-        .into_iter()
-        .map(|node| NodeName::new(node.name_any()))
-        .collect())
+    let names = nodes.iter().map(|node| NodeName::new(node.name_any()));
+    Ok(names.collect())
 }
 
 async fn permissions(client: &Client) -> Result<Vec<Evidence>, Failure> {
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let mut evidence = Vec::new();
     for (verb, group, resource) in PERMISSIONS {
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(ResourceAttributes {
-                    verb: Some(verb.to_owned()),
-                    group: Some(group.to_owned()),
-                    resource: Some(resource.to_owned()),
-                    ..ResourceAttributes::default()
-                }),
-                ..SelfSubjectAccessReviewSpec::default()
-            },
-            ..SelfSubjectAccessReview::default()
-        };
+        let mut review = SelfSubjectAccessReview::default();
+        review.spec.resource_attributes = Some(ResourceAttributes {
+            verb: Some(verb.to_owned()),
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            ..ResourceAttributes::default()
+        });
         let status = api.create(&PostParams::default(), &review).await?.status;
         let is_allowed = status.is_some_and(|status| status.allowed);
         let seen = if is_allowed { "allowed" } else { "denied" };

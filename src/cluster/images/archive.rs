@@ -11,12 +11,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::rootfs::{self, LIBRARIES, PROGRAM, Rootfs};
-use super::{LABEL, Role};
+use super::{LABEL, Role, inaccessible};
 use crate::error::chain;
 use crate::event::Failure;
 use crate::machine::{Lock, replace_private};
-
-use super::inaccessible;
 
 /// An archive on disk. While this value exists, no process deletes the file.
 #[derive(Clone, Debug)]
@@ -53,8 +51,7 @@ const KEPT: usize = 6;
 impl Archive {
     /// Opens the archive at `path`; `None` if it doesn't exist.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, Failure> {
-        let lock =
-            Lock::try_share_existing(path).map_err(|error| inaccessible(path, chain(&error)))?;
+        let lock = Lock::try_share_existing(path)?;
         let Some(lock) = lock.map(Arc::new) else {
             return Ok(None);
         };
@@ -65,11 +62,9 @@ impl Archive {
             file.set_modified(SystemTime::now())?;
             let mut tar = tar::Archive::new(file);
             for entry in tar.entries_with_seek()? {
-                let mut entry = entry?;
+                let entry = entry?;
                 if entry.path()?.as_os_str() == MANIFEST {
-                    let mut text = String::new();
-                    entry.read_to_string(&mut text)?;
-                    return images(&text);
+                    return images(entry);
                 }
             }
             Err(io::Error::other("it has no manifest.json"))
@@ -120,17 +115,15 @@ impl Archive {
 
 /// The images that a `manifest.json` lists. In every version of the format, the file name of a configuration contains
 /// its digest.
-fn images(manifest: &str) -> io::Result<Vec<ArchivedImage>> {
-    let entries: Vec<ManifestEntry> = serde_json::from_str(manifest)?;
+fn images(manifest: impl Read) -> io::Result<Vec<ArchivedImage>> {
+    let entries: Vec<ManifestEntry> = serde_json::from_reader(manifest)?;
     let mut images = Vec::new();
     for entry in entries {
         let file = entry.config.rsplit('/').next().unwrap_or_default();
         let digest = format!("sha256:{}", file.trim_end_matches(".json"));
         for name in entry.repo_tags.unwrap_or_default() {
-            images.push(ArchivedImage {
-                name,
-                digest: digest.clone(),
-            });
+            let digest = digest.clone();
+            images.push(ArchivedImage { name, digest });
         }
     }
     Ok(images)
@@ -153,13 +146,11 @@ fn config(role: Role, diff: &str) -> Value {
 }
 
 /// The machine's architecture, as named in images.
-const fn architecture() -> &'static str {
-    if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else if cfg!(target_arch = "x86_64") {
-        "amd64"
-    } else {
-        std::env::consts::ARCH
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        "x86_64" => "amd64",
+        other => other,
     }
 }
 
@@ -225,7 +216,7 @@ mod tests {
         for config in [format!("{hash}.json"), format!("blobs/sha256/{hash}")] {
             let manifest = format!(r#"[{{"Config":"{config}","RepoTags":["a:1"],"Layers":[]}}]"#);
             assert_eq!(
-                images(&manifest).unwrap()[0].digest,
+                images(manifest.as_bytes()).unwrap()[0].digest,
                 format!("sha256:{hash}")
             );
         }

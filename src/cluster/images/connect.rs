@@ -15,23 +15,21 @@ const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// How long the engine may take to return its version.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(20);
 
+/// The address of the engine.
+pub(crate) fn host() -> String {
+    let host = std::env::var("DOCKER_HOST").ok();
+    let host = host.filter(|host| !host.is_empty());
+    host.unwrap_or_else(|| DEFAULT_HOST.to_owned())
+}
+
 /// Connects to the engine at `DOCKER_HOST`, with the newest API version that both sides support.
 pub async fn connect() -> Result<Docker, Failure> {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    let host = if host.is_empty() { DEFAULT_HOST } else { &host };
+    let host = &host();
     let docker = Docker::connect_with_host(host).map_err(|error| unreachable(host, &error))?;
     let version = tokio::time::timeout(RESPONSE_LIMIT, docker.negotiate_version()).await;
     version
         .unwrap_or(Err(Error::RequestTimeoutError))
         .map_err(|error| unreachable(host, &error))
-}
-
-/// The failure if the engine no longer responds.
-pub(super) fn gone(error: &Error) -> Failure {
-    failure(
-        format!("the container engine does not respond: {}", chain(error)),
-        "start Docker, or set DOCKER_HOST to a running engine; `docker version` must show a server",
-    )
 }
 
 /// The failure if the engine at `host` can't be reached.

@@ -4,57 +4,37 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
 use super::inaccessible;
 use crate::event::Failure;
 use crate::matrix::Build;
 
-/// A build context as a tar archive, and the Dockerfile's name in it.
-pub(super) struct Context {
-    /// The tar archive.
-    pub(super) tar: Vec<u8>,
-    /// The Dockerfile's name in it.
-    pub(super) dockerfile: &'static str,
-}
-
 /// The Dockerfile's name in the archive. The Dockerfile is added under this separate name, because it may be outside
 /// the context, or ignored there.
-const DOCKERFILE: &str = ".e2e-matrix.Dockerfile";
+pub(super) const DOCKERFILE: &str = ".e2e-matrix.Dockerfile";
 
-impl Context {
-    /// Reads the files of `build`, whose paths are relative to `base`.
-    pub(super) fn read(base: &Path, build: &Build) -> Result<Self, Failure> {
-        let folder = base.join(&build.context);
-        let dockerfile = base.join(&build.dockerfile);
-        let ignored = Ignored::read(&folder).map_err(|error| inaccessible(&folder, error))?;
-        let mut files = Vec::new();
-        collect(&folder, Path::new(""), &ignored, &mut files)
-            .map_err(|error| inaccessible(&folder, error))?;
-        files.sort();
-        let bytes = size(&folder, &files).map_err(|error| inaccessible(&folder, error))?;
-        let mut tar = tar::Builder::new(Vec::with_capacity(bytes));
-        tar.mode(tar::HeaderMode::Deterministic);
-        tar.follow_symlinks(false);
-        for file in &files {
-            tar.append_path_with_name(folder.join(file), file)
-                .map_err(|error| inaccessible(&folder.join(file), error))?;
-        }
-        tar.append_path_with_name(&dockerfile, DOCKERFILE)
-            .map_err(|error| inaccessible(&dockerfile, error))?;
-        Ok(Self {
-            tar: tar
-                .into_inner()
-                .map_err(|error| inaccessible(&folder, error))?,
-            dockerfile: DOCKERFILE,
-        })
+/// The context of `build` as a tar archive. The paths of `build` are relative to `base`.
+pub(super) fn archive(base: &Path, build: &Build) -> Result<Vec<u8>, Failure> {
+    let folder = base.join(&build.context);
+    let dockerfile = base.join(&build.dockerfile);
+    let failed = |error: io::Error| inaccessible(&folder, error);
+    let ignored = Ignored::read(&folder).map_err(failed)?;
+    let mut files = Vec::new();
+    collect(&folder, Path::new(""), &ignored, &mut files).map_err(failed)?;
+    files.sort();
+    let bytes = size(&folder, &files).map_err(failed)?;
+    let mut tar = tar::Builder::new(Vec::with_capacity(bytes));
+    tar.mode(tar::HeaderMode::Deterministic);
+    tar.follow_symlinks(false);
+    for file in &files {
+        let path = folder.join(file);
+        tar.append_path_with_name(&path, file)
+            .map_err(|error| inaccessible(&path, error))?;
     }
-
-    /// A hash of the archive.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        Sha256::digest(&self.tar).into()
-    }
+    tar.append_path_with_name(&dockerfile, DOCKERFILE)
+        .map_err(|error| inaccessible(&dockerfile, error))?;
+    tar.into_inner().map_err(failed)
 }
 
 /// The maximum size of a context, in MiB. The whole context is kept in memory.
@@ -85,15 +65,13 @@ fn collect(
     for entry in fs::read_dir(folder.join(below))? {
         let entry = entry?;
         let path = below.join(entry.file_name());
-        let is_folder = entry.file_type()?.is_dir();
-        if ignored.matches(&path) {
+        let is_ignored = ignored.matches(&path);
+        if entry.file_type()?.is_dir() {
             // A later `!` rule may re-include a path below an ignored folder.
-            if is_folder && ignored.has_exceptions() {
+            if !is_ignored || ignored.has_exceptions() {
                 collect(folder, &path, ignored, files)?;
             }
-        } else if is_folder {
-            collect(folder, &path, ignored, files)?;
-        } else {
+        } else if !is_ignored {
             files.push(path);
         }
     }
@@ -127,20 +105,15 @@ impl Ignored {
                 Some(pattern) => (true, pattern.trim()),
                 None => (false, line),
             };
-            let parts = pattern
-                .split('/')
-                .filter(|part| !part.is_empty() && *part != ".");
+            let is_part = |part: &&str| !part.is_empty() && *part != ".";
+            let parts = pattern.split('/').filter(is_part);
             Rule {
                 pattern: parts.map(str::to_owned).collect(),
                 is_exception,
             }
         };
-        Self(
-            rules
-                .map(rule)
-                .filter(|rule| !rule.pattern.is_empty())
-                .collect(),
-        )
+        let rules = rules.map(rule).filter(|rule| !rule.pattern.is_empty());
+        Self(rules.collect())
     }
 
     fn has_exceptions(&self) -> bool {
@@ -211,8 +184,8 @@ mod tests {
             context: ".".into(),
             args: std::collections::BTreeMap::new(),
         };
-        let context = Context::read(folder.path(), &build).unwrap();
-        let mut tar = tar::Archive::new(context.tar.as_slice());
+        let context = archive(folder.path(), &build).unwrap();
+        let mut tar = tar::Archive::new(context.as_slice());
         let names: Vec<_> = tar
             .entries()
             .unwrap()

@@ -15,8 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
 use super::archive::{Archive, prune};
-use super::connect::gone;
-use super::context::Context;
+use super::context;
 use super::rootfs::Rootfs;
 use super::{ImageNames, LABEL, LOCK, Role, inaccessible};
 use crate::error::chain;
@@ -35,10 +34,7 @@ pub async fn ensure(
     runner: &Path,
     names: &ImageNames,
 ) -> Result<Vec<Archive>, Failure> {
-    let lock = state.lock(LOCK);
-    let _lock = Lock::take(&lock)
-        .await
-        .map_err(|error| inaccessible(&lock, chain(&error)))?;
+    let _lock = Lock::take(&state.lock(LOCK)).await?;
     let cache = state.cache();
     let mut reference = Vec::new();
     let mut archives = Vec::new();
@@ -47,23 +43,25 @@ pub async fn ensure(
         (Role::Mock, &images.mock.image, names.mock.as_str()),
     ] {
         match source {
-            ImageSource::Reference => reference.push((role, name)),
+            ImageSource::Reference => {
+                reference.push((role, name.to_owned()));
+                continue;
+            }
             ImageSource::Tag(source) => {
-                if !is_present(docker, source).await? {
+                if image_id(docker, source).await?.is_none() {
                     pull(docker, source, Symptom::ImagePullFailed).await?;
                 }
                 if source != name {
                     tag(docker, source, name).await?;
                 }
-                archives.push(export(docker, &cache, name).await?);
             }
             ImageSource::Build(definition) => {
-                if !is_present(docker, name).await? {
+                if image_id(docker, name).await?.is_none() {
                     build(docker, base, definition, role, name).await?;
                 }
-                archives.push(export(docker, &cache, name).await?);
             }
         }
+        archives.push(export(docker, &cache, name).await?);
     }
     if !reference.is_empty() {
         archives.push(reference_archive(docker, &cache, runner, &reference).await?);
@@ -74,22 +72,15 @@ pub async fn ensure(
 
 /// Adds a name to the image `source`.
 async fn tag(docker: &Docker, source: &str, name: &str) -> Result<(), Failure> {
-    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
-    let options = TagImageOptionsBuilder::new()
-        .repo(repository)
-        .tag(tag)
-        .build();
+    let (repo, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+    let options = TagImageOptionsBuilder::new().repo(repo).tag(tag).build();
     let tagged = docker.tag_image(source, Some(options)).await;
     tagged.map_err(|error| build_failed(source, &error))
 }
 
-/// Whether the engine has an image with this name.
-async fn is_present(docker: &Docker, name: &str) -> Result<bool, Failure> {
-    Ok(image_id(docker, name).await?.is_some())
-}
-
+/// The id of the engine's image with this name; `None` if there is none.
 async fn image_id(docker: &Docker, name: &str) -> Result<Option<String>, Failure> {
-    let image = absent_is_none(docker.inspect_image(name).await).map_err(|error| gone(&error))?;
+    let image = absent_is_none(docker.inspect_image(name).await)?;
     Ok(image.map(|image| image.id.unwrap_or_default()))
 }
 
@@ -109,26 +100,21 @@ async fn reference_archive(
     docker: &Docker,
     cache: &Path,
     runner: &Path,
-    named: &[(Role, &str)],
+    named: &[(Role, String)],
 ) -> Result<Archive, Failure> {
-    let path = cache.join(format!("{}.tar", key(named.iter().map(|(_, name)| *name))));
-    let archive = {
-        let (path, runner) = (path.clone(), runner.to_owned());
-        let named: Vec<_> = named
-            .iter()
-            .map(|(role, name)| (*role, (*name).to_owned()))
-            .collect();
-        blocking(move || {
-            if let Some(archive) = Archive::open(&path)? {
-                return Ok(archive);
-            }
-            Archive::write(&path, &Rootfs::of(&runner)?, &named)?;
-            Archive::open(&path)?.ok_or_else(|| inaccessible(&path, "another process deleted it"))
-        })
-        .await?
-    };
+    let names = named.iter().map(|(_, name)| name.as_str());
+    let path = cache.join(format!("{}.tar", key(names)));
+    let (runner, copy) = (runner.to_owned(), named.to_vec());
+    let archive = blocking(move || {
+        if let Some(archive) = Archive::open(&path)? {
+            return Ok(archive);
+        }
+        Archive::write(&path, &Rootfs::of(&runner)?, &copy)?;
+        Archive::open(&path)?.ok_or_else(|| inaccessible(&path, "another process deleted it"))
+    })
+    .await?;
     for (_, name) in named {
-        if !is_present(docker, name).await? {
+        if image_id(docker, name).await?.is_none() {
             load(docker, &archive.path).await?;
         }
     }
@@ -159,9 +145,8 @@ fn key<'n>(names: impl Iterator<Item = &'n str>) -> String {
 }
 
 async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
-    let file = tokio::fs::File::open(archive)
-        .await
-        .map_err(|error| inaccessible(archive, chain(&error)))?;
+    let file = tokio::fs::File::open(archive).await;
+    let file = file.map_err(|error| inaccessible(archive, chain(&error)))?;
     let body = ReaderStream::with_capacity(file, 1 << 18);
     let responses = docker.import_image_stream(ImportImageOptions::default(), body, None);
     responses
@@ -171,41 +156,26 @@ async fn load(docker: &Docker, archive: &Path) -> Result<(), Failure> {
 }
 
 fn build_failed(what: &str, error: &Error) -> Failure {
-    Failure::new(
-        Symptom::ImageBuildFailed,
-        format!(
-            "the container engine failed to create an image from {what}: {}",
-            chain(error)
-        ),
-    )
+    let why = chain(error);
+    let message = format!("the container engine failed to create an image from {what}: {why}");
+    Failure::new(Symptom::ImageBuildFailed, message)
 }
 
 /// Pulls the image `name`. If the pull fails, the failure has the symptom `symptom`.
 pub async fn pull(docker: &Docker, name: &str, symptom: Symptom) -> Result<(), Failure> {
     let options = CreateImageOptionsBuilder::new().from_image(name).build();
-    let pulled = docker
-        .create_image(Some(options), None, None)
-        .try_for_each(|progress| async move {
-            if let Some(status) = progress.status {
-                tracing::debug!(image = name, status, "pulling");
-            }
-            match progress.error_detail.and_then(|detail| detail.message) {
-                Some(error) => Err(Error::DockerStreamError { error }),
-                None => Ok(()),
-            }
-        })
-        .await;
-    pulled.map_err(|error| {
-        Failure::new(
-            symptom,
-            format!(
-                "the image {name} does not exist locally and can't be pulled: {}",
-                chain(&error)
-            ),
-        )
-        .with_remedy(format!(
-            "check that `docker pull {name}` works, or build the image locally"
-        ))
+    let progress = docker.create_image(Some(options), None, None);
+    let pulling = progress.try_for_each(|progress| async move {
+        if let Some(status) = progress.status {
+            tracing::debug!(image = name, status, "pulling");
+        }
+        Ok(())
+    });
+    pulling.await.map_err(|error| {
+        let why = chain(&error);
+        let message = format!("the image {name} does not exist locally and can't be pulled: {why}");
+        let remedy = format!("check that `docker pull {name}` works, or build the image locally");
+        Failure::new(symptom, message).with_remedy(remedy)
     })
 }
 
@@ -217,10 +187,10 @@ async fn build(
     name: &str,
 ) -> Result<(), Failure> {
     let (base, copy) = (base.to_owned(), definition.clone());
-    let context = blocking(move || Context::read(&base, &copy)).await?;
+    let context = blocking(move || context::archive(&base, &copy)).await?;
     let arguments: HashMap<_, _> = definition.args.clone().into_iter().collect();
     let options = BuildImageOptionsBuilder::new()
-        .dockerfile(context.dockerfile)
+        .dockerfile(context::DOCKERFILE)
         .t(name)
         .rm(true)
         .forcerm(true)
@@ -229,15 +199,11 @@ async fn build(
         .build();
     let what = definition.dockerfile.display().to_string();
     let mut output = Vec::new();
-    let mut responses =
-        docker.build_image(options, None, Some(bollard::body_full(context.tar.into())));
+    let body = bollard::body_full(context.into());
+    let mut responses = docker.build_image(options, None, Some(body));
     while let Some(response) = responses.next().await {
         match response {
-            Ok(info) => output.extend(
-                info.stream
-                    .into_iter()
-                    .map(|line| line.trim_end().to_owned()),
-            ),
+            Ok(info) => output.extend(info.stream.map(|line| line.trim_end().to_owned())),
             Err(error) => return Err(build_failed(&what, &error).with_log("image build", output)),
         }
     }
@@ -265,9 +231,8 @@ async fn write_export(docker: &Docker, name: &str, path: &Path) -> Result<(), Fa
                 Some(Chunk::Bytes(bytes)) => file.write_all(&bytes)?,
                 Some(Chunk::End) => return Ok(()),
                 None => {
-                    return Err(io::Error::other(
-                        "the container engine closed the connection",
-                    ));
+                    let why = "the container engine closed the connection";
+                    return Err(io::Error::other(why));
                 }
             }
         };

@@ -16,6 +16,7 @@ use std::path::Path;
 pub(crate) use archive::remove_unused;
 pub use archive::{Archive, ArchivedImage};
 pub use connect::connect;
+pub(crate) use connect::host;
 pub(crate) use engine::absent_is_none;
 pub use engine::{ensure, pull};
 pub use name::{ImageNames, image_names};
@@ -55,11 +56,7 @@ impl Role {
 
 /// The failure if a file can't be read or written.
 fn inaccessible(path: &Path, error: impl std::fmt::Display) -> Failure {
-    Failure::new(
-        Symptom::ImageBuildFailed,
-        format!(
-            "failed to create an image: can't access {}: {error}",
-            path.display()
-        ),
-    )
+    let path = path.display();
+    let message = format!("failed to create an image: can't access {path}: {error}");
+    Failure::new(Symptom::ImageBuildFailed, message)
 }

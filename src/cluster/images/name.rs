@@ -5,7 +5,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::Role;
-use super::context::Context;
+use super::context;
 use super::rootfs::Rootfs;
 use crate::event::Failure;
 use crate::manifest::PullPolicy;
@@ -73,7 +73,7 @@ fn name(role: Role, source: &ImageSource, base: &Path, reference: &str) -> Resul
             for (key, value) in &build.args {
                 hash.update(format!("{key}={value}\n"));
             }
-            hash.update(Context::read(base, build)?.digest());
+            hash.update(Sha256::digest(context::archive(base, build)?));
             Ok(tagged(role, &hex::encode(hash.finalize())))
         }
     }

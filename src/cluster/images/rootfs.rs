@@ -1,5 +1,7 @@
 //! The content of a reference image: the runner's binary, its loader and its shared libraries.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,17 +38,14 @@ impl Rootfs {
         if let Some(interpreter) = tree.interpreter {
             files.push((interpreter.clone(), PathBuf::from(interpreter)));
         }
-        let mut libraries: Vec<_> = tree.libraries.into_iter().collect();
-        libraries.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let libraries: BTreeMap<_, _> = tree.libraries.into_iter().collect();
         for (name, library) in libraries {
             if files.iter().any(|(_, host)| same_file(host, &library.path)) {
                 continue;
             }
             let host = library.realpath.ok_or_else(|| missing(runner, &name))?;
-            let name = library
-                .path
-                .file_name()
-                .map_or_else(|| name.clone(), |name| name.to_string_lossy().into_owned());
+            let file = library.path.file_name();
+            let name = file.map_or(name.into(), OsStr::to_string_lossy);
             files.push((format!("{LIBRARIES}/{name}"), host));
         }
         Ok(Self(files))
@@ -69,12 +68,8 @@ impl Rootfs {
     /// The layer: a reproducible tar archive of the files.
     pub(super) fn layer(&self) -> Result<Vec<u8>, Failure> {
         let mut tar = tar::Builder::new(Vec::new());
-        for (folder, mode) in [
-            ("tmp/", 0o1777),
-            ("etc/", 0o755),
-            ("var/", 0o755),
-            ("run/", 0o755),
-        ] {
+        for folder in ["tmp/", "etc/", "var/", "run/"] {
+            let mode = if folder == "tmp/" { 0o1777 } else { 0o755 };
             add(&mut tar, tar::EntryType::Directory, mode, folder, &[])
                 .map_err(|error| inaccessible(Path::new(folder), error))?;
         }
@@ -96,13 +91,11 @@ fn same_file(left: &Path, right: &Path) -> bool {
 }
 
 fn missing(runner: &Path, library: &str) -> Failure {
-    Failure::new(
-        Symptom::ImageBuildFailed,
-        format!(
-            "failed to create an image from {}: its library {library} does not exist on this machine",
-            runner.display()
-        ),
-    )
+    let runner = runner.display();
+    let message = format!(
+        "failed to create an image from {runner}: its library {library} does not exist on this machine"
+    );
+    Failure::new(Symptom::ImageBuildFailed, message)
 }
 
 /// Adds an entry with a constant owner and timestamp, so that the archive is reproducible.

@@ -2,17 +2,20 @@
 //! written it, and kept in memory.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
 use bollard::Docker;
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::InspectContainerOptions;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::create::KUBECONFIG;
 use super::destroy::filesystem_failed;
 use super::nodes::read_file;
+use super::prepared::Origin;
 use super::tuning::admin_kubeconfig;
 use super::work::Work;
 use crate::cluster::kubernetes::{Access, api_unreachable, client};
@@ -42,15 +45,18 @@ async fn connect(work: &Work) -> Result<Access, Failure> {
     let attempts = every(INTERVAL, LIMIT);
     let reading = async { (|| kubeconfig(work, docker)).retry(attempts).await };
     let kubeconfig = work.steps.measure("kubeconfig written", reading).await?;
-    let client = client(kubeconfig, &KubeConfigOptions::default()).await?;
+    let client = client(kubeconfig.clone(), &KubeConfigOptions::default()).await?;
     let opening = Access::open(client, LIMIT);
-    work.steps.measure("api server up", opening).await
+    let access = work.steps.measure("api server up", opening).await?;
+    // For a new cluster, kind writes the file.
+    if let Some(Origin::Prepared(_) | Origin::Kept(_)) = work.origin.get() {
+        write_for_users(work, kubeconfig)?;
+    }
+    Ok(access)
 }
 
 /// Writes the kubeconfig of the cell, as kind would have written it.
-pub(super) async fn write_for_users(work: &Work) -> Result<(), Failure> {
-    let docker = work.shared.docker().await?;
-    let kubeconfig = kubeconfig(work, docker).await?;
+fn write_for_users(work: &Work, kubeconfig: Kubeconfig) -> Result<(), Failure> {
     let path = work.file(KUBECONFIG);
     let text = for_users(kubeconfig, work.plan.cluster.as_str());
     let written = text.and_then(|text| {
@@ -87,35 +93,47 @@ async fn kubeconfig(work: &Work, docker: &Docker) -> Result<Kubeconfig, Failure>
     let text = read_file(docker, node, path).await?;
     let mut kubeconfig =
         Kubeconfig::from_yaml(&text.ok_or_else(not_yet)?).map_err(|_| not_yet())?;
-    let address = published_address(docker, node).await?;
+    let inspecting = docker.inspect_container(node, None::<InspectContainerOptions>);
+    let server = server(inspecting.await?);
+    let server = server.ok_or_else(|| api_unreachable("its port is not published"))?;
     for named in &mut kubeconfig.clusters {
         if let Some(cluster) = &mut named.cluster {
-            cluster.server = Some(format!("https://{address}"));
+            cluster.server = Some(server.clone());
         }
     }
     Ok(kubeconfig)
 }
 
-/// The published address of the node's API server.
-async fn published_address(docker: &Docker, node: &str) -> Result<String, Failure> {
-    let container = docker
-        .inspect_container(node, None::<InspectContainerOptions>)
-        .await?;
-    let find = || {
-        let ports = container.network_settings?.ports?;
-        let binding = ports.get(API_SERVER)?.as_ref()?.first()?;
-        let host = match binding.host_ip.as_deref() {
-            None | Some("" | "0.0.0.0") => "127.0.0.1",
-            Some(host) => host,
-        };
-        Some(format!("{host}:{}", binding.host_port.as_ref()?))
-    };
-    find().ok_or_else(|| api_unreachable("the API server's port is not published"))
+/// The URL at which the host reaches the API server of a control-plane node. Like kind, uses the published address as it
+/// is, because the server's certificate is valid for this address.
+fn server(node: ContainerInspectResponse) -> Option<String> {
+    let ports = node.network_settings?.ports?;
+    let binding = ports.get(API_SERVER)?.as_ref()?.first()?;
+    let ip = binding.host_ip.as_deref().filter(|ip| !ip.is_empty());
+    let ip: IpAddr = ip.unwrap_or("127.0.0.1").parse().ok()?;
+    let port = binding.host_port.as_ref()?.parse().ok()?;
+    Some(format!("https://{}", SocketAddr::new(ip, port)))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn the_api_server_is_reached_at_the_address_that_its_certificate_names() {
+        let published = |ip: &str| {
+            let binding = json!([{"HostIp": ip, "HostPort": "40123"}]);
+            let node = json!({"NetworkSettings": {"Ports": {API_SERVER: binding}}});
+            server(serde_json::from_value(node).unwrap()).unwrap()
+        };
+        assert_eq!(published("127.0.0.1"), "https://127.0.0.1:40123");
+        assert_eq!(published(""), "https://127.0.0.1:40123");
+        assert_eq!(published("0.0.0.0"), "https://0.0.0.0:40123");
+        assert_eq!(published("::1"), "https://[::1]:40123");
+        assert_eq!(server(ContainerInspectResponse::default()), None);
+    }
 
     #[test]
     fn the_file_for_users_has_the_names_that_kind_uses() {

@@ -6,33 +6,31 @@ use std::sync::Arc;
 
 use bollard::models::ContainerSummaryStateEnum;
 
-use super::claim::{Claim, Kept, KindResource};
+use super::claim::{Claim, Kept, KindResource, clusters};
 use super::destroy::filesystem_failed;
 use super::nodes::containers;
 use super::provider::KindContext;
 use super::reuse::Parked;
+use super::wipe;
 use super::work::{self, Source, Work};
-use super::{access, stale, wipe};
 use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::milestone::Milestone;
 use crate::deadline::Deadline;
 use crate::event::Failure;
-use crate::machine::{
-    DeadRun, HostResource, LedgerContents, StateFolder, private_folder, read_dead, remove_tree,
-};
+use crate::machine::{DeadRun, HostResource, LedgerContents, StateFolder, read_dead, remove_tree};
 
 /// Takes over and wipes a kept cluster whose fingerprint matches that of a new cluster for the cell of `plan`, if there
-/// is one. If the cluster isn't clean, also returns why it can't be used.
+/// is one. Deletes the cluster if it can't be wiped.
 pub(super) async fn adopt(
     shared: &Arc<KindContext>,
     plan: &Arc<CellPlan>,
     deadline: &Deadline,
-) -> Result<Option<(Parked, Result<(), String>)>, Failure> {
+) -> Result<Option<Parked>, Failure> {
     let fingerprint = shared.fingerprint(&plan.cell).await?;
     let own = fingerprint.template();
     for run in read_dead(&shared.options.state)? {
-        for (_, mut claim) in stale::clusters(&run) {
+        for (_, mut claim) in clusters(&run.contents) {
             let kept = claim.kept.take();
             let Some(kept) = kept.filter(|kept| kept.fingerprint == own) else {
                 continue;
@@ -43,19 +41,17 @@ pub(super) async fn adopt(
             // The fingerprint of this cluster is set only here.
             drop(work.fingerprint.set(fingerprint.clone()));
             work::attach(&work);
-            let start = plan.clock.elapsed();
-            let wiped = deadline.run(clean(&work, &kept)).await;
-            shared.pool.tally().wiping += plan.clock.elapsed().saturating_sub(start);
-            let clean = wiped
-                .map_err(|timed_out| format!("wiping it {timed_out}"))
-                .and_then(|wiped| wiped.map_err(|failure| failure.message));
-            let after = kept.cell.clone();
+            let wiped = wipe::wipe(&work, &kept.leftovers, deadline).await;
             let parked = Parked {
                 work,
                 fingerprint,
-                after,
+                after: kept.cell,
             };
-            return Ok(Some((parked, clean)));
+            let Err(failure) = wiped else {
+                return Ok(Some(parked));
+            };
+            shared.reject(&parked, &failure.message).await;
+            return Ok(None);
         }
     }
     Ok(None)
@@ -75,18 +71,13 @@ async fn take_over(
     };
     let contents = LedgerContents::read(&run.folder)?;
     let entry = contents.find(&KindResource::Cluster(claim.clone()));
-    let Some(entry) = entry.filter(|entry| entry.kept.is_some()) else {
+    let is_running = is_running(shared, &claim, kept.nodes.len()).await?;
+    let Some(entry) = entry.filter(|entry| entry.kept.is_some() && is_running) else {
         lock.remove()?;
         return Ok(None);
     };
-    if !is_running(shared, &claim, kept.nodes.len()).await? {
-        lock.remove()?;
-        return Ok(None);
-    }
     shared.network(&plan.ledger).await?;
     let cluster_plan = Arc::new(plan.in_cluster(&claim.name, "kept")?);
-    let folder = &cluster_plan.runtime;
-    private_folder(folder).map_err(|error| filesystem_failed("create", folder, &error))?;
     let tenant = Tenant::new(cluster_plan, Arc::new(Milestone::new()));
     let work = Work::new(Arc::clone(shared), &tenant, Source::Kind(None));
     // From here on, this run's claim takes precedence.
@@ -114,12 +105,8 @@ pub(super) fn forget_earlier_runs(work: &Work) {
 }
 
 fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
-    let below = path.strip_prefix(state.runs()).ok();
-    let run = below.and_then(|path| path.components().next());
-    let Some(run) = run.map(|token| DeadRun::read(state.runs().join(token))) else {
-        return Ok(());
-    };
-    let Some(run) = run? else {
+    let mut dead = read_dead(state)?.into_iter();
+    let Some(run) = dead.find(|run| path.starts_with(&run.folder)) else {
         return Ok(());
     };
     let failed = |error| filesystem_failed("delete", path, &error);
@@ -134,10 +121,4 @@ fn forget_folder(state: &StateFolder, path: &Path) -> Result<(), Failure> {
         run.forget().map_err(failed)?;
     }
     Ok(())
-}
-
-/// Deletes what the last cell left behind, and writes the cluster's kubeconfig.
-async fn clean(work: &Work, kept: &Kept) -> Result<(), Failure> {
-    wipe::wipe(work, &kept.leftovers, &kept.before).await?;
-    access::write_for_users(work).await
 }

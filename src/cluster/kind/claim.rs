@@ -15,7 +15,7 @@ use super::network::LABEL;
 use super::node_state::NodeStates;
 use super::wipe::Leftovers;
 use crate::cluster::NodeName;
-use crate::machine::{LedgerError, LiveClaims, Payload};
+use crate::machine::{LedgerContents, LedgerError, Left, LiveClaims, Payload};
 use crate::matrix::{CellId, ProviderChoice};
 
 /// The folder for the seal in each node of a cluster. The seal is mounted at `/e2e-matrix/<seal>`.
@@ -85,6 +85,15 @@ pub(super) struct Kept {
     pub(super) folders: Vec<PathBuf>,
     /// How long creating the cluster took, in milliseconds.
     pub(super) creation_ms: u64,
+}
+
+/// The clusters in a ledger.
+pub(super) fn clusters(ledger: &LedgerContents) -> impl Iterator<Item = (&Left, Claim)> {
+    let claim = |(left, resource)| match resource {
+        KindResource::Cluster(claim) => Some((left, claim)),
+        KindResource::Network(_) => None,
+    };
+    ledger.payloads().filter_map(claim)
 }
 
 impl Claim {

@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -15,7 +14,7 @@ use super::provider::KindContext;
 use super::reuse::Parked;
 use super::wipe::Leftovers;
 use super::work::{self, Source, Work};
-use super::{destroy, diagnostics, keep, wipe};
+use super::{destroy, diagnostics, keep, tuning, wipe};
 use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::kubernetes::{Tenant, ready};
 use crate::cluster::milestone::Milestone;
@@ -30,7 +29,6 @@ pub(super) struct KindCluster {
     steps: Arc<StepLog>,
     /// Replaced if the cell starts over in another cluster.
     tenancy: Mutex<Arc<Tenancy>>,
-    has_begun: AtomicBool,
 }
 
 /// A cell in a cluster.
@@ -61,7 +59,6 @@ impl KindCluster {
         Self {
             steps: Arc::clone(&tenancy.tenant.steps),
             tenancy: Mutex::new(Arc::new(tenancy)),
-            has_begun: AtomicBool::new(false),
         }
     }
 
@@ -83,12 +80,12 @@ impl KindCluster {
         destroy::destroy(&tenancy.work, &self.steps, deadline).await?;
         let shared = Arc::clone(&tenancy.work.shared);
         prepared::discard(&shared, template).await?;
+        let id = &template.id;
         let why = format!(
-            "the template {} was deleted, because its clone could not be verified: {}",
-            template.id, failure.message
+            "the template {id} was deleted, because its clone could not be verified: {failure}"
         );
-        let fresh = Tenancy::fresh(shared, tenancy.tenant.elsewhere(), Source::Kind(Some(why)));
-        let fresh = Arc::new(fresh);
+        let tenant = tenancy.tenant.elsewhere();
+        let fresh = Arc::new(Tenancy::fresh(shared, tenant, Source::Kind(Some(why))));
         *self.tenancy.lock() = Arc::clone(&fresh);
         fresh.begin();
         Ok(fresh)
@@ -132,10 +129,8 @@ impl Tenancy {
         }
         let nodes = work.nodes();
         let watching = tenant.watch(deadline, |snapshot| ready::core(snapshot, &nodes));
-        let evidence = tenant
-            .steps
-            .measure("nodes and DNS ready", watching)
-            .await?;
+        let watching = tenant.steps.measure("nodes and DNS ready", watching);
+        let evidence = watching.await?;
         tenant.reach(&work.created, deadline, late()).await?;
         Ok(evidence)
     }
@@ -149,53 +144,36 @@ impl Tenancy {
     ) -> Result<Vec<Evidence>, Failure> {
         let late = || Failure::new(Symptom::ClusterNotUp, "the cluster was not up in time");
         let (work, tenant) = (&self.work, &self.tenant);
-        let kube = tenant
-            .kube(&deadline.within(prepared::RESPONSE_TIMEOUT))
-            .await?;
+        let limit = deadline.within(prepared::RESPONSE_TIMEOUT);
+        let kube = tenant.kube(&limit).await?;
         let addresses = prepared::addresses(work, template).await?;
         let check = |snapshot: &Snapshot| prepared::check(snapshot, template, &addresses);
         let evidence = tenant.watch(deadline, check).await?;
-        let verifying = deadline.run(prepared::verify(work, template, &kube));
+        let verifying = deadline.run(prepared::verify(template, &kube));
         verifying.await.unwrap_or_else(|_| Err(late()))?;
         // If an image can't be imported, the template may be the cause.
         tenant.reach(&work.loaded, deadline, late()).await?;
         Ok(evidence)
     }
 
-    /// Removes the cell from the cluster, and keeps the cluster for the next cell. Returns the reason if that isn't
-    /// possible.
-    async fn park(&self, deadline: &Deadline) -> Result<Vec<Evidence>, String> {
+    /// Removes the cell from the cluster, and keeps the cluster for the next cell.
+    async fn park(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let plan = &self.tenant.plan;
         let fingerprint = self.work.fingerprint.get();
         let (Some(fingerprint), Some(())) = (fingerprint, self.work.created.get()) else {
-            return Err("it did not come up".to_owned());
+            return Err(Failure::new(Symptom::ClusterNotUp, "it did not come up"));
         };
         self.tenant.leave(deadline).await;
-        let deleted = self.work.wait_for_deletion(deadline).await;
-        deleted.map_err(|failure| failure.message)?;
-        let start = plan.clock.elapsed();
+        self.work.wait_for_deletion(deadline).await?;
         let leftovers = Leftovers::of(plan);
-        let wiping = Box::pin(async {
-            let before = self.work.before().reached().await?;
-            wipe::wipe(&self.work, &leftovers, &before).await
-        });
-        let wiping = self.tenant.steps.measure("wipe", wiping);
-        let wiped = tokio::select! {
-            wiped = deadline.run(wiping) => wiped,
-            failure = self.work.lost.failed() => return Err(failure.message),
-        };
-        let evidence = wiped
-            .map_err(|timed_out| format!("wiping it {timed_out}"))?
-            .map_err(|failure| failure.message)?;
+        let wiping = wipe::wipe(&self.work, &leftovers, deadline);
+        let evidence = self.tenant.steps.measure("wipe", wiping).await?;
         let parked = Parked {
             work: Arc::clone(&self.work),
             fingerprint: fingerprint.clone(),
             after: plan.cell.id.clone(),
         };
-        let took = plan.clock.elapsed().saturating_sub(start);
-        let pool = &self.work.shared.pool;
-        pool.tally().wiping += took;
-        pool.park(&plan.cell, parked);
+        self.work.shared.pool.park(&plan.cell, parked);
         Ok(evidence)
     }
 
@@ -224,9 +202,7 @@ impl Tenancy {
 #[async_trait]
 impl Cluster for KindCluster {
     fn begin(&self) {
-        if !self.has_begun.swap(true, Ordering::SeqCst) {
-            self.tenancy().begin();
-        }
+        self.tenancy().begin();
     }
 
     async fn up(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
@@ -321,9 +297,10 @@ impl Cluster for KindCluster {
         let names = work.shared.names.of(&work.plan.cell);
         let nodes = work.nodes();
         // A clone's nodes are named after the cluster that was frozen, so the prefix is taken from a node.
-        let prefix = nodes
-            .first()
-            .and_then(|node| node.as_str().strip_suffix("control-plane"));
+        let first = nodes.first().map(NodeName::as_str);
+        let prefix = first.and_then(|name| name.strip_suffix("control-plane"));
+        let is_tuned = work.shared.options.fast_setup && work.begun.get().is_some();
+        let tuning = is_tuned.then(|| tuning::names(&work.plan.cell));
         CellFacts {
             server_version: work.access.get().map(|access| access.server_version),
             nodes: nodes.iter().map(ToString::to_string).collect(),
@@ -331,7 +308,7 @@ impl Cluster for KindCluster {
             agent: image(&names.agent),
             mock: image(&names.mock),
             address: tenant.address().map(|address| address.to_string()),
-            tuning: work.tuning.get().cloned().unwrap_or_default(),
+            tuning: tuning.unwrap_or_default(),
         }
     }
 
@@ -373,10 +350,9 @@ impl Cluster for KindCluster {
         let budget = deadline.within(deadline.remaining() * 2 / 3);
         match tenancy.park(&budget).await {
             Ok(evidence) => Ok(evidence.into()),
-            Err(why) => {
-                shared
-                    .pool
-                    .rejected(format!("the cluster of {} was not reused: {why}", cell.id));
+            Err(failure) => {
+                let why = format!("the cluster of {} was not reused: {failure}", cell.id);
+                shared.pool.rejected(why);
                 self.destroy(deadline).await
             }
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
-use futures::StreamExt;
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use super::config::{PATCHES_FOLDER, SEAL_FOLDER, kind_file};
 use super::destroy::filesystem_failed;
 use super::fingerprint::Fingerprint;
+use super::limits::{DISK_REMEDY, INOTIFY_REMEDY, POOL_REMEDY};
+use super::node_image::{self, NodeImage};
 use super::nodes::{CLUSTER_LABEL, containers};
 use super::prepared;
-use super::tuning::{self, DNS_PATCH};
+use super::tuning::DNS_PATCH;
 use super::work::Work;
-use super::{disk_space, engine_health, network, node_image, preflight, stale};
-use crate::cluster::NodeName;
+use super::{engine_health, limits, stale};
+use crate::cluster::{NodeName, images};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 use crate::machine::marked::MARK;
@@ -59,7 +61,7 @@ pub(super) async fn run(work: Arc<Work>, stop: CancellationToken) {
         let cloning = prepared::clone(&work, &template);
         work.steps.measure("clone", cloning).await
     } else {
-        let creating = kind_create(&work, &image, &stop);
+        let creating = kind_create(&work, &image.name, &stop);
         work.steps.measure("kind create", creating).await
     };
     finish(&work, created);
@@ -73,7 +75,7 @@ fn finish(work: &Work, result: Result<(), Failure>) {
 }
 
 /// Does everything that comes before kind itself. Returns the node image.
-async fn prepare(work: &Work) -> Result<String, Failure> {
+async fn prepare(work: &Work) -> Result<NodeImage, Failure> {
     let docker = work.shared.docker().await?;
     work.lock_name()?;
     stale::delete(work, docker).await?;
@@ -82,7 +84,7 @@ async fn prepare(work: &Work) -> Result<String, Failure> {
     work.plan_resources()?;
     let image = node_image::ensure(work).await?;
     if work.may_be_reused() {
-        let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell).await?;
+        let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell, &image).await?;
         // The fingerprint isn't set yet, because this runs once per cluster.
         drop(work.fingerprint.set(fingerprint));
     }
@@ -99,7 +101,6 @@ fn write_files(work: &Work) -> std::io::Result<()> {
         private_folder(&patches)?;
         let (name, content) = DNS_PATCH;
         fs::write(patches.join(name), content)?;
-        work.tuning.get_or_init(|| tuning::names(cell));
     }
     private_folder(&folder.join(SEAL_FOLDER))?;
     let content = kind_file(cell, fast_setup, folder, &work.seal);
@@ -143,22 +144,15 @@ fn spawn(work: &Work, image: &str) -> Result<Group, Failure> {
     let failed = |error| filesystem_failed("write to", &path, &error);
     let output = File::create(&path).map_err(failed)?;
     let errors = output.try_clone().map_err(failed)?;
-    let mut command = Command::new("kind");
+    let mut command = kind();
     command
-        .args([
-            "create",
-            "cluster",
-            "--retain",
-            "--name",
-            work.plan.cluster.as_str(),
-        ])
+        .args(["create", "cluster", "--retain"])
+        .args(["--name", work.plan.cluster.as_str()])
         .args(["--image", image])
         .arg("--config")
         .arg(work.file(CONFIG))
         .arg("--kubeconfig")
         .arg(work.file(KUBECONFIG))
-        .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
-        .env_remove("KIND_EXPERIMENTAL_DOCKER_NETWORK")
         .env(MARK, &work.plan.mark)
         .stdin(Stdio::null())
         .stdout(output)
@@ -166,56 +160,46 @@ fn spawn(work: &Work, image: &str) -> Result<Group, Failure> {
     Group::spawn(&mut command).map_err(|error| Failure::new(Symptom::ToolMissing, chain(&error)))
 }
 
+/// kind, for the engine and the network that everything else uses. Without `DOCKER_HOST`, kind would use the current
+/// context of Docker's CLI, which may be another engine.
+fn kind() -> Command {
+    let mut command = Command::new("kind");
+    command
+        .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
+        .env_remove("KIND_EXPERIMENTAL_DOCKER_NETWORK")
+        .env("DOCKER_HOST", images::host());
+    command
+}
+
 /// Why kind failed, according to its output.
 fn explain(output: &str, status: &str) -> Failure {
+    use Symptom::{ClusterNotUp, EngineGone, MachineTooSmall};
+    const OTHER_NAME: &str =
+        "delete that cluster with `kind delete cluster`, or choose another name";
     const KNOWN: [(&str, Symptom, &str); 6] = [
-        (
-            "too many open files",
-            Symptom::MachineTooSmall,
-            preflight::INOTIFY_REMEDY,
-        ),
-        (
-            "inotify",
-            Symptom::MachineTooSmall,
-            preflight::INOTIFY_REMEDY,
-        ),
-        (
-            disk_space::FULL,
-            Symptom::MachineTooSmall,
-            disk_space::REMEDY,
-        ),
-        (
-            "address pool",
-            Symptom::MachineTooSmall,
-            network::POOL_REMEDY,
-        ),
-        (
-            "Cannot connect to the Docker daemon",
-            Symptom::EngineGone,
-            "start Docker",
-        ),
-        (
-            "already exist for a cluster",
-            Symptom::ClusterNotUp,
-            "delete that cluster with `kind delete cluster`, or choose another name",
-        ),
+        ("too many open files", MachineTooSmall, INOTIFY_REMEDY),
+        ("inotify", MachineTooSmall, INOTIFY_REMEDY),
+        (limits::FULL, MachineTooSmall, DISK_REMEDY),
+        (limits::NO_POOL, MachineTooSmall, POOL_REMEDY),
+        ("connect to the Docker daemon", EngineGone, "start Docker"),
+        ("already exist for a cluster", ClusterNotUp, OTHER_NAME),
     ];
-    let last = output.lines().rev().find(|line| line.contains("ERROR"));
-    let last = last
-        .or_else(|| output.lines().next_back())
-        .unwrap_or("it printed nothing");
+    let error = output.lines().rev().find(|line| line.contains("ERROR"));
+    let last = error.or_else(|| output.lines().next_back());
+    let last = last.unwrap_or("it printed nothing");
     let message = format!("`kind create cluster` failed ({status}): {}", last.trim());
     let lines: Vec<_> = output.lines().map(str::to_owned).collect();
     let tail = lines[lines.len().saturating_sub(50)..].to_vec();
     let known = KNOWN.iter().find(|(text, _, _)| output.contains(text));
     let failure = match known {
         Some((_, symptom, remedy)) => Failure::new(*symptom, message).with_remedy(*remedy),
-        None => Failure::new(Symptom::ClusterNotUp, message),
+        None => Failure::new(ClusterNotUp, message),
     };
     failure.with_log("kind create cluster", tail)
 }
 
-/// Follows the engine's events about this cluster's containers, beginning with its creation.
+/// Follows the engine's events about this cluster's containers, beginning with its creation. Returns only if the events
+/// end.
 pub(super) async fn follow(work: Arc<Work>) {
     let (Ok(since), Ok(docker)) = (work.begun.reached().await, work.shared.docker().await) else {
         return;
@@ -231,25 +215,22 @@ pub(super) async fn follow(work: Arc<Work>) {
         .filters(&filters)
         .build();
     let mut events = Box::pin(docker.events(Some(options)));
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
+    let why = loop {
+        match events.try_next().await {
+            Ok(Some(event)) => {
                 apply(&work, &event);
                 // Record new containers immediately, so that cleanup can find them by id.
                 if matches!(event.action.as_deref(), Some("create" | "start")) {
                     record_containers(&work, docker).await;
                 }
             }
-            Err(error) => {
-                let why = chain(&error);
-                let message = format!("the container engine's event stream failed: {why}");
-                let failure = Failure::new(Symptom::EngineGone, message);
-                work.lost
-                    .set(Err(failure.with_remedy(engine_health::REMEDY)));
-                return;
-            }
+            Ok(None) => break "the engine ended it".to_owned(),
+            Err(error) => break chain(&error),
         }
-    }
+    };
+    let message = format!("the container engine's event stream failed: {why}");
+    let failure = Failure::new(Symptom::EngineGone, message).with_remedy(engine_health::REMEDY);
+    work.lost.set(Err(failure));
 }
 
 /// Records the cluster's containers and volumes. The engine chooses their ids and names, so they can't be recorded
@@ -268,20 +249,14 @@ fn engine_time(timestamp: Timestamp) -> String {
 }
 
 fn apply(work: &Work, event: &EventMessage) {
-    let attributes = event
-        .actor
-        .as_ref()
-        .and_then(|actor| actor.attributes.as_ref());
-    let Some(name) = attributes.and_then(|attributes| attributes.get("name")) else {
+    let name = || event.actor.as_ref()?.attributes.as_ref()?.get("name");
+    let name = NodeName::new(name().cloned().unwrap_or_default());
+    // Other containers can have the cluster's label.
+    let Some(running) = work.running.get(&name) else {
         return;
     };
-    let node = NodeName::new(name.as_str());
     match event.action.as_deref() {
-        Some("start") => {
-            if let Some(milestone) = work.running.get(&node) {
-                milestone.set(Ok(()));
-            }
-        }
+        Some("start") => running.set(Ok(())),
         Some("die") => {
             let message = format!("the container of node {name} exited");
             let failure = Failure::new(Symptom::ClusterNotUp, message);
@@ -294,6 +269,15 @@ fn apply(work: &Work, event: &EventMessage) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kind_uses_the_same_engine_as_the_runner() {
+        let command = kind();
+        let mut variables = command.as_std().get_envs();
+        let host = variables.find(|(name, _)| *name == "DOCKER_HOST");
+        let host = host.and_then(|(_, value)| value?.to_str());
+        assert_eq!(host, Some(images::host().as_str()));
+    }
 
     #[test]
     fn known_causes_have_a_remedy() {

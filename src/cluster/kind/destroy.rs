@@ -62,7 +62,6 @@ async fn delete_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
     };
     let docker = work.shared.docker().await?;
     let live = LiveClaims::except(&work.shared.options.state, work.plan.ledger.run());
-    let live = Live::read(&live)?;
     delete_containers(docker, &claim, &live).await
 }
 
@@ -71,13 +70,14 @@ async fn delete_all(work: &Work) -> Result<Vec<Evidence>, Failure> {
 pub(super) async fn delete_containers(
     docker: &Docker,
     claim: &Claim,
-    live: &Live,
+    live: &LiveClaims,
 ) -> Result<Vec<Evidence>, Failure> {
     let name = &claim.name;
     let found = own_containers(docker, claim, live).await?;
     let mut volumes = claim.volumes.clone();
     volumes.extend(self::volumes(&found));
-    volumes.retain(|volume| !live.owns_volume(volume));
+    let claims = Live::read(live)?;
+    volumes.retain(|volume| !claims.owns_volume(volume));
     let ids = found.iter().filter_map(|it| it.id.as_deref());
     let deleting = ids.map(|id| delete_container(docker, id));
     try_join_all(deleting).await?;
@@ -89,15 +89,10 @@ pub(super) async fn delete_containers(
             left_volumes.push(volume.clone());
         }
     }
+    let subject = |what: &str, count: usize| format!("{what} of {name} ({count} deleted)");
     Ok(vec![
-        Evidence::none_left(
-            format!("containers of {name} ({} deleted)", found.len()),
-            &names(&left),
-        ),
-        Evidence::none_left(
-            format!("volumes of {name} ({} deleted)", volumes.len()),
-            &left_volumes,
-        ),
+        Evidence::none_left(subject("containers", found.len()), &names(&left)),
+        Evidence::none_left(subject("volumes", volumes.len()), &left_volumes),
     ])
 }
 
@@ -105,10 +100,11 @@ pub(super) async fn delete_containers(
 pub(super) async fn own_containers(
     docker: &Docker,
     claim: &Claim,
-    live: &Live,
+    live: &LiveClaims,
 ) -> Result<Vec<ContainerSummary>, Failure> {
     let mut found = containers(docker, Some(&claim.name)).await?;
-    found.retain(|container| claim.may_delete(container, live));
+    let live = Live::read(live)?;
+    found.retain(|container| claim.may_delete(container, &live));
     Ok(found)
 }
 
@@ -139,9 +135,8 @@ pub(super) fn volumes(containers: &[ContainerSummary]) -> Vec<String> {
 
 fn names(containers: &[ContainerSummary]) -> Vec<String> {
     let names = containers.iter().flat_map(|it| it.names.iter().flatten());
-    names
-        .map(|name| name.trim_start_matches('/').to_owned())
-        .collect()
+    let names = names.map(|name| name.trim_start_matches('/').to_owned());
+    names.collect()
 }
 
 fn incomplete(work: &Work, message: String) -> Failure {

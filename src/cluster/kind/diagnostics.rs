@@ -4,10 +4,10 @@
 //! Nothing here fails: if something can't be collected, its text says so.
 
 use futures::future::join_all;
-use kube::ResourceExt;
 
 use super::create::OUTPUT;
 use super::nodes::run;
+use super::prepared::Origin;
 use super::work::Work;
 use crate::cluster::kubernetes::Tenant;
 use crate::cluster::kubernetes::diagnostics::{self, file, mask};
@@ -17,30 +17,25 @@ use crate::cluster::{Diagnostic, NodeName};
 use crate::deadline::Deadline;
 use crate::error::chain;
 
-/// How many lines of a node's journal to collect.
-const JOURNAL_LINES: &str = "100";
+/// The option that says how many lines of a node's journal to collect.
+const JOURNAL_LINES: &str = "--lines=100";
 
 /// Collects all diagnostics.
 pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -> Vec<Diagnostic> {
     let mut found = vec![file("kind.log", kind_output(work), false)];
-    let collecting = async {
-        let mut found = Vec::new();
-        let mut snapshot = None;
-        if let Some(kube) = tenant.kube.get() {
-            found.extend(diagnostics::collect(&kube));
-            snapshot = Some(kube.view.snapshot());
+    let mut snapshot = None;
+    if let Some(kube) = tenant.kube.get() {
+        found.extend(diagnostics::collect(&kube));
+        snapshot = Some(kube.view.snapshot());
+    }
+    let failed = failed_nodes(work, snapshot.as_ref()).into_iter();
+    let reading = join_all(failed.map(|node| journal(work, node)));
+    match deadline.run(reading).await {
+        Ok(journals) => found.extend(journals),
+        Err(timed_out) => {
+            let text = format!("collecting diagnostics {timed_out}\n");
+            found.push(file("incomplete.txt", text, false));
         }
-        let failed = failed_nodes(work, snapshot.as_ref());
-        found.extend(join_all(failed.into_iter().map(|node| journal(work, node))).await);
-        found
-    };
-    match deadline.run(collecting).await {
-        Ok(collected) => found.extend(collected),
-        Err(timed_out) => found.push(file(
-            "incomplete.txt",
-            format!("collecting diagnostics {timed_out}\n"),
-            false,
-        )),
     }
     for diagnostic in &mut found {
         diagnostic.text = mask(&tenant.plan, &diagnostic.text);
@@ -48,34 +43,33 @@ pub(super) async fn collect(work: &Work, tenant: &Tenant, deadline: &Deadline) -
     found
 }
 
+/// The output of kind, or why there is none.
 fn kind_output(work: &Work) -> String {
     let path = work.file(OUTPUT);
-    std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| format!("{}: {}\n", path.display(), chain(&error)))
+    let creator = match work.origin.get() {
+        Some(Origin::Prepared(template)) => {
+            format!("it is a clone of the template {}", template.id)
+        }
+        Some(Origin::Kept(_)) => "an earlier run kept it".to_owned(),
+        Some(Origin::Fresh(_)) | None => {
+            return std::fs::read_to_string(&path)
+                .unwrap_or_else(|error| format!("{}: {}\n", path.display(), chain(&error)));
+        }
+    };
+    format!("kind did not create this cluster: {creator}\n")
 }
 
 /// The containers of the nodes that aren't ready. A node that the API server doesn't report isn't ready.
 fn failed_nodes<'w>(work: &'w Work, snapshot: Option<&Snapshot>) -> Vec<&'w NodeName> {
-    let is_ready = |node: &NodeName| {
-        let seen = snapshot.iter().flat_map(|snapshot| &snapshot.nodes);
-        seen.into_iter()
-            .any(|other| other.name_any() == node.as_str() && is_node_ready(other))
-    };
-    let nodes = work.nodes();
-    let containers = work.containers.iter().zip(nodes);
-    let failed = containers.filter(|(_, node)| !is_ready(node));
+    let is_ready = |node: &NodeName| snapshot?.node(node.as_str()).map(is_node_ready);
+    let containers = work.containers.iter().zip(work.nodes());
+    let failed = containers.filter(|(_, node)| is_ready(node) != Some(true));
     failed.map(|(container, _)| container).collect()
 }
 
 /// The last lines of a node's kubelet journal.
 async fn journal(work: &Work, node: &NodeName) -> Diagnostic {
-    let command = [
-        "journalctl",
-        "--no-pager",
-        "--unit=kubelet",
-        "--lines",
-        JOURNAL_LINES,
-    ];
+    let command = ["journalctl", "--no-pager", "--unit=kubelet", JOURNAL_LINES];
     let text = match work.shared.docker().await {
         Ok(docker) => run(docker, node, &command, None)
             .await

@@ -30,9 +30,8 @@ pub(super) async fn tune(work: Arc<Work>) {
         "template": {"spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}}]}},
     }});
     let tuning = async {
-        Box::pin(await_condition(api.clone(), NAME, conditions::is_created()))
-            .await
-            .map_err(|error| chain(&error))?;
+        let created = await_condition(api.clone(), NAME, conditions::is_created());
+        Box::pin(created).await.map_err(|error| chain(&error))?;
         let patch = Patch::Strategic(patch);
         let patched = api.patch(NAME, &PatchParams::default(), &patch).await;
         patched.map_err(|error| chain(&error))

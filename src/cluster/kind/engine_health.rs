@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 
-use super::disk_space;
+use super::limits;
 use super::work::Work;
 use crate::deadline::Deadline;
 use crate::error::chain;
@@ -26,7 +26,7 @@ pub(super) const REMEDY: &str =
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = format!("the container engine failed: {}", chain(&error));
-        disk_space::diagnose(Self::new(Symptom::EngineGone, message).with_remedy(REMEDY))
+        limits::diagnose(Self::new(Symptom::EngineGone, message).with_remedy(REMEDY))
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::config;
-use super::node_image;
+use super::node_image::NodeImage;
 use super::provider::KindContext;
 use crate::event::Failure;
 use crate::matrix::Cell;
@@ -15,27 +15,37 @@ const TEMPLATE_FORMAT: u32 = 2;
 /// How many bytes of the digest a template's id contains.
 const TEMPLATE_ID_LENGTH: usize = 8;
 
+/// The environment variables that kind passes on to the nodes.
+const INHERITED: [&str; 4] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "KIND_EXPERIMENTAL_CONTAINERD_SNAPSHOTTER",
+];
+
 /// Everything that a cluster was created from, part by part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint([(&'static str, String); 4]);
+pub(super) struct Fingerprint([(&'static str, String); 5]);
 
 impl Fingerprint {
-    /// The fingerprint that a new cluster for `cell` would have.
-    pub(super) async fn of(shared: &KindContext, cell: &Cell) -> Result<Self, Failure> {
-        let docker = shared.docker().await?;
-        let image = node_image::resolve(docker, cell).await?;
-        let node_image = docker.inspect_image(&image.name).await?.id;
+    /// The fingerprint that a new cluster for `cell` with the node image `image` would have.
+    pub(super) async fn of(
+        shared: &KindContext,
+        cell: &Cell,
+        image: &NodeImage,
+    ) -> Result<Self, Failure> {
         // The locations of patches and seal don't matter, and their contents come from this program.
         let file = config::without_run(cell, shared.options.fast_setup);
         let archives = shared.archives(cell).await?;
         let images = archives.iter().flat_map(|archive| &archive.images);
-        let images: Vec<_> = images
-            .map(|image| json!([image.name, image.digest]))
-            .collect();
+        let images = images.map(|image| json!([image.name, image.digest]));
+        let images: Vec<_> = images.collect();
+        let variable = |name: &str| std::env::var(name).ok();
         Ok(Self([
-            ("node image", node_image.unwrap_or_default()),
+            ("node image", image.id.clone().unwrap_or_default()),
             ("kind configuration", file.to_string()),
             ("kind version", shared.kind_version().await?.clone()),
+            ("environment", environment(variable)),
             ("images", json!(images).to_string()),
         ]))
     }
@@ -56,6 +66,13 @@ impl Fingerprint {
     }
 }
 
+/// The values that kind passes on, given the value of each variable. For kind, the lower-case names mean the same.
+fn environment(value: impl Fn(&str) -> Option<String>) -> String {
+    let set = |name: &str| value(name).filter(|value| !value.is_empty());
+    let values = INHERITED.map(|name| set(name).or_else(|| set(&name.to_lowercase())));
+    json!(values).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +82,7 @@ mod tests {
             ("node image", node_image.to_owned()),
             ("kind configuration", String::new()),
             ("kind version", version.to_owned()),
+            ("environment", String::new()),
             ("images", images.to_owned()),
         ])
     }
@@ -75,6 +93,22 @@ mod tests {
         assert_eq!(of("v1", "a").template(), of("v1", "b").template());
         assert_ne!(of("v1", "a").template(), of("v2", "a").template());
         assert_eq!(of("v1", "a").template().len(), 2 * TEMPLATE_ID_LENGTH);
+    }
+
+    #[test]
+    fn a_cluster_depends_on_the_proxies_of_the_environment() {
+        let with = |variable: &str, proxy: &str| {
+            let value = |name: &str| (name == variable).then(|| proxy.to_owned());
+            let mut fingerprint = fingerprint("", "v1", "");
+            fingerprint.0[3].1 = environment(value);
+            fingerprint.template()
+        };
+        let (none, proxy) = (with("HTTP_PROXY", ""), with("HTTP_PROXY", "http://a:3128"));
+        assert_ne!(proxy, none);
+        assert_ne!(proxy, with("HTTP_PROXY", "http://b:3128"));
+        assert_ne!(proxy, with("HTTPS_PROXY", "http://a:3128"));
+        assert_eq!(proxy, with("http_proxy", "http://a:3128"));
+        assert_eq!(none, with("HOME", "/root"));
     }
 
     #[test]

@@ -20,10 +20,9 @@ pub(super) fn keep(work: &Work, plan: &CellPlan, is_sound: bool) -> Result<Vec<S
     // kind has ended, so no process is left.
     ledger.gone(&processes)?;
     if let Some(mut claim) = work.claim() {
-        claim.kept = is_sound
-            .then(|| reusable(work, plan))
-            .flatten()
-            .map(Box::new);
+        if is_sound {
+            claim.kept = reusable(work, plan).map(Box::new);
+        }
         // The folder is needed for inspection.
         ledger.keep(&folder, Vec::new())?;
         ledger.keep(&KindResource::Cluster(claim), commands.clone())?;
@@ -49,7 +48,7 @@ fn commands(work: &Work, plan: &CellPlan) -> Vec<String> {
     let kubeconfig = work.file(KUBECONFIG);
     let path = quoted(&kubeconfig.display().to_string());
     let mut commands = Vec::new();
-    // kind writes this file last: a cluster that didn't come up has none.
+    // A cluster whose API server never responded has no such file.
     if kubeconfig.exists() {
         commands.push(format!("export KUBECONFIG={path}"));
         commands.push(format!(

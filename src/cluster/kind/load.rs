@@ -9,7 +9,7 @@ use bollard::Docker;
 use futures::future::try_join_all;
 use serde_json::Value;
 
-use super::disk_space;
+use super::limits;
 use super::nodes::run;
 use super::work::Work;
 use crate::cluster::NodeName;
@@ -54,8 +54,10 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
     // Omit the cluster's name, so that the same step of several cells is one row in reports.
     let short = work.plan.cluster.short(node);
     let step = format!("containerd up on {short}");
-    let found = work.steps.measure(&step, containerd(docker, node)).await;
-    let snapshotter = found.map_err(|why| failed(node, &why))?;
+    let ask = || run(docker, node, &["ctr", "version"], None);
+    let responding = async { ask.retry(every(INTERVAL, RESPONSE_TIMEOUT)).await };
+    let responded = work.steps.measure(&step, responding).await;
+    responded.map_err(|why| failed(node, &why))?;
     let archives = work.shared.archives(&work.plan.cell).await?;
     let import_all = || async {
         let mut evidence = Vec::new();
@@ -63,7 +65,7 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
             let mut rows = verify_all(docker, node, archive).await?;
             // A clone may already have the images of its template.
             if rows.iter().any(|row| !row.holds) {
-                import(docker, node, archive, &snapshotter).await?;
+                import(docker, node, archive).await?;
                 rows = verify_all(docker, node, archive).await?;
             }
             evidence.extend(rows);
@@ -77,30 +79,15 @@ async fn on_node(work: &Work, node: &NodeName) -> Result<Vec<Evidence>, Failure>
     let imported = work.steps.measure(&step, importing).await;
     let evidence = imported.map_err(|why| failed(node, &why))?;
     if evidence.iter().any(|row| !row.holds) {
-        let failure = failed(
-            node,
-            "an image on the node differs from the image that was sent",
-        );
-        return Err(failure.with_evidence(evidence));
+        let why = "an image on the node differs from the image that was sent";
+        return Err(failed(node, why).with_evidence(evidence));
     }
     Ok(evidence)
 }
 
 fn failed(node: &NodeName, why: &str) -> Failure {
     let message = format!("failed to load the images on node {node}: {why}");
-    disk_space::diagnose(Failure::new(Symptom::ImageLoadFailed, message))
-}
-
-/// Waits until the node's containerd responds. Returns its snapshotter.
-async fn containerd(docker: &Docker, node: &NodeName) -> Result<String, String> {
-    let attempts = every(INTERVAL, RESPONSE_TIMEOUT);
-    let version = ["ctr", "version"];
-    (|| run(docker, node, &version, None))
-        .retry(attempts)
-        .await?;
-    let dump = ["containerd", "config", "dump"];
-    let config = run(docker, node, &dump, None).await?;
-    snapshotter(&config)
+    limits::diagnose(Failure::new(Symptom::ImageLoadFailed, message))
 }
 
 /// The snapshotter in containerd's configuration for Kubernetes: archives have to be unpacked with the same
@@ -119,23 +106,12 @@ fn snapshotter(config: &str) -> Result<String, String> {
         .ok_or_else(|| "containerd's configuration contains no snapshotter".to_owned())
 }
 
-async fn import(
-    docker: &Docker,
-    node: &NodeName,
-    archive: &Archive,
-    snapshotter: &str,
-) -> Result<(), String> {
-    let snapshotter = format!("--snapshotter={snapshotter}");
-    let command = [
-        "ctr",
-        NAMESPACE,
-        "images",
-        "import",
-        "--all-platforms",
-        "--digests",
-        &snapshotter,
-        "-",
-    ];
+async fn import(docker: &Docker, node: &NodeName, archive: &Archive) -> Result<(), String> {
+    let dump = ["containerd", "config", "dump"];
+    let config = run(docker, node, &dump, None).await?;
+    let snapshotter = format!("--snapshotter={}", snapshotter(&config)?);
+    let mut command = vec!["ctr", NAMESPACE, "images", "import", "--all-platforms"];
+    command.extend(["--digests", &snapshotter, "-"]);
     let imported = run(docker, node, &command, Some(&archive.path)).await;
     imported.map(drop)
 }
@@ -146,21 +122,24 @@ async fn verify_all(
     node: &NodeName,
     archive: &Archive,
 ) -> Result<Vec<Evidence>, String> {
+    let name = |image: &ArchivedImage| format!("name=={}", canonical(&image.name));
+    let names: Vec<_> = archive.images.iter().map(name).collect();
+    let mut command = vec!["ctr", NAMESPACE, "images", "list"];
+    command.extend(names.iter().map(String::as_str));
+    let list = run(docker, node, &command, None).await?;
     let verifying = archive.images.iter();
-    try_join_all(verifying.map(|image| verify(docker, node, image))).await
+    try_join_all(verifying.map(|image| verify(docker, node, &list, image))).await
 }
 
-/// Compares the configuration digest of the image on the node with the one that was sent.
+/// Compares the configuration digest of the image on the node with the one that was sent. `list` is the output of
+/// `ctr images list` for all images of the archive.
 async fn verify(
     docker: &Docker,
     node: &NodeName,
+    list: &str,
     image: &ArchivedImage,
 ) -> Result<Evidence, String> {
-    let name = canonical(&image.name);
-    let filter = format!("name=={name}");
-    let list = ["ctr", NAMESPACE, "images", "list", &filter];
-    let list = run(docker, node, &list, None).await?;
-    let seen = match manifest_digest(&list, &name) {
+    let seen = match manifest_digest(list, &canonical(&image.name)) {
         Some(digest) => {
             let get = ["ctr", NAMESPACE, "content", "get", digest];
             let manifest = run(docker, node, &get, None).await?;

@@ -11,12 +11,11 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest};
-use bollard::query_parameters::{
-    InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-};
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 use jiff::Timestamp;
 
 use super::claim::{KindResource, Live, NetworkClaim};
+use super::{limits, nodes};
 use crate::cluster::images::absent_is_none;
 use crate::cluster::reclaim::Reclaimed;
 use crate::error::chain;
@@ -28,9 +27,6 @@ pub(super) const NETWORK: &str = "kind";
 
 /// The subnet that kind derives from the network's name at the first attempt: a hash of `kind` in `fc00::/8`.
 const SUBNET: &str = "fc00:f853:ccd:e793::/64";
-
-/// What to do if the engine has no address pool left.
-pub(super) const POOL_REMEDY: &str = "delete unused networks with `docker network prune`, or widen `default-address-pools` in the engine's configuration";
 
 const MTU: &str = "com.docker.network.driver.mtu";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
@@ -47,20 +43,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How long after the end of a run the engine may still create the network that the run requested.
 const LATE_CREATION: Duration = Duration::from_secs(3);
 
-/// A run's use of the network.
-pub(super) enum Use {
-    /// The network is ours and in the ledger.
-    Ours(NetworkClaim),
-    /// The network isn't ours, so the run must not delete it.
-    Foreign,
-}
-
 /// Creates the network if it doesn't exist, and records that the run uses it. Safe to call from many processes at once.
+/// Returns the run's claim; `None` if the network isn't ours, so that the run must not delete it.
 pub(super) async fn ensure(
     docker: &Docker,
     state: &StateFolder,
     ledger: &Ledger,
-) -> Result<Use, Failure> {
+) -> Result<Option<NetworkClaim>, Failure> {
     let _lock = lock(state).await?;
     let mut claim = NetworkClaim {
         id: None,
@@ -70,7 +59,7 @@ pub(super) async fn ensure(
     let plan = |claim: &NetworkClaim| ledger.plan(&KindResource::Network(claim.clone()));
     if let Some(network) = find(docker).await.map_err(|error| failed(&error))? {
         if !is_claimed(&network, state)? {
-            return Ok(Use::Foreign);
+            return Ok(None);
         }
         claim.id = network.id;
     } else {
@@ -78,7 +67,7 @@ pub(super) async fn ensure(
         claim.id = Some(create(docker, &claim.seal).await?);
     }
     plan(&claim)?;
-    Ok(Use::Ours(claim))
+    Ok(Some(claim))
 }
 
 /// Whether the network is in the ledger of any run, dead or alive.
@@ -96,27 +85,21 @@ pub(super) async fn leave(
     docker: &Docker,
     state: &StateFolder,
     ledger: &Ledger,
-    usage: Use,
+    claim: &NetworkClaim,
 ) -> Result<(), Failure> {
-    let Use::Ours(claim) = usage else {
-        return Ok(());
-    };
     let _lock = lock(state).await?;
     let live = LiveClaims::except(state, ledger.run());
     let contents = LedgerContents::read(ledger.folder())?;
-    let deleted = delete_unused(docker, &claim, &live, false).await?;
+    let deleted = delete_unused(docker, claim, &live, false).await?;
     let keeps = contents.left.iter().any(|left| left.kept.is_some());
-    let resource = KindResource::Network(claim);
-    let written = match deleted {
-        Reclaimed::Used(_) if keeps => ledger.keep(&resource, Vec::new()),
+    let resource = KindResource::Network(claim.clone());
+    if keeps && matches!(deleted, Reclaimed::Used(_)) {
+        ledger.keep(&resource, Vec::new())?;
+    } else {
         // If others still use the network, they are responsible for it now.
-        Reclaimed::Used(_)
-        | Reclaimed::Absent
-        | Reclaimed::Present
-        | Reclaimed::Deleted
-        | Reclaimed::Foreign(_) => ledger.gone(&resource),
-    };
-    Ok(written?)
+        ledger.gone(&resource)?;
+    }
+    Ok(())
 }
 
 /// Deletes the network of a dead run if nothing else uses it.
@@ -157,7 +140,7 @@ async fn delete_unused(
     let used = || Reclaimed::Used("containers use it".to_owned());
     // The engine refuses to delete a network only if running containers use it. Without the network, stopped containers
     // could no longer be started.
-    if has_containers(docker, &id).await? {
+    if !nodes::filtered(docker, "network", &id).await?.is_empty() {
         return Ok(used());
     }
     if dry_run {
@@ -174,15 +157,6 @@ async fn delete_unused(
             None => Reclaimed::Absent,
         }),
     }
-}
-
-async fn has_containers(docker: &Docker, id: &str) -> Result<bool, Error> {
-    let filters = HashMap::from([("network", vec![id])]);
-    let options = ListContainersOptionsBuilder::new()
-        .all(true)
-        .filters(&filters)
-        .build();
-    Ok(!docker.list_containers(Some(options)).await?.is_empty())
 }
 
 /// Creates the network. Returns its id.
@@ -205,18 +179,14 @@ pub(super) async fn find(docker: &Docker) -> Result<Option<Network>, Error> {
     let pattern = format!("^{NETWORK}$");
     let filters = HashMap::from([("name", vec![pattern.as_str()])]);
     let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
-    let networks = docker.list_networks(Some(options)).await?;
-    Ok(networks
-        .into_iter()
-        .find(|network| network.name.as_deref() == Some(NETWORK)))
+    let mut networks = docker.list_networks(Some(options)).await?.into_iter();
+    Ok(networks.find(|network| network.name.as_deref() == Some(NETWORK)))
 }
 
 /// The MTU that is configured for the engine's default network, if any.
 async fn default_mtu(docker: &Docker) -> Option<String> {
-    let bridge = docker
-        .inspect_network("bridge", None::<InspectNetworkOptions>)
-        .await;
-    bridge.ok()?.options?.get(MTU).cloned()
+    let inspecting = docker.inspect_network("bridge", None::<InspectNetworkOptions>);
+    inspecting.await.ok()?.options?.remove(MTU)
 }
 
 fn request(mtu: Option<&str>, ipv6: bool, seal: &str) -> NetworkCreateRequest {
@@ -248,10 +218,5 @@ async fn lock(state: &StateFolder) -> Result<Lock, Failure> {
 fn failed(error: &Error) -> Failure {
     let why = chain(error);
     let message = format!("failed to create the Docker network `{NETWORK}`: {why}");
-    let failure = Failure::new(Symptom::ClusterNotUp, message);
-    if error.to_string().contains("address pool") {
-        failure.with_remedy(POOL_REMEDY)
-    } else {
-        failure
-    }
+    limits::diagnose(Failure::new(Symptom::ClusterNotUp, message))
 }

@@ -28,11 +28,12 @@ const PUBLISHED: [&str; 8] = [
     "kindest/node:v1.30.13@sha256:397209b3d947d154f6641f2d0ce8d473732bd91c87d9575ade99049aa33cd648",
 ];
 
-/// A node image, and whether the engine has it.
+/// A node image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NodeImage {
     pub(super) name: String,
-    pub(super) is_present: bool,
+    /// Its id; `None` if the engine doesn't have it.
+    pub(super) id: Option<String>,
 }
 
 /// The image for `cell`'s nodes. Doesn't pull it.
@@ -51,34 +52,35 @@ pub(super) async fn resolve(docker: &Docker, cell: &Cell) -> Result<NodeImage, F
         published.to_owned()
     };
     let inspected = absent_is_none(docker.inspect_image(&name).await)?;
-    let is_present = inspected.is_some();
-    Ok(NodeImage { name, is_present })
+    let id = inspected.map(|image| image.id.unwrap_or_default());
+    Ok(NodeImage { name, id })
 }
 
 /// Fails if the image exists neither locally nor in the registry. Doesn't pull it.
 pub(super) async fn check(docker: &Docker, cell: &Cell) -> Result<NodeImage, Failure> {
     let image = resolve(docker, cell).await?;
-    if !image.is_present {
+    if image.id.is_none() {
         let found = docker.inspect_registry_image(&image.name, None).await;
         found.map_err(|error| missing(&image.name, cell, &chain(&error)))?;
     }
     Ok(image)
 }
 
-/// Pulls the image if it doesn't exist locally, and returns its name. Concurrent calls pull it once.
-pub(super) async fn ensure(work: &Work) -> Result<String, Failure> {
+/// Pulls the image if it doesn't exist locally. Concurrent calls pull it once.
+pub(super) async fn ensure(work: &Work) -> Result<NodeImage, Failure> {
     let (docker, cell) = (work.shared.docker().await?, &work.plan.cell);
     let image = resolve(docker, cell).await?;
-    if !image.is_present {
-        let name = format!("node-image-{}", cell.kubernetes);
-        let path = work.shared.options.state.lock(&name);
-        let _lock = Lock::take(&path).await?;
-        if !resolve(docker, cell).await?.is_present {
-            let pulling = images::pull(docker, &image.name, Symptom::NodeImageMissing);
-            work.steps.measure("node image pull", pulling).await?;
-        }
+    if image.id.is_some() {
+        return Ok(image);
     }
-    Ok(image.name)
+    let name = format!("node-image-{}", cell.kubernetes);
+    let path = work.shared.options.state.lock(&name);
+    let _lock = Lock::take(&path).await?;
+    if resolve(docker, cell).await?.id.is_none() {
+        let pulling = images::pull(docker, &image.name, Symptom::NodeImageMissing);
+        work.steps.measure("node image pull", pulling).await?;
+    }
+    resolve(docker, cell).await
 }
 
 async fn local(docker: &Docker) -> Result<Vec<String>, Failure> {
@@ -97,20 +99,16 @@ fn start(version: KubernetesVersion) -> String {
 fn newest(version: KubernetesVersion, names: &[String]) -> Option<String> {
     let start = start(version);
     let patch = |name: &&String| -> Option<u32> { name.strip_prefix(&start)?.parse().ok() };
-    names
-        .iter()
-        .filter(|name| patch(name).is_some())
-        .max_by_key(patch)
-        .cloned()
+    let of_version = names.iter().filter(|name| patch(name).is_some());
+    of_version.max_by_key(patch).cloned()
 }
 
 fn missing(name: &str, cell: &Cell, why: &str) -> Failure {
     let version = cell.kubernetes;
-    Failure::new(
-        Symptom::NodeImageMissing,
-        format!("the node image {name} for Kubernetes {version} doesn't exist locally and can't be pulled: {why}"),
-    )
-    .with_remedy(format!(
+    let message = format!(
+        "the node image {name} for Kubernetes {version} doesn't exist locally and can't be pulled: {why}"
+    );
+    Failure::new(Symptom::NodeImageMissing, message).with_remedy(format!(
         "pull or load an image called {REPOSITORY}:v{version}.<patch>, or set one in the matrix file: [kubernetes.\"{version}\"] image = \"…\"; to skip such cells, use --skip-missing-images"
     ))
 }

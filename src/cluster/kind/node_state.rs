@@ -91,9 +91,8 @@ fn have_registered(snapshot: &Snapshot, nodes: &[NodeName]) -> bool {
         let status = node.status.as_ref();
         status.is_some_and(|status| status.addresses.iter().flatten().next().is_some())
     };
-    nodes
-        .iter()
-        .all(|node| snapshot.node(node.as_str()).is_some_and(has_address))
+    let mut nodes = nodes.iter();
+    nodes.all(|node| snapshot.node(node.as_str()).is_some_and(has_address))
 }
 
 /// Reads the state of all nodes.
@@ -147,9 +146,8 @@ pub(super) async fn wipe(
 /// detected, so such a path never counts as clean.
 fn compare(node: &NodeName, before: &NodeState, after: &NodeState, paths: &[String]) -> Evidence {
     let old = paths.iter().filter(|path| before.paths.contains(*path));
-    let mut seen: Vec<String> = old
-        .map(|path| format!("{path} belongs to the node and may have been changed"))
-        .collect();
+    let old = old.map(|path| format!("{path} belongs to the node and may have been changed"));
+    let mut seen: Vec<String> = old.collect();
     let left = after.paths.difference(&before.paths);
     seen.extend(left.map(|path| format!("{path} still exists")));
     let left = after.interfaces.difference(&before.interfaces);

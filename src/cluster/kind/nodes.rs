@@ -12,7 +12,7 @@ use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder,
     ListContainersOptionsBuilder,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use tokio::io::AsyncWriteExt;
 
 use crate::cluster::NodeName;
@@ -23,15 +23,6 @@ use crate::event::Failure;
 /// kind's label on the containers of a cluster. Its value is the cluster's name.
 pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 
-/// The output of a command on a node.
-#[derive(Default)]
-struct Output {
-    /// The command's exit code; `None` if the engine doesn't know it.
-    exit_code: Option<i64>,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
 /// Runs `command` in the container `node`, with the file `input` as its standard input if there is one. Returns its
 /// standard output if it succeeded.
 pub(super) async fn run(
@@ -41,42 +32,39 @@ pub(super) async fn run(
     input: Option<&Path>,
 ) -> Result<String, String> {
     let executed = exec(docker, node.as_str(), command, input).await;
-    let output = executed.map_err(|error| chain(&error))?;
-    if output.exit_code == Some(0) {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    let (code, stdout, stderr) = executed.map_err(|error| chain(&error))?;
+    if code == Some(0) {
+        return Ok(String::from_utf8_lossy(&stdout).into_owned());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let code = output
-        .exit_code
-        .map_or("unknown".to_owned(), |code| code.to_string());
+    let stderr = String::from_utf8_lossy(&stderr);
+    let code = code.map_or("unknown".to_owned(), |code| code.to_string());
     Err(format!("exit code {code}: {}", stderr.trim()))
 }
 
+/// Runs a command with `file` as its standard input. Returns its exit code, which is `None` if the engine doesn't know
+/// it, and what it wrote to its standard output and standard error.
 async fn exec(
     docker: &Docker,
     container: &str,
     command: &[&str],
-    input: Option<&Path>,
-) -> Result<Output, Error> {
+    file: Option<&Path>,
+) -> Result<(Option<i64>, Vec<u8>, Vec<u8>), Error> {
     let options = CreateExecOptions {
-        attach_stdin: Some(input.is_some()),
+        attach_stdin: Some(file.is_some()),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         cmd: Some(command.to_vec()),
         ..CreateExecOptions::default()
     };
     let id = docker.create_exec(container, options).await?.id;
-    let mut output = Output::default();
-    if let StartExecResults::Attached {
-        output: stream,
-        input: stdin,
-    } = docker.start_exec(&id, None).await?
-    {
-        let reading = collect(stream, &mut output);
-        match input {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let started = docker.start_exec(&id, None).await?;
+    if let StartExecResults::Attached { output, input } = started {
+        let reading = collect(output, &mut stdout, &mut stderr);
+        match file {
             Some(path) => {
                 // If the command needed input that it didn't read, its exit code shows that.
-                let (read, fed) = tokio::join!(reading, feed(path, stdin));
+                let (read, fed) = tokio::join!(reading, feed(path, input));
                 if let Err(error) = fed {
                     tracing::debug!(container, %error, "the command did not read all of its input");
                 }
@@ -85,20 +73,19 @@ async fn exec(
             None => reading.await?,
         }
     }
-    output.exit_code = docker.inspect_exec(&id).await?.exit_code;
-    Ok(output)
+    let code = docker.inspect_exec(&id).await?.exit_code;
+    Ok((code, stdout, stderr))
 }
 
 async fn collect(
     mut stream: impl futures::Stream<Item = Result<LogOutput, Error>> + Unpin,
-    output: &mut Output,
+    stdout: &mut Vec<u8>,
+    stderr: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    while let Some(part) = stream.next().await {
-        match part? {
-            LogOutput::StdErr { message } => output.stderr.extend_from_slice(&message),
-            LogOutput::StdOut { message }
-            | LogOutput::StdIn { message }
-            | LogOutput::Console { message } => output.stdout.extend_from_slice(&message),
+    while let Some(part) = stream.try_next().await? {
+        match part {
+            LogOutput::StdErr { message } => stderr.extend_from_slice(&message),
+            part => stdout.extend_from_slice(&part.into_bytes()),
         }
     }
     Ok(())
@@ -160,10 +147,19 @@ pub(super) async fn containers(
         Some(name) => format!("{CLUSTER_LABEL}={name}"),
         None => CLUSTER_LABEL.to_owned(),
     };
-    let filters = HashMap::from([("label", vec![label.as_str()])]);
+    Ok(filtered(docker, "label", &label).await?)
+}
+
+/// All containers, running or not, for which the engine's filter `filter` has this value.
+pub(super) async fn filtered(
+    docker: &Docker,
+    filter: &str,
+    value: &str,
+) -> Result<Vec<ContainerSummary>, Error> {
+    let filters = HashMap::from([(filter, vec![value])]);
     let options = ListContainersOptionsBuilder::new()
         .all(true)
         .filters(&filters)
         .build();
-    Ok(docker.list_containers(Some(options)).await?)
+    docker.list_containers(Some(options)).await
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::tuning::assigns_pod_networks;
 use super::work::Work;
+use crate::cluster::NodeName;
 use crate::cluster::kubernetes::watch::WatchErrors;
 use crate::cluster::kubernetes::{Kube, Tenant};
 
@@ -26,11 +27,8 @@ pub(super) async fn assign(work: Arc<Work>, tenant: Arc<Tenant>) {
     let nodes: Api<Node> = Api::all(kube.client.clone());
     let mut changes = kube.view.changes();
     while let Some(node) = next_without(&kube, &mut changes, &work).await {
-        let index = work
-            .containers
-            .iter()
-            .position(|other| other.as_str() == node)
-            .unwrap_or_default();
+        let is_it = |other: &NodeName| other.as_str() == node;
+        let index = work.containers.iter().position(is_it).unwrap_or_default();
         let network = format!("10.244.{index}.0/24");
         let patch = Patch::Merge(json!({"spec": {"podCIDR": network, "podCIDRs": [network]}}));
         // If this fails, the node doesn't become ready.
@@ -49,16 +47,16 @@ async fn next_without(
 ) -> Option<String> {
     loop {
         let snapshot = kube.view.snapshot();
-        let has_network = |node: &Node| {
-            node.spec
-                .as_ref()
-                .is_some_and(|spec| spec.pod_cidr.is_some())
-        };
-        if let Some(node) = snapshot.nodes.iter().find(|node| !has_network(node)) {
+        let mut nodes = snapshot.nodes.iter();
+        if let Some(node) = nodes.find(|node| network(node).is_none()) {
             return Some(node.name_any());
         }
         if snapshot.nodes.len() >= work.containers.len() || changes.changed().await.is_err() {
             return None;
         }
     }
+}
+
+fn network(node: &Node) -> Option<&String> {
+    node.spec.as_ref()?.pod_cidr.as_ref()
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bollard::Docker;
+use bollard::models::Network;
 use bollard::query_parameters::ListNetworksOptions;
 
+use super::limits::{DISK_REMEDY, INOTIFY_REMEDY, POOL_REMEDY};
 use super::provider::KindContext;
-use super::{disk_space, engine_health, network, node_image};
+use super::{engine_health, network, node_image};
 use crate::cluster::Survey;
 use crate::cluster::capacity::{capacity, memory};
 use crate::deadline::Deadline;
@@ -17,9 +19,6 @@ use crate::matrix::{Cell, CellId, KubernetesVersion};
 
 /// How many inotify instances a node's programs use.
 pub(super) const INOTIFY_PER_NODE: u64 = 12;
-
-/// What to do if the inotify limits are too low.
-pub(super) const INOTIFY_REMEDY: &str = "raise the inotify limits: `sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288`";
 
 const GIBIBYTE: u64 = 1 << 30;
 /// The memory of a control-plane node and of a worker in bytes, including the agent and the mock.
@@ -74,6 +73,7 @@ async fn node_images(
     docker: &Docker,
     cells: &[Cell],
 ) -> Result<(Vec<Evidence>, BTreeMap<CellId, String>), Failure> {
+    let may_skip = shared.options.skip_missing_images;
     let mut groups: BTreeMap<(KubernetesVersion, Option<&str>), Vec<&Cell>> = BTreeMap::new();
     for cell in cells {
         let group = (cell.kubernetes, cell.node_image.as_deref());
@@ -85,20 +85,16 @@ async fn node_images(
         // A group has at least one cell.
         let image = match node_image::check(docker, cells[0]).await {
             Ok(image) => image,
-            Err(failure)
-                if shared.options.skip_missing_images
-                    && failure.symptom == Symptom::NodeImageMissing =>
-            {
+            Err(failure) if may_skip && failure.symptom == Symptom::NodeImageMissing => {
                 let reason = format!("--skip-missing-images: {}", failure.message);
                 skips.extend(cells.iter().map(|cell| (cell.id.clone(), reason.clone())));
                 continue;
             }
             Err(failure) => return Err(failure),
         };
-        let seen = if image.is_present {
-            "exists locally"
-        } else {
-            "in the registry"
+        let seen = match image.id {
+            Some(_) => "exists locally",
+            None => "in the registry",
         };
         let subject = format!("node image {}", image.name);
         let row = Evidence::new(subject, "exists locally or can be pulled", seen, true);
@@ -124,17 +120,15 @@ async fn disk(docker: &Docker, nodes: u64) -> Result<Option<Evidence>, Failure> 
     };
     let need = DISK_PER_NODE * (nodes + 1);
     let subject = format!("free disk at {folder}");
-    capacity(&subject, need >> 20, free >> 20, "MiB", disk_space::REMEDY).map(Some)
+    capacity(&subject, need >> 20, free >> 20, "MiB", DISK_REMEDY).map(Some)
 }
 
 /// Checks that the network that all clusters share exists, or that an address pool is free for it.
 async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
     let exists = network::find(docker).await?.is_some();
     let networks = docker.list_networks(None::<ListNetworksOptions>).await?;
-    let bridges = networks
-        .iter()
-        .filter(|network| network.driver.as_deref() == Some("bridge"))
-        .count();
+    let is_bridge = |network: &&Network| network.driver.as_deref() == Some("bridge");
+    let bridges = networks.iter().filter(is_bridge).count();
     let holds = exists || bridges < NETWORKS;
     let seen = if exists {
         "exists".to_owned()
@@ -148,6 +142,6 @@ async fn address_pools(docker: &Docker) -> Result<Evidence, Failure> {
     }
     let message = "the container engine has no address pool left for a network";
     Err(Failure::new(Symptom::MachineTooSmall, message)
-        .with_remedy(network::POOL_REMEDY)
+        .with_remedy(POOL_REMEDY)
         .with_evidence([evidence]))
 }

@@ -12,10 +12,10 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
+use super::claim::NetworkClaim;
 use super::cluster::KindCluster;
 use super::config;
 use super::fingerprint::Fingerprint;
-use super::network::Use;
 use super::prepared::{self, Templates};
 use super::reuse::{self, Parked, Pool};
 use super::work::{Source, Work};
@@ -73,7 +73,8 @@ pub(super) struct KindContext {
     pub(super) names: ImageNames,
     docker: OnceCell<Docker>,
     kind_version: OnceCell<String>,
-    network: Mutex<Option<Use>>,
+    /// The run's claim to the shared network; `None` if the network isn't ours.
+    network: OnceCell<Option<NetworkClaim>>,
     /// For each agent image, the archives that its cells need, by the name of the image.
     archives: Mutex<BTreeMap<String, Arc<OnceCell<Vec<Archive>>>>>,
     /// The clusters that several cells share.
@@ -91,7 +92,7 @@ impl KindProvider {
             names,
             docker: OnceCell::new(),
             kind_version: OnceCell::new(),
-            network: Mutex::new(None),
+            network: OnceCell::new(),
             archives: Mutex::default(),
             pool: Pool::default(),
             templates: Templates::default(),
@@ -120,29 +121,9 @@ impl KindContext {
     /// Creates the shared network if it doesn't exist, and uses it until the end of the run.
     pub(super) async fn network(&self, ledger: &Ledger) -> Result<(), Failure> {
         let docker = self.docker().await?;
-        let mut network = self.network.lock().await;
-        if network.is_none() {
-            *network = Some(network::ensure(docker, &self.options.state, ledger).await?);
-        }
+        let ensuring = || network::ensure(docker, &self.options.state, ledger);
+        self.network.get_or_try_init(ensuring).await?;
         Ok(())
-    }
-
-    /// Whether the run uses the network or is about to create it.
-    fn uses_network(&self) -> bool {
-        self.network
-            .try_lock()
-            .map_or(true, |network| network.is_some())
-    }
-
-    /// Ends the use of the shared network, and deletes it if nothing else uses it.
-    async fn leave_network(&self, ledger: &Ledger) -> Result<(), Failure> {
-        match self.network.lock().await.take() {
-            Some(network) => {
-                let docker = self.docker().await?;
-                network::leave(docker, &self.options.state, ledger, network).await
-            }
-            None => Ok(()),
-        }
     }
 
     /// The clean cluster that waits for the cell of `plan`, if this is the cell's first attempt and the cluster's
@@ -163,22 +144,31 @@ impl KindContext {
                 Err(failure) => failure.message,
             }
         };
-        let name = parked.work.plan.cluster.to_string();
-        let mut text = format!("the cluster {name} was not reused: {why}");
-        if let Err(failure) =
-            delete_parked(&parked, &self.options.clock.deadline(DELETION_TIMEOUT)).await
-        {
-            text = format!("{text}; the cluster still exists: {failure}");
-        }
-        self.pool.rejected(text);
+        self.reject(&parked, &why).await;
         None
+    }
+
+    /// Deletes a cluster that can't be reused, and records `why`.
+    pub(super) async fn reject(&self, parked: &Parked, why: &str) {
+        let name = &parked.work.plan.cluster;
+        let deadline = self.options.clock.deadline(DELETION_TIMEOUT);
+        let deleted = delete_parked(parked, &deadline).await;
+        self.pool.rejected(match deleted {
+            Ok(()) => format!("the cluster {name} was deleted instead of reused: {why}"),
+            Err(failure) => {
+                format!("the cluster {name} still exists: {failure}; it was not reused: {why}")
+            }
+        });
     }
 
     /// The fingerprint of a new cluster for `cell`. This may build or pull images, so it has its own deadline.
     pub(super) async fn fingerprint(&self, cell: &Cell) -> Result<Fingerprint, Failure> {
         let deadline = self.options.clock.deadline(FINGERPRINT_TIMEOUT);
-        let computing = deadline.run(Fingerprint::of(self, cell)).await;
-        computing.unwrap_or_else(|timed_out| {
+        let computing = async {
+            let image = node_image::resolve(self.docker().await?, cell).await?;
+            Fingerprint::of(self, cell, &image).await
+        };
+        deadline.run(computing).await.unwrap_or_else(|timed_out| {
             let message = format!("computing the fingerprint of its cluster {timed_out}");
             Err(Failure::new(Symptom::ClusterNotUp, message))
         })
@@ -193,20 +183,13 @@ impl KindContext {
         };
         let creating = archives.get_or_try_init(async || {
             let options = &self.options;
+            let (state, base, runner) = (&options.state, &options.base, &options.runner);
             let images = Images {
                 agent: options.images.agent_of(cell),
                 ..options.images.clone()
             };
-            let (base, runner) = (&options.base, &options.runner);
-            images::ensure(
-                self.docker().await?,
-                &options.state,
-                &images,
-                base,
-                runner,
-                &names,
-            )
-            .await
+            let docker = self.docker().await?;
+            images::ensure(docker, state, &images, base, runner, &names).await
         });
         creating.await.cloned()
     }
@@ -276,13 +259,10 @@ impl Provider for KindProvider {
         let tenant = Tenant::new(plan, Arc::new(Milestone::new()));
         let work = Arc::new(Work::new(Arc::clone(&self.0), &tenant, Source::Any));
         let image = node_image::ensure(&work).await?;
-        let id = prepared::id(&work).await?;
-        let preparing = prepared::prepare(&work, &image, id, stop, prepared::TIMEOUT);
+        let preparing = prepared::prepare(&work, &image, stop, prepared::TIMEOUT);
         let (template, is_new) = preparing.await?;
-        Ok(Some(Preparation {
-            template: template.id.clone(),
-            is_new,
-        }))
+        let template = template.id.clone();
+        Ok(Some(Preparation { template, is_new }))
     }
 
     fn namespace(&self, name: &ClusterName) -> String {
@@ -307,53 +287,43 @@ impl Provider for KindProvider {
 
     async fn finish(&self, ledger: &Ledger, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let parked = self.0.pool.drain();
-        if parked.is_empty() && !self.0.uses_network() {
+        let network = self.0.network.get();
+        if parked.is_empty() && network.is_none() {
             return Ok(self.0.pool.summary());
         }
         // Nothing can be deleted without the engine. If the engine is gone, the cells have already waited for it, so
         // don't wait for it until `deadline`.
-        engine_health::ping(
-            self.0.docker().await?,
-            &deadline.within(engine_health::PATIENCE),
-        )
-        .await?;
+        let docker = self.0.docker().await?;
+        let patience = deadline.within(engine_health::PATIENCE);
+        engine_health::ping(docker, &patience).await?;
         let mut deleted = Ok(());
         for parked in parked {
             let result = delete_parked(&parked, deadline).await;
             deleted = deleted.and(result);
         }
-        let leaving = deadline.run(self.0.leave_network(ledger)).await;
-        leaving.unwrap_or_else(|timed_out| {
-            let message = format!(
-                "deleting the Docker network {timed_out}; run `e2e-matrix gc` to delete it"
-            );
-            Err(Failure::new(Symptom::CleanupIncomplete, message))
-        })?;
+        if let Some(Some(claim)) = network {
+            let leaving = network::leave(docker, &self.0.options.state, ledger, claim);
+            deadline.run(leaving).await.unwrap_or_else(|timed_out| {
+                let message = format!(
+                    "deleting the Docker network {timed_out}; run `e2e-matrix gc` to delete it"
+                );
+                Err(Failure::new(Symptom::CleanupIncomplete, message))
+            })?;
+        }
         deleted?;
         Ok(self.0.pool.summary())
     }
 }
 
-/// Takes over and wipes a cluster that an earlier run kept, if one fits the cell of `plan`. Deletes a kept cluster that
-/// can't be wiped.
+/// A cluster that an earlier run kept, if one fits the cell of `plan` and could be wiped.
 async fn adopt_kept(shared: &Arc<KindContext>, plan: &Arc<CellPlan>) -> Option<Parked> {
     let deadline = shared.options.clock.deadline(WIPE_TIMEOUT);
-    let adopting = Box::pin(adopt::adopt(shared, plan, &deadline));
-    let rejection = match adopting.await {
-        Ok(None) => return None,
-        Ok(Some((parked, Ok(())))) => return Some(parked),
-        Ok(Some((parked, Err(why)))) => {
-            let name = &parked.work.plan.cluster;
-            let deadline = shared.options.clock.deadline(DELETION_TIMEOUT);
-            match delete_parked(&parked, &deadline).await {
-                Ok(()) => format!("the kept cluster {name} was deleted: {why}"),
-                Err(failure) => format!("the kept cluster {name} was not used: {why}; {failure}"),
-            }
-        }
-        Err(failure) => format!("no kept cluster was used: {}", failure.message),
-    };
-    shared.pool.rejected(rejection);
-    None
+    let adopted = Box::pin(adopt::adopt(shared, plan, &deadline)).await;
+    adopted.unwrap_or_else(|failure| {
+        let why = format!("no kept cluster was used: {failure}");
+        shared.pool.rejected(why);
+        None
+    })
 }
 
 /// Deletes a cluster that no cell will use anymore.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bollard::Docker;
 use tokio::sync::OnceCell;
 
-use super::claim::{Claim, KindResource, Live};
+use super::claim::{Claim, KindResource, Live, clusters};
 use super::destroy::{delete_containers, own_containers};
 use super::nodes::CLUSTER_LABEL;
 use super::{engine_health, network, nodes, stored_images};
@@ -69,14 +69,12 @@ impl KindReclaimer {
     async fn docker(&self) -> Result<&Docker, Failure> {
         let connecting = async {
             let limit = self.deadline.within(RESPONSE_TIMEOUT);
-            limit
-                .run(images::connect())
-                .await
-                .unwrap_or_else(|timed_out| {
-                    let message = format!("connecting to the container engine {timed_out}");
-                    let failure = Failure::new(Symptom::EngineGone, message);
-                    Err(failure.with_remedy(engine_health::REMEDY))
-                })
+            let connected = limit.run(images::connect()).await;
+            connected.unwrap_or_else(|timed_out| {
+                let message = format!("connecting to the container engine {timed_out}");
+                let failure = Failure::new(Symptom::EngineGone, message);
+                Err(failure.with_remedy(engine_health::REMEDY))
+            })
         };
         let connected = self.docker.get_or_init(|| connecting).await;
         connected.as_ref().map_err(Clone::clone)
@@ -85,22 +83,17 @@ impl KindReclaimer {
     /// The clusters whose names have our format, but which aren't in any ledger in `state`.
     pub async fn strangers(&self, state: &StateFolder) -> Result<Vec<String>, Failure> {
         let found = nodes::containers(self.docker().await?, None).await?;
-        let folders = folders(state)?;
-        let ledgers: Vec<_> = folders
-            .iter()
-            .filter_map(|it| LedgerContents::read(it).ok())
-            .collect();
-        let is_in = |contents: &LedgerContents, name: &str| {
-            let is_it = |(_, it)| matches!(it, KindResource::Cluster(claim) if claim.name == name);
-            contents.payloads().any(is_it)
-        };
-        let labels = found.iter().flat_map(|it| &it.labels);
-        let names: BTreeSet<_> = labels
-            .filter_map(|labels| labels.get(CLUSTER_LABEL))
-            .filter(|name| ClusterName::matches_grammar(name))
-            .filter(|name| !ledgers.iter().any(|ledger| is_in(ledger, name)))
-            .collect();
-        Ok(names.into_iter().cloned().collect())
+        let labels = found.into_iter().filter_map(|it| it.labels);
+        let names = labels.filter_map(|mut labels| labels.remove(CLUSTER_LABEL));
+        let mut names: BTreeSet<_> = names.collect();
+        names.retain(|name| ClusterName::matches_grammar(name));
+        for folder in folders(state)? {
+            let ledger = LedgerContents::read(&folder).unwrap_or_default();
+            for (_, claim) in clusters(&ledger) {
+                names.remove(&claim.name);
+            }
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// The images with our label, by name, or by id if they have none.
@@ -124,41 +117,38 @@ pub(super) async fn cluster(
     live: &LiveClaims,
 ) -> Result<Reclaimed, Failure> {
     entry.check_mark(&claim.mark)?;
-    let read = || Live::read(live);
-    let mark = Marked::Cell(claim.mark.clone());
     if entry.dry_run {
-        let own = own_containers(docker, claim, &read()?).await?;
-        return if own.is_empty() {
-            absent(docker, claim, &read()?).await
+        return if own_containers(docker, claim, live).await?.is_empty() {
+            absent(docker, claim, live).await
         } else {
             Ok(Reclaimed::Present)
         };
     }
+    let mark = Marked::Cell(claim.mark.clone());
     let (killed, left) = mark.kill(entry.deadline).await;
     if !left.is_empty() {
-        return Err(incomplete(format!(
-            "its processes are still running: {left:?}"
-        )));
+        let message = format!("its processes are still running: {left:?}");
+        return Err(incomplete(message));
     }
     let is_settling = killed > 0 || entry.age < RECENT;
     let (is_deleted, evidence) =
-        delete_until_quiet(docker, claim, &read()?, is_settling, entry.deadline).await?;
+        delete_until_quiet(docker, claim, live, is_settling, entry.deadline).await?;
     let left = evidence.iter().filter(|row| !row.holds);
-    let left: Vec<_> = left
-        .map(|row| format!("{}: {}", row.subject, row.seen))
-        .collect();
+    let left = left.map(|row| format!("{}: {}", row.subject, row.seen));
+    let left: Vec<_> = left.collect();
     if !left.is_empty() {
         return Err(incomplete(left.join("; ")));
     }
     if is_deleted {
         return Ok(Reclaimed::Deleted);
     }
-    absent(docker, claim, &read()?).await
+    absent(docker, claim, live).await
 }
 
 /// The result if nothing is left of the run's cluster. Another cluster may have the same name.
-async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed, Failure> {
+async fn absent(docker: &Docker, claim: &Claim, live: &LiveClaims) -> Result<Reclaimed, Failure> {
     let found = nodes::containers(docker, Some(&claim.name)).await?;
+    let live = Live::read(live)?;
     let reason = "that run did not create it; delete it with `kind delete cluster`";
     Ok(if found.iter().all(|container| live.owns(container)) {
         Reclaimed::Absent
@@ -173,7 +163,7 @@ async fn absent(docker: &Docker, claim: &Claim, live: &Live) -> Result<Reclaimed
 async fn delete_until_quiet(
     docker: &Docker,
     claim: &Claim,
-    live: &Live,
+    live: &LiveClaims,
     is_settling: bool,
     deadline: &Deadline,
 ) -> Result<(bool, Vec<Evidence>), Failure> {

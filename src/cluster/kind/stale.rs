@@ -3,7 +3,7 @@
 
 use bollard::Docker;
 
-use super::claim::{Claim, KindResource};
+use super::claim::clusters;
 use super::nodes::containers;
 use super::provider::DELETION_TIMEOUT;
 use super::reclaim;
@@ -11,7 +11,7 @@ use super::work::Work;
 use crate::cluster::ClusterName;
 use crate::cluster::reclaim::Entry;
 use crate::event::{Failure, Symptom};
-use crate::machine::{DeadRun, Left, LiveClaims, read_dead};
+use crate::machine::{LiveClaims, read_dead};
 
 /// Deletes stale clusters of the cell. Fails if something else has the name of the cell's own cluster.
 pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> {
@@ -20,7 +20,8 @@ pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> 
     let live = LiveClaims::except(state, work.plan.ledger.run());
     let dead = read_dead(state)?;
     for run in &dead {
-        for (left, claim) in clusters(run).filter(|(left, _)| left.kept.is_none()) {
+        let clusters = clusters(&run.contents);
+        for (left, claim) in clusters.filter(|(left, _)| left.kept.is_none()) {
             let is_of_cell = ClusterName::run_of(prefix, &work.plan.cell, &claim.name).is_some();
             if claim.name == own || is_of_cell {
                 let entry = Entry {
@@ -40,32 +41,18 @@ pub(super) async fn delete(work: &Work, docker: &Docker) -> Result<(), Failure> 
     if others.is_empty() {
         return Ok(());
     }
-    let mut kept = dead
-        .iter()
-        .flat_map(clusters)
-        .filter(|(left, _)| left.kept.is_some());
+    let claimed = dead.iter().flat_map(|run| clusters(&run.contents));
+    let mut kept = claimed.filter(|(left, _)| left.kept.is_some());
     let is_kept = kept.any(|(_, claim)| others.iter().any(|container| claim.owns(container)));
     let (why, gc) = if is_kept {
         (": an earlier run kept it", "`e2e-matrix gc --kept` or ")
     } else {
         (", and no earlier run on this machine created it", "")
     };
-    Err(Failure::new(
-        Symptom::ClusterNotUp,
-        format!("a cluster called {own} already exists{why}"),
-    )
-    .with_remedy(format!(
-        "delete it with {gc}`kind delete cluster --name {own}`, or choose another name"
-    )))
-}
-
-/// The clusters in the ledger of `run`.
-pub(super) fn clusters(run: &DeadRun) -> impl Iterator<Item = (&Left, Claim)> {
-    let claim = |(left, resource)| match resource {
-        KindResource::Cluster(claim) => Some((left, claim)),
-        KindResource::Network(_) => None,
-    };
-    run.contents.payloads().filter_map(claim)
+    let message = format!("a cluster called {own} already exists{why}");
+    let remedy =
+        format!("delete it with {gc}`kind delete cluster --name {own}`, or choose another name");
+    Err(Failure::new(Symptom::ClusterNotUp, message).with_remedy(remedy))
 }
 
 /// The failure if another run has locked the name.

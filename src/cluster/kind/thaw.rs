@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const FREEZER: &str = "/sys/fs/cgroup/freezer";
 
@@ -32,28 +32,25 @@ pub(super) fn thaw(id: &str) {
     }
 }
 
-/// Thaws the cgroups below `folder`. Returns how many were frozen.
+/// Thaws the cgroup `folder` and all cgroups below it. Returns how many were frozen.
 fn thaw_below(folder: &Path) -> io::Result<usize> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // The cgroup was removed in the meantime, as intended.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
     let mut count = 0;
-    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            // The cgroup was removed in the meantime, as intended.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            }
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            count += thaw_below(&entry.path())?;
         }
-        let state = folder.join(STATE);
-        if fs::read_to_string(&state).is_ok_and(|state| state.trim() != THAWED) {
-            fs::write(&state, THAWED)?;
-            count += 1;
-        }
+    }
+    let state = folder.join(STATE);
+    if fs::read_to_string(&state).is_ok_and(|state| state.trim() != THAWED) {
+        fs::write(&state, THAWED)?;
+        count += 1;
     }
     Ok(count)
 }

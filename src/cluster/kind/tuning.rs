@@ -116,12 +116,9 @@ impl Spelling {
 
     /// The arguments `own` in this spelling. A list also repeats `given`, the arguments that kind itself sets, because
     /// a merge patch replaces a list as a whole.
-    fn arguments(self, own: &[(&str, String)], given: &[(&str, String)]) -> Value {
+    fn arguments(self, own: &[(&str, &str)], given: &[(&str, &str)]) -> Value {
         match self {
-            Self::Map => own
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), json!(value)))
-                .collect(),
+            Self::Map => own.iter().copied().collect(),
             Self::List => given
                 .iter()
                 .chain(own)
@@ -133,25 +130,24 @@ impl Spelling {
 
 fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
     let variant = &cell.variant.kind;
-    let own = |name, value: &str| (name, value.to_owned());
     // Without leader election, because there is only one instance, and without a client-side rate limit, because the
     // API server serves only this cluster.
     let alone = [
-        own("leader-elect", "false"),
-        own("kube-api-qps", "1000"),
-        own("kube-api-burst", "1000"),
+        ("leader-elect", "false"),
+        ("kube-api-qps", "1000"),
+        ("kube-api-burst", "1000"),
     ];
     let mut manager = alone.to_vec();
     if assigns_pod_networks(cell) {
         let controllers =
             "*,bootstrap-signer-controller,token-cleaner-controller,-node-ipam-controller";
-        manager.push(own("controllers", controllers));
+        manager.push(("controllers", controllers));
     }
     // The scheduler's own account has no permissions until the role bindings exist, and the scheduler retries only
     // after several seconds.
     let admin = admin_kubeconfig(cell.kubernetes);
     let mut scheduler = alone.to_vec();
-    scheduler.push(own("kubeconfig", admin));
+    scheduler.push(("kubeconfig", admin));
     let volume = json!({
         "name": "administrator",
         "hostPath": admin,
@@ -159,16 +155,20 @@ fn cluster_configuration(spelling: Spelling, cell: &Cell) -> Value {
         "pathType": "File",
         "readOnly": true,
     });
-    let mut given_manager = feature_gates(variant);
-    given_manager.push(own("enable-hostpath-provisioner", "true"));
-    given_manager.extend(bind_address(variant, "::"));
-    let mut given_scheduler = feature_gates(variant);
-    given_scheduler.extend(bind_address(variant, "::1"));
+    let gates = feature_gates(variant);
+    let gates = (!gates.is_empty()).then_some(("feature-gates", gates.as_str()));
+    let mut given_scheduler: Vec<_> = gates.into_iter().collect();
+    let mut given_manager = given_scheduler.clone();
+    given_manager.push(("enable-hostpath-provisioner", "true"));
+    if networking(variant, "ipFamily") == Some("ipv6") {
+        given_manager.push(("bind-address", "::"));
+        given_scheduler.push(("bind-address", "::1"));
+    }
     // etcd's only member is elected within ten to twenty heartbeat intervals, and sends no heartbeats.
     let etcd = [
-        own("unsafe-no-fsync", "true"),
-        own("heartbeat-interval", "10"),
-        own("election-timeout", "100"),
+        ("unsafe-no-fsync", "true"),
+        ("heartbeat-interval", "10"),
+        ("election-timeout", "100"),
     ];
     let (keys, elliptic) = spelling.elliptic_keys();
     json!({
@@ -198,23 +198,11 @@ fn skipped_phases(cell: &Cell) -> Vec<&'static str> {
 }
 
 /// The variant's feature gates, in the form in which kind writes them into arguments.
-fn feature_gates(variant: &Map<String, Value>) -> Vec<(&'static str, String)> {
+fn feature_gates(variant: &Map<String, Value>) -> String {
     let gates = variant.get("featureGates").and_then(Value::as_object);
-    let text: Vec<_> = gates
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    if text.is_empty() {
-        Vec::new()
-    } else {
-        vec![("feature-gates", text.join(","))]
-    }
-}
-
-/// The argument that kind adds in IPv6-only clusters.
-fn bind_address(variant: &Map<String, Value>, address: &str) -> Option<(&'static str, String)> {
-    (networking(variant, "ipFamily") == Some("ipv6")).then(|| ("bind-address", address.to_owned()))
+    let text = |(name, value): (&String, &Value)| format!("{name}={value}");
+    let texts: Vec<_> = gates.into_iter().flatten().map(text).collect();
+    texts.join(",")
 }
 
 fn networking<'v>(variant: &'v Map<String, Value>, key: &str) -> Option<&'v str> {

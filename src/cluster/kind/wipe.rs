@@ -6,12 +6,13 @@ use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use super::node_state::{self, NodeStates};
+use super::node_state;
 use super::work::Work;
 use crate::cluster::CellPlan;
 use crate::cluster::kubernetes::delete::{
     delete, dynamic, gone, request, services, workloads_at_once,
 };
+use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
@@ -66,13 +67,29 @@ impl Leftovers {
     }
 }
 
-/// Deletes everything that a cell left in the cluster, and fails if something remains. When this returns, nothing runs
-/// in the cell's namespace, and the namespace is being deleted in the background: see [`Work::wait_for_deletion`].
+/// Deletes everything that a cell left in the cluster. Fails if something remains, if `deadline` passes, or if the
+/// cluster is lost. When this returns, nothing runs in the cell's namespace, and the namespace is being deleted in the
+/// background: see [`Work::wait_for_deletion`].
 pub(super) async fn wipe(
     work: &Work,
     leftovers: &Leftovers,
-    before: &NodeStates,
+    deadline: &Deadline,
 ) -> Result<Vec<Evidence>, Failure> {
+    let start = work.plan.clock.elapsed();
+    let wiped = tokio::select! {
+        wiped = deadline.run(Box::pin(wipe_all(work, leftovers))) => wiped,
+        failure = work.lost.failed() => return Err(failure),
+    };
+    let took = work.plan.clock.elapsed().saturating_sub(start);
+    work.shared.pool.tally().wiping += took;
+    wiped.unwrap_or_else(|timed_out| {
+        let message = format!("wiping it {timed_out}");
+        Err(Failure::new(Symptom::CleanupIncomplete, message))
+    })
+}
+
+async fn wipe_all(work: &Work, leftovers: &Leftovers) -> Result<Vec<Evidence>, Failure> {
+    let before = work.before().reached().await?;
     let access = work.access.reached().await?;
     let client = &access.client;
     let namespaces = dynamic(client, "v1", "Namespace");
@@ -82,9 +99,8 @@ pub(super) async fn wipe(
     work.watch_deletion(async move { gone(&namespaces, &name, requested).await });
     Box::pin(end_processes(work, client, leftovers)).await?;
     let deleting = Box::pin(delete_objects(client, leftovers));
-    work.steps
-        .measure("cluster-scoped objects deleted", deleting)
-        .await?;
+    let step = "cluster-scoped objects deleted";
+    work.steps.measure(step, deleting).await?;
     let mut evidence = vec![
         namespaces_left(client, leftovers).await?,
         pods_left(client).await?,
@@ -93,18 +109,16 @@ pub(super) async fn wipe(
     // Such objects may have replaced the cluster's own, so the cluster isn't reused.
     let subject = "objects in other namespaces";
     evidence.push(Evidence::none_left(subject, &leftovers.elsewhere));
-    evidence.extend(node_state::wipe(work, &leftovers.paths, before).await?);
-    match evidence.iter().find(|row| !row.holds) {
-        None => Ok(evidence),
-        Some(left) => {
-            let message = match &left.node {
-                // In a row about a node, the text `seen` already says what is left.
-                Some(node) => format!("{node}: {}", left.seen),
-                None => format!("{} still exist: {}", left.subject, left.seen),
-            };
-            Err(Failure::new(Symptom::CleanupIncomplete, message))
-        }
-    }
+    evidence.extend(node_state::wipe(work, &leftovers.paths, &before).await?);
+    let Some(left) = evidence.iter().find(|row| !row.holds) else {
+        return Ok(evidence);
+    };
+    let message = match &left.node {
+        // In a row about a node, the text `seen` already says what is left.
+        Some(node) => format!("{node}: {}", left.seen),
+        None => format!("{} still exist: {}", left.subject, left.seen),
+    };
+    Err(Failure::new(Symptom::CleanupIncomplete, message))
 }
 
 /// Kills the cell's processes. A graceful shutdown could take arbitrarily long.
@@ -122,11 +136,8 @@ async fn end_processes(work: &Work, client: &Client, leftovers: &Leftovers) -> R
 async fn delete_objects(client: &Client, leftovers: &Leftovers) -> Result<(), Failure> {
     for (version, kind, name) in &leftovers.objects {
         let api = dynamic(client, version, kind);
-        if api
-            .get_opt(name)
-            .await?
-            .is_some_and(|object| !is_clusters_own(&object))
-        {
+        let found = api.get_opt(name).await?;
+        if found.is_some_and(|object| !is_clusters_own(&object)) {
             delete(&api, name, &DeleteParams::background()).await?;
         }
     }

@@ -57,8 +57,6 @@ pub(super) struct Work {
     pub(super) access: Milestone<Access>,
     /// Fails if the cluster can't come up anymore, or has gone down.
     pub(super) lost: Arc<Milestone<()>>,
-    /// The changes to kind's defaults.
-    pub(super) tuning: OnceLock<Vec<String>>,
     /// The fingerprint, if another cell may reuse the cluster.
     pub(super) fingerprint: OnceLock<Fingerprint>,
     /// The state of the nodes before the current cell, if another cell may reuse the cluster.
@@ -85,12 +83,10 @@ impl Work {
     pub(super) fn new(shared: Arc<KindContext>, tenant: &Tenant, source: Source) -> Self {
         let plan = Arc::clone(&tenant.plan);
         let containers = plan.cluster.nodes(plan.cell.nodes.get());
+        let running = containers.iter().cloned();
         Self {
             steps: Arc::clone(&tenant.steps),
-            running: containers
-                .iter()
-                .map(|node| (node.clone(), Milestone::new()))
-                .collect(),
+            running: running.map(|node| (node, Milestone::new())).collect(),
             containers,
             seal: format!("{:032x}", rand::random::<u128>()),
             claim: Mutex::default(),
@@ -101,7 +97,6 @@ impl Work {
             loaded: Milestone::new(),
             access: Milestone::new(),
             lost: Arc::clone(&tenant.lost),
-            tuning: OnceLock::new(),
             fingerprint: OnceLock::new(),
             before: Mutex::new(Arc::new(Milestone::new())),
             deletion: Mutex::new(Arc::new(Milestone::reached_already(()))),
@@ -147,8 +142,9 @@ impl Work {
         *self.name.lock() = Some(name);
         let mark = self.plan.mark.clone();
         self.record(Claim { mark, ..claim })?;
-        self.creation_time
-            .get_or_init(|| Duration::from_millis(kept.creation_ms));
+        self.before().set(Ok(kept.before.clone()));
+        let creation_time = Duration::from_millis(kept.creation_ms);
+        self.creation_time.get_or_init(|| creation_time);
         self.origin.get_or_init(|| Origin::Kept(Box::new(kept)));
         self.begun.set(Ok(Timestamp::now()));
         self.created.set(Ok(()));
@@ -268,13 +264,11 @@ impl Work {
     /// Waits until the namespace of the previous cell is deleted.
     pub(super) async fn wait_for_deletion(&self, deadline: &Deadline) -> Result<(), Failure> {
         let deletion = Arc::clone(&self.deletion.lock());
-        deadline
-            .run(deletion.reached())
-            .await
-            .unwrap_or_else(|timed_out| {
-                let message = format!("deleting the namespace of the previous cell {timed_out}");
-                Err(Failure::new(Symptom::CleanupIncomplete, message))
-            })
+        let deleted = deadline.run(deletion.reached()).await;
+        deleted.unwrap_or_else(|timed_out| {
+            let message = format!("deleting the namespace of the previous cell {timed_out}");
+            Err(Failure::new(Symptom::CleanupIncomplete, message))
+        })
     }
 
     /// Stops the tasks, and waits until they have ended. The task that creates the cluster ends its processes first.

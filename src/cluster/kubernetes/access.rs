@@ -91,13 +91,16 @@ pub(super) async fn request<T, F: Future<Output = kube::Result<T>>>(
     deadline: &Deadline,
     call: impl FnMut() -> F,
 ) -> Result<T, Failure> {
-    let why = match deadline.run(retry_transient(call)).await {
+    let (symptom, why) = match deadline.run(retry_transient(call)).await {
         Ok(Ok(response)) => return Ok(response),
-        Ok(Err(error)) => chain(&error),
-        Err(timed_out) => timed_out.to_string(),
+        // The kubeconfig's user lacks a permission.
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 401 | 403) => {
+            (Symptom::BadConfiguration, status.message)
+        }
+        Ok(Err(error)) => (Symptom::ApiServerGone, chain(&error)),
+        Err(timed_out) => (Symptom::ApiServerGone, timed_out.to_string()),
     };
-    let message = format!("failed to {what}: {why}");
-    Err(Failure::new(Symptom::ApiServerGone, message))
+    Err(Failure::new(symptom, format!("failed to {what}: {why}")))
 }
 
 /// The failure if a request to the API server failed with `error`.
@@ -127,6 +130,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::deadline::RunClock;
 
     const SHORT: Duration = Duration::from_millis(200);
     const LONG: Duration = Duration::from_secs(60);
@@ -157,6 +161,21 @@ mod tests {
         let version = tokio::time::timeout(LONG / 4, client.apiserver_version());
         let error = version.await.expect("the wait ends").unwrap_err();
         assert!(chain(&error).contains("timed out"), "{}", chain(&error));
+    }
+
+    #[tokio::test]
+    async fn a_request_without_permission_is_a_configuration_failure() {
+        let call = || {
+            let status = kube::core::Status::failure("pods is forbidden", "Forbidden");
+            let error = kube::Error::Api(status.with_code(403).boxed());
+            std::future::ready(Err::<(), _>(error))
+        };
+        let deadline = RunClock::new().deadline(LONG);
+        let failure = request("delete an agent", &deadline, call).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.symptom, Symptom::BadConfiguration);
+        let message = "failed to delete an agent: pods is forbidden";
+        assert_eq!(failure.message, message);
     }
 
     #[tokio::test]

@@ -28,12 +28,8 @@ pub(crate) async fn workloads(client: &Client, namespace: &str) -> Result<(), Fa
 /// Deletes all controllers of pods and then the pods, without waiting until their containers have ended.
 pub(crate) async fn workloads_at_once(client: &Client, namespace: &str) -> Result<(), Failure> {
     controllers(client, namespace, &DeleteParams::background()).await?;
-    all_of::<Pod>(
-        client,
-        namespace,
-        &DeleteParams::background().grace_period(0),
-    )
-    .await
+    let at_once = DeleteParams::background().grace_period(0);
+    all_of::<Pod>(client, namespace, &at_once).await
 }
 
 /// Deletes all Services, which releases their node ports and fixed addresses.

@@ -2,11 +2,9 @@
 //!
 //! Nothing here fails: if something can't be collected, the text says so.
 
-use std::fmt::Write;
-
 use comfy_table::{Table, TableStyle};
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::ResourceExt;
 
 use super::Kube;
@@ -71,7 +69,7 @@ fn pods(snapshot: &Snapshot) -> String {
 }
 
 fn pod_row(pod: &Pod) -> [String; 6] {
-    let status = pod.status.as_ref();
+    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
     let restarts: i32 = statuses(pod).map(|container| container.restart_count).sum();
     let terminating = if pod.metadata.deletion_timestamp.is_some() {
         ", terminating"
@@ -83,9 +81,7 @@ fn pod_row(pod: &Pod) -> [String; 6] {
         is_pod_ready(pod).to_string(),
         format!("{}{terminating}", state(pod)),
         restarts.to_string(),
-        status
-            .and_then(|status| status.pod_ip.clone())
-            .unwrap_or_else(|| "-".to_owned()),
+        ip.unwrap_or_else(|| "-".to_owned()),
         node_name(pod).to_owned(),
     ]
 }
@@ -100,69 +96,58 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// The counts and conditions of the agent's DaemonSet, and the events in the cell's namespace.
+/// The counts of the agent's DaemonSet, and the events in the cell's namespace.
 fn daemon_set(snapshot: &Snapshot) -> String {
-    let mut text = String::new();
-    if let Some(set) = snapshot.daemon_set() {
-        describe(&mut text, set);
-    } else {
-        let name = &snapshot.workloads.agent.name;
-        text = format!("DaemonSet {name} does not exist\n");
-    }
-    text.push_str("\nEvents:\n");
+    let name = &snapshot.workloads.agent.name;
+    let set = snapshot.daemon_set().map(describe);
+    let set = set.unwrap_or_else(|| format!("DaemonSet {name} does not exist\n"));
     let mut events: Vec<_> = snapshot.events.iter().collect();
     events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
     let mut rows =
         vec![["LAST", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE"].map(str::to_owned)];
-    rows.extend(events.into_iter().map(|event| {
-        let object = &event.involved_object;
-        [
-            event
-                .last_timestamp
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |time| time.0.to_string()),
-            event.type_.clone().unwrap_or_default(),
-            event.reason.clone().unwrap_or_default(),
-            format!(
-                "{}/{}",
-                object.kind.clone().unwrap_or_default(),
-                object.name.clone().unwrap_or_default()
-            ),
-            event.count.unwrap_or(1).to_string(),
-            event.message.clone().unwrap_or_default().replace('\n', " "),
-        ]
-    }));
-    text + &table(&rows)
+    rows.extend(events.into_iter().map(|event| event_row(event)));
+    format!("{set}\nEvents:\n{}", table(&rows))
 }
 
-fn describe(text: &mut String, set: &DaemonSet) {
-    let mut line = |name: &str, value: String| {
-        // Writing to a string can't fail.
-        let _written = writeln!(text, "{name:24} {value}");
-    };
-    line("Name:", set.name_any());
-    line("Namespace:", set.namespace().unwrap_or_default());
+fn event_row(event: &Event) -> [String; 6] {
+    let last = event.last_timestamp.as_ref();
+    let kind = event.involved_object.kind.as_deref().unwrap_or_default();
+    let name = event.involved_object.name.as_deref().unwrap_or_default();
+    let message = event.message.as_deref().unwrap_or_default();
+    [
+        last.map_or_else(|| "-".to_owned(), |time| time.0.to_string()),
+        event.type_.clone().unwrap_or_default(),
+        event.reason.clone().unwrap_or_default(),
+        format!("{kind}/{name}"),
+        event.count.unwrap_or(1).to_string(),
+        message.replace('\n', " "),
+    ]
+}
+
+fn describe(set: &DaemonSet) -> String {
+    let mut lines = vec![
+        ("Name:", set.name_any()),
+        ("Namespace:", set.namespace().unwrap_or_default()),
+    ];
     let template = set.spec.template.spec.as_ref();
     for container in template.iter().flat_map(|pod| &pod.containers) {
-        line("Image:", container.image.clone().unwrap_or_default());
-        line(
-            "Arguments:",
-            container.args.clone().unwrap_or_default().join(" "),
-        );
+        let arguments = container.args.as_deref().unwrap_or_default().join(" ");
+        lines.push(("Image:", container.image.clone().unwrap_or_default()));
+        lines.push(("Arguments:", arguments));
     }
-    let Some(status) = &set.status else { return };
-    let updated = status.updated_number_scheduled.unwrap_or_default();
-    line("Desired:", status.desired_number_scheduled.to_string());
-    line("Current:", status.current_number_scheduled.to_string());
-    line("Updated:", updated.to_string());
-    line("Ready:", status.number_ready.to_string());
-    line("Misscheduled:", status.number_misscheduled.to_string());
-    for condition in status.conditions.iter().flatten() {
-        line(
-            &format!("Condition {}:", condition.type_.clone().unwrap_or_default()),
-            condition.status.clone().unwrap_or_default(),
-        );
+    if let Some(status) = &set.status {
+        let updated = status.updated_number_scheduled.unwrap_or_default();
+        lines.extend([
+            ("Desired:", status.desired_number_scheduled.to_string()),
+            ("Current:", status.current_number_scheduled.to_string()),
+            ("Updated:", updated.to_string()),
+            ("Ready:", status.number_ready.to_string()),
+            ("Misscheduled:", status.number_misscheduled.to_string()),
+        ]);
     }
+    let lines = lines.into_iter();
+    let lines = lines.map(|(name, value)| format!("{name:24} {value}\n"));
+    lines.collect()
 }
 
 fn nodes(snapshot: &Snapshot) -> String {
@@ -172,23 +157,16 @@ fn nodes(snapshot: &Snapshot) -> String {
 }
 
 fn node_row(node: &Node) -> [String; 5] {
-    let status = node.status.as_ref();
-    let conditions = status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    let conditions = conditions.map(|condition| {
-        format!(
-            "{}={} ({})",
-            condition.type_,
-            condition.status,
-            condition.reason.clone().unwrap_or_default()
-        )
+    let status = node.status.iter();
+    let conditions = status.filter_map(|status| status.conditions.as_ref());
+    let conditions = conditions.flatten().map(|condition| {
+        let reason = condition.reason.as_deref().unwrap_or_default();
+        format!("{}={} ({reason})", condition.type_, condition.status)
     });
-    let taints = node
-        .spec
-        .iter()
-        .flat_map(|spec| spec.taints.iter().flatten());
+    let taints = node.spec.iter().filter_map(|spec| spec.taints.as_ref());
+    let taints = taints.flatten();
     let taints = taints.map(|taint| format!("{}:{}", taint.key, taint.effect));
+    let status = node.status.as_ref();
     let info = status.and_then(|status| status.node_info.as_ref());
     [
         node.name_any(),

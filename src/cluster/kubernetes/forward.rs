@@ -50,13 +50,9 @@ impl Connect for ThroughApiServer {
         let port = target_port(&self.service, pod)
             .ok_or_else(|| io::Error::other("the mock's Service has no port 8080"))?;
         let pods: Api<Pod> = Api::namespaced(self.kube.client.clone(), &self.namespace);
-        let mut forwarder = pods
-            .portforward(&pod.name_any(), &[port])
-            .await
-            .map_err(io::Error::other)?;
-        let stream = forwarder
-            .take_stream(port)
-            .ok_or_else(|| io::Error::other("the API server opened no stream"))?;
+        let forwarder = pods.portforward(&pod.name_any(), &[port]).await;
+        let stream = forwarder.map_err(io::Error::other)?.take_stream(port);
+        let stream = stream.ok_or_else(|| io::Error::other("the API server opened no stream"))?;
         Ok(Box::new(stream))
     }
 }
@@ -69,13 +65,10 @@ fn target_port(service: &Service, pod: &Pod) -> Option<u16> {
         None => port.port,
         Some(IntOrString::Int(number)) => *number,
         Some(IntOrString::String(name)) => {
-            let containers = &pod.spec.as_ref()?.containers;
-            let mut ports = containers
-                .iter()
-                .flat_map(|container| container.ports.iter().flatten());
-            ports
-                .find(|port| port.name.as_ref() == Some(name))?
-                .container_port
+            let containers = pod.spec.as_ref()?.containers.iter();
+            let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+            let port = ports.find(|port| port.name.as_ref() == Some(name))?;
+            port.container_port
         }
     };
     u16::try_from(number).ok()

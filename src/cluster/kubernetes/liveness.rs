@@ -1,9 +1,11 @@
-//! Pure functions that find liveness probes that haven't run yet or keep failing, and other warnings about the agents.
+//! Pure functions that find liveness probes that haven't run yet or keep failing, kills because of a failed probe, and
+//! other warnings about the agents.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, Pod, Probe};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -58,8 +60,8 @@ pub(crate) struct Liveness {
     pub(crate) node: String,
     /// The pod's UID.
     pub(crate) uid: String,
-    /// The longest period of the probes.
-    period: Duration,
+    /// The longest time until the next result of a probe.
+    cycle: Duration,
     /// How many times they have failed, according to the pod's events. The kubelet limits the number of events.
     reported: u64,
     /// How many times they have failed, according to the kubelet's metrics; `None` if these aren't known.
@@ -73,9 +75,9 @@ impl Liveness {
         self.counted.unwrap_or(self.reported)
     }
 
-    /// The longest period of the probes; `None` if they have never failed.
-    pub(crate) fn failing_period(&self) -> Option<Duration> {
-        (self.failures() > 0).then_some(self.period)
+    /// The longest time until the next result of a probe; `None` if the probes have never failed.
+    pub(crate) fn failing_cycle(&self) -> Option<Duration> {
+        (self.failures() > 0).then_some(self.cycle)
     }
 
     /// The warning for reports if the probes have failed and no event says so.
@@ -106,34 +108,54 @@ impl Liveness {
 /// The state of the liveness probes of each current agent that has any, without the kubelets' metrics.
 pub(crate) fn states(snapshot: &Snapshot) -> Vec<Liveness> {
     let state = |pod: &Pod| {
-        let period = liveness_probes(pod).map(|(_, probe)| period(probe)).max()?;
-        let counts = probe_failures(snapshot, pod).map(occurrences);
+        let cycles = liveness_probes(pod).map(|(_, probe)| cycle(probe));
+        let failures: Vec<_> = events_with(snapshot, pod, LIVENESS_FAILED).collect();
         Some(Liveness {
             node: node_name(pod).to_owned(),
             uid: pod.uid()?,
-            period,
-            reported: counts.sum(),
+            cycle: cycles.max()?,
+            reported: failures.iter().copied().map(occurrences).sum(),
             counted: None,
-            why: newest(probe_failures(snapshot, pod)).map(described),
+            why: newest(failures.into_iter()).map(described),
         })
     };
     snapshot.pods_of(Owner::Agent).filter_map(state).collect()
 }
 
-/// The events about failed liveness probes of `pod`. The message of an event that combines similar ones has a prefix.
-pub(super) fn probe_failures<'s>(
+const LIVENESS_FAILED: &str = "Liveness probe failed";
+const STARTUP_FAILED: &str = "Startup probe failed";
+
+/// The events about `pod` whose messages contain `words`. The message of an event that combines similar ones has a
+/// prefix.
+fn events_with<'s>(
     snapshot: &'s Snapshot,
     pod: &Pod,
+    words: &str,
 ) -> impl Iterator<Item = &'s Event> {
-    let uid = pod.uid();
-    let events = snapshot.events.iter().map(AsRef::as_ref);
-    events.filter(move |event: &&Event| {
-        event.involved_object.uid == uid && message(event).contains("Liveness probe failed")
+    let events = snapshot.events_about(pod.metadata.uid.as_deref());
+    events.filter(move |event| message(event).contains(words))
+}
+
+/// The message of the failed probe because of which the kubelet killed a process of `pod`, according to an event that
+/// isn't older than `since`, a time of the node's clock.
+pub(super) fn killed_by_probe<'s>(
+    snapshot: &'s Snapshot,
+    pod: &Pod,
+    since: Option<&Time>,
+) -> Option<&'s str> {
+    let kills = [
+        ("failed liveness probe", LIVENESS_FAILED),
+        ("failed startup probe", STARTUP_FAILED),
+    ];
+    kills.into_iter().find_map(|(why, failed)| {
+        let kill = newest(events_with(snapshot, pod, why))?;
+        let failure = newest(events_with(snapshot, pod, failed)).unwrap_or(kill);
+        (kill.last_timestamp.as_ref() >= since).then(|| message(failure))
     })
 }
 
 /// The event that occurred last.
-pub(super) fn newest<'s>(events: impl Iterator<Item = &'s Event>) -> Option<&'s Event> {
+fn newest<'s>(events: impl Iterator<Item = &'s Event>) -> Option<&'s Event> {
     events.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))
 }
 
@@ -161,7 +183,7 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<String> {
             .pods_of(Owner::Agent)
             .find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
         let text = message(event);
-        let is_normal = text.contains("Startup probe failed") || text.contains("failed to sync");
+        let is_normal = text.contains(STARTUP_FAILED) || text.contains("failed to sync");
         if event.type_.as_deref() != Some("Warning") || is_normal {
             return None;
         }
@@ -177,6 +199,8 @@ pub(crate) fn warnings(snapshot: &Snapshot) -> Vec<String> {
 
 /// The kubelet's default for `periodSeconds`.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
+/// The kubelet's default for `timeoutSeconds`.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The liveness probes of the pod's containers, with the containers' names. Of the init containers, only sidecars can
 /// have probes.
@@ -197,16 +221,15 @@ fn seconds(number: Option<i32>) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-fn period(probe: &Probe) -> Duration {
-    seconds(probe.period_seconds).unwrap_or(DEFAULT_PERIOD)
+/// The longest time from one result of a probe to the next.
+fn cycle(probe: &Probe) -> Duration {
+    let period = seconds(probe.period_seconds).unwrap_or(DEFAULT_PERIOD);
+    period + seconds(probe.timeout_seconds).unwrap_or(DEFAULT_TIMEOUT)
 }
 
-/// The longest time from the start of a container to the first result of its probe. The kubelet's default timeout is
-/// 1 s.
+/// The longest time from the start of a container to the first result of its probe.
 fn first_result(probe: &Probe) -> Duration {
-    let delay = seconds(probe.initial_delay_seconds).unwrap_or_default();
-    let timeout = seconds(probe.timeout_seconds).unwrap_or(Duration::from_secs(1));
-    delay + period(probe) + timeout
+    seconds(probe.initial_delay_seconds).unwrap_or_default() + cycle(probe)
 }
 
 /// The failure if the liveness probes of an agent had failed `before`, and have failed again in the state `after`.
@@ -231,18 +254,17 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::kubernetes::terminations::tests::{agent, event, running, snapshot};
+    use crate::cluster::kubernetes::fixture::{agent, event, snapshot};
 
     #[test]
     fn a_liveness_probe_that_keeps_failing_is_a_failure_and_a_recovered_one_is_a_warning() {
-        let pods = json!([agent("a", 0, &running())]);
         let seen = |count| {
-            let events = json!([
+            let events = [
                 event("Liveness probe failed: refused", count),
                 event("Readiness probe failed: refused", 1),
                 event("Startup probe failed: refused", 4),
-            ]);
-            snapshot(&pods, &events)
+            ];
+            snapshot(&[agent("a", 0)], &events)
         };
         let failure = |before, after| unhealthy(&states(&seen(before)), &states(&seen(after)));
         let again = failure(2, 3).unwrap();
@@ -262,10 +284,9 @@ mod tests {
 
     #[test]
     fn a_liveness_failure_counts_even_if_its_event_is_combined_with_similar_ones() {
-        let pods = json!([agent("a", 0, &running())]);
         let seen = |text: &str, count| {
             let combined = format!("(combined from similar events): {text}");
-            snapshot(&pods, &json!([event(&combined, count)]))
+            snapshot(&[agent("a", 0)], &[event(&combined, count)])
         };
         let failing = |count| states(&seen("Liveness probe failed: refused", count));
         let failure = unhealthy(&failing(2), &failing(3)).unwrap();
@@ -276,33 +297,41 @@ mod tests {
 
     #[test]
     fn a_liveness_failure_counts_even_if_the_kubelet_creates_no_more_events() {
-        let pods = json!([agent("a", 0, &running())]);
-        let seen = |events: &Value, counted| {
-            let mut seen = states(&snapshot(&pods, events));
+        let seen = |events: &[Value], counted| {
+            let mut seen = states(&snapshot(&[agent("a", 0)], events));
             seen[0].counted = counted;
             seen
         };
-        let old = json!([event("Liveness probe failed: refused", 9)]);
+        let old = [event("Liveness probe failed: refused", 9)];
         let failure = unhealthy(&seen(&old, Some(30)), &seen(&old, Some(31))).unwrap();
         assert_eq!(
             failure.message,
             "the agent on worker is about to be killed: Unhealthy: Liveness probe failed: refused (31 times)"
         );
-        let none = json!([]);
-        let failure = unhealthy(&seen(&none, Some(1)), &seen(&none, Some(2))).unwrap();
+        let failure = unhealthy(&seen(&[], Some(1)), &seen(&[], Some(2))).unwrap();
         assert_eq!(
             failure.message,
             "the agent on worker is about to be killed: its liveness probe has failed 2 times"
         );
         for (before, after) in [(Some(1), Some(1)), (Some(0), Some(1)), (None, Some(1))] {
-            let failure = unhealthy(&seen(&none, before), &seen(&none, after));
+            let failure = unhealthy(&seen(&[], before), &seen(&[], after));
             assert!(failure.is_none(), "{before:?} {after:?}");
         }
-        let late = unhealthy(&seen(&none, Some(1)), &seen(&old, Some(1)));
+        let late = unhealthy(&seen(&[], Some(1)), &seen(&old, Some(1)));
         assert!(late.is_none(), "the event was stored later than the metric");
-        let warning = |events, counted| seen(events, counted)[0].sentence();
-        assert!(warning(&none, Some(1)).is_some());
+        let warning = |events: &[Value], counted| seen(events, counted)[0].sentence();
+        assert!(warning(&[], Some(1)).is_some());
         assert!(warning(&old, Some(1)).is_none(), "the event is a warning");
-        assert!(warning(&none, Some(0)).is_none());
+        assert!(warning(&[], Some(0)).is_none());
+    }
+
+    #[test]
+    fn the_next_result_of_a_failing_probe_may_take_its_period_and_its_timeout() {
+        let mut pod = agent("a", 0);
+        pod["spec"]["containers"][0]["livenessProbe"] =
+            json!({"periodSeconds": 5, "timeoutSeconds": 4});
+        let events = [event("Liveness probe failed: slow", 1)];
+        let states = states(&snapshot(&[pod], &events));
+        assert_eq!(states[0].failing_cycle(), Some(Duration::from_secs(9)));
     }
 }

@@ -9,11 +9,11 @@ use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 
 use super::Kube;
-use super::health::{node_name, was_restarted};
+use super::health::{node_name, statuses, was_restarted};
 use super::pods::Owner;
 use crate::cluster::{CellPlan, NodeName};
 use crate::error::chain;
-use crate::excerpt::{Collector, Log, ProcessOutput};
+use crate::excerpt::{Collector, Log, LogSource, ProcessOutput, Writer};
 
 /// The timeout for reading one log. A failed cluster may not respond.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,30 +36,40 @@ pub(crate) async fn all(plan: &CellPlan, kube: &Kube, node: Option<&NodeName>) -
     join_all(logs).await
 }
 
+/// The log of the pod's main container.
 async fn log(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner)) -> Log {
-    let who = match owner {
-        Owner::Agent => "plexd".to_owned(),
-        Owner::Mock => "mock-api".to_owned(),
-        Owner::Other | Owner::System => pod.name_any(),
+    let rendered = &plan.rendered;
+    let (writer, container) = match owner {
+        Owner::Agent => (Writer::Agent, Some(&rendered.agent().container)),
+        Owner::Mock => (Writer::Mock, Some(&rendered.mock().container)),
+        Owner::Other => (Writer::Other(pod.name_any()), most_restarted(pod)),
     };
-    let source = format!("{who} on {}", node_name(pod));
-    match read(plan, kube, (pod, owner)).await {
+    let node = node_name(pod).to_owned();
+    let source = LogSource { writer, node };
+    match read(plan, kube, pod, container).await {
         Ok(processes) => Log::new(source, processes),
         Err(why) => Log::unreadable(source, &why),
     }
 }
 
-/// The output of the last two processes of a pod's main container. The kubelet keeps no more.
+/// The container of a pod that was restarted most often. If a pod has several, the API server requires a name.
+fn most_restarted(pod: &Pod) -> Option<&String> {
+    let container = statuses(pod).max_by_key(|status| status.restart_count)?;
+    Some(&container.name)
+}
+
+/// The output of the last two processes of a container. The kubelet keeps no more.
 async fn read(
     plan: &CellPlan,
     kube: &Kube,
-    (pod, owner): (&Pod, Owner),
+    pod: &Pod,
+    container: Option<&String>,
 ) -> Result<Vec<ProcessOutput>, String> {
     let pods: Api<Pod> = Api::namespaced(kube.client.clone(), &plan.namespace);
     let name = pod.name_any();
     let of = async |previous| {
         let parameters = LogParams {
-            container: main_container(plan, owner),
+            container: container.cloned(),
             previous,
             ..LogParams::default()
         };
@@ -106,12 +116,19 @@ fn is_gone(written: &ProcessOutput) -> bool {
     written.starts_with("unable to retrieve container logs")
 }
 
-/// The name of the pod's main container.
-fn main_container(plan: &CellPlan, owner: Owner) -> Option<String> {
-    let rendered = &plan.rendered;
-    match owner {
-        Owner::Agent => Some(rendered.agent().container.clone()),
-        Owner::Mock => Some(rendered.mock().container.clone()),
-        Owner::Other | Owner::System => None,
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_several_containers_the_one_that_was_restarted_most_often_is_quoted() {
+        let statuses = [("app", 0), ("worker", 2), ("proxy", 1)].map(|(name, restarts)| {
+            json!({"name": name, "image": "i", "imageID": "", "ready": true, "restartCount": restarts})
+        });
+        let pod = json!({"metadata": {"name": "p"}, "status": {"containerStatuses": statuses}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        assert_eq!(most_restarted(&pod).map(String::as_str), Some("worker"));
     }
 }

@@ -8,6 +8,8 @@ mod access;
 mod apply;
 pub(crate) mod delete;
 pub(crate) mod diagnostics;
+#[cfg(test)]
+mod fixture;
 mod forward;
 pub(crate) mod health;
 mod liveness;

@@ -27,12 +27,11 @@ pub(super) fn of<'n>(
     without: impl Iterator<Item = &'n NodeName>,
 ) -> Option<Suspicion> {
     let spec = set.spec.template.spec.as_ref()?;
-    let reasons: Vec<String> = without
-        .filter_map(|name| {
-            let node = snapshot.node(name.as_str())?;
-            is_node_ready(node).then(|| mismatch(spec, node))?
-        })
-        .collect();
+    let ready = without.filter_map(|name| {
+        let node = snapshot.node(name.as_str());
+        node.filter(|node| is_node_ready(node))
+    });
+    let reasons: Vec<String> = ready.filter_map(|node| mismatch(spec, node)).collect();
     if reasons.is_empty() {
         return None;
     }
@@ -50,12 +49,9 @@ pub(super) fn of<'n>(
 /// `node`.
 fn mismatch(spec: &PodSpec, node: &Node) -> Option<String> {
     let name = node.name_any();
-    let taints = node
-        .spec
-        .iter()
-        .flat_map(|spec| spec.taints.iter().flatten());
+    let taints = node.spec.iter().filter_map(|spec| spec.taints.as_ref());
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
-    if let Some(taint) = taints.into_iter().find(|taint| repels(taint, tolerations)) {
+    if let Some(taint) = taints.flatten().find(|taint| repels(taint, tolerations)) {
         let value = taint.value.as_deref().unwrap_or_default();
         let (key, effect) = (&taint.key, &taint.effect);
         return Some(format!(
@@ -105,22 +101,16 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cluster::kubernetes::fixture::object;
 
     fn why(spec: &Value, taints: &Value) -> Option<String> {
-        let mut full = json!({"containers": []});
-        for (key, value) in spec.as_object().into_iter().flatten() {
-            full[key] = value.clone();
-        }
+        let mut spec = spec.clone();
+        spec["containers"] = json!([]);
         let node = json!({"metadata": {"name": "worker"}, "spec": {"taints": taints}});
-        mismatch(
-            &serde_json::from_value(full).unwrap(),
-            &serde_json::from_value(node).unwrap(),
-        )
+        mismatch(&object::<PodSpec>(&spec), &object::<Node>(&node))
     }
 
     #[test]
@@ -144,10 +134,8 @@ mod tests {
         says(why(&other, &taint), "untolerated taint");
         let own = json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]);
         assert_eq!(why(&json!({}), &own), None);
-        says(
-            why(&json!({"nodeSelector": {"x": "y"}}), &json!([])),
-            "label x=y",
-        );
+        let selector = json!({"nodeSelector": {"x": "y"}});
+        says(why(&selector, &json!([])), "label x=y");
         let affinity = json!({"affinity": {"nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                 {"matchExpressions": [{"key": "zone", "operator": "Exists"}]},
@@ -159,8 +147,8 @@ mod tests {
     #[test]
     fn a_toleration_counts_if_effect_key_and_value_match() {
         let tolerated = |toleration: &Value, taint: &Value| {
-            let toleration = serde_json::from_value(toleration.clone()).unwrap();
-            tolerates(&toleration, &serde_json::from_value(taint.clone()).unwrap())
+            let (toleration, taint) = (object::<Toleration>(toleration), object::<Taint>(taint));
+            tolerates(&toleration, &taint)
         };
         let taint = json!({"key": "a", "value": "b", "effect": "NoExecute"});
         for matching in [
@@ -201,7 +189,7 @@ mod tests {
                 "spec": {"taints": [{"key": name, "effect": "NoSchedule"}]},
                 "status": {"conditions": [{"type": "Ready", "status": is_ready}]},
             });
-            Arc::new(serde_json::from_value(node).unwrap())
+            object(&node)
         };
         let snapshot = Snapshot {
             nodes: vec![node("a", "True"), node("b", "False"), node("c", "True")],
@@ -211,7 +199,7 @@ mod tests {
             "metadata": {"name": "plexd"},
             "spec": {"selector": {}, "template": {"spec": {"containers": []}}},
         });
-        let set: DaemonSet = serde_json::from_value(set).unwrap();
+        let set = object::<DaemonSet>(&set);
         let found = |without: &[&str]| {
             let without: Vec<_> = without.iter().copied().map(NodeName::new).collect();
             of(&snapshot, &set, without.iter())

@@ -1,34 +1,36 @@
 //! The owners of pods. The selectors of the cell's workloads determine the owner, because users choose the labels in
 //! their manifests.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 
 use crate::manifest::{Rendered, selects};
 
-/// The owner of a pod.
+/// The owner of a pod in the cell's namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The agent's DaemonSet.
     Agent,
     /// The mock's Deployment.
     Mock,
-    /// Anything else in the cell's namespace.
+    /// Anything else.
     Other,
-    /// The cluster itself.
-    System,
 }
 
-/// The agent's DaemonSet and the mock's Deployment.
-#[derive(Clone)]
+/// The workloads of the manifests.
 pub(crate) struct Workloads {
+    /// The agent's DaemonSet.
     pub(crate) agent: Workload,
+    /// The mock's Deployment.
     pub(crate) mock: Workload,
+    /// The names of the Jobs. A `CronJob` or the agent may create further Jobs.
+    pub(crate) jobs: BTreeSet<String>,
 }
 
 /// A workload's name and selector, from its manifest.
-#[derive(Clone)]
 pub(crate) struct Workload {
     pub(crate) name: String,
     selector: LabelSelector,
@@ -38,6 +40,7 @@ impl Workloads {
     pub(crate) fn of(rendered: &Rendered) -> Self {
         let daemon_set = &rendered.agent().daemon_set;
         let deployment = &rendered.mock().deployment;
+        let jobs = rendered.objects().filter(|object| object.kind == "Job");
         Self {
             agent: Workload {
                 name: daemon_set.name_any(),
@@ -47,6 +50,7 @@ impl Workloads {
                 name: deployment.name_any(),
                 selector: deployment.spec.selector.clone(),
             },
+            jobs: jobs.map(|job| job.name.clone()).collect(),
         }
     }
 
@@ -77,6 +81,7 @@ impl Default for Workloads {
         Self {
             agent: workload("plexd"),
             mock: workload("mock-api"),
+            jobs: BTreeSet::new(),
         }
     }
 }
@@ -102,6 +107,7 @@ mod tests {
                 name: "central".to_owned(),
                 selector: selector(json!({"matchLabels": {"tier": "central"}})),
             },
+            jobs: BTreeSet::new(),
         };
         let owner = |labels| {
             let pod = json!({"metadata": {"name": "p", "labels": labels}});

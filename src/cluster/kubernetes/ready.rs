@@ -1,7 +1,5 @@
 //! The conditions that phases wait for, as pure functions of the cluster's state.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 
@@ -9,6 +7,7 @@ use super::health::{
     Stage, alive, is_node_ready, is_pod_ready, node_name, of_cluster, phase, statuses, suspicions,
     was_restarted,
 };
+use super::liveness::message;
 use super::placement;
 use super::pods::Owner;
 use super::wait::{Progress, Suspicion};
@@ -25,29 +24,21 @@ pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
 }
 
 fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
-    let mut evidence = Vec::new();
-    for node in nodes {
+    let row = |node: &NodeName| {
         let state = match snapshot.node(node.as_str()) {
             Some(found) if is_node_ready(found) => "Ready",
             Some(_) => "NotReady",
             None => "missing",
         };
-        let row = Evidence::new("node", "Ready", state, state == "Ready");
-        evidence.push(row.on(Some(node)));
-    }
+        Evidence::new("node", "Ready", state, state == "Ready").on(Some(node))
+    };
     let (expected, count) = (nodes.len(), snapshot.nodes.len());
-    evidence.push(Evidence::new(
-        "number of nodes",
-        expected,
-        count,
-        count == expected,
-    ));
-    evidence
+    let number = Evidence::new("number of nodes", expected, count, count == expected);
+    nodes.iter().map(row).chain([number]).collect()
 }
 
 /// The cluster is up: it has exactly these nodes, all are ready, its core pods run and its DNS responds.
 pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
-    let mut evidence = node_rows(snapshot, nodes);
     let waiting: Vec<_> = alive(&snapshot.system_pods)
         .filter(|pod| !is_running(pod))
         .map(Pod::name_any)
@@ -57,23 +48,14 @@ pub(crate) fn core(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
     } else {
         format!("waiting: {}", waiting.join(", "))
     };
-    evidence.push(Evidence::new(
-        "core pods",
-        "running",
-        state,
-        !snapshot.system_pods.is_empty() && waiting.is_empty(),
-    ));
+    let are_running = !snapshot.system_pods.is_empty() && waiting.is_empty();
     let is_dns_ready = alive(&snapshot.system_pods).any(|pod| is_dns(pod) && is_pod_ready(pod));
-    evidence.push(Evidence::new(
-        "cluster DNS",
-        "ready",
-        if is_dns_ready { "ready" } else { "not ready" },
-        is_dns_ready,
-    ));
-    let failure = Failure::new(
-        Symptom::NodeNotReady,
-        "the cluster's nodes and core pods were not ready in time",
-    );
+    let dns = if is_dns_ready { "ready" } else { "not ready" };
+    let mut evidence = node_rows(snapshot, nodes);
+    evidence.push(Evidence::new("core pods", "running", state, are_running));
+    evidence.push(Evidence::new("cluster DNS", "ready", dns, is_dns_ready));
+    let message = "the cluster's nodes and core pods were not ready in time";
+    let failure = Failure::new(Symptom::NodeNotReady, message);
     // Later phases check the cell's own pods.
     Progress::of(evidence, failure, of_cluster(snapshot))
 }
@@ -107,58 +89,43 @@ pub(crate) fn version(requested: KubernetesVersion, server: &str) -> Result<Evid
 
 /// The mock's Deployment is available.
 pub(crate) fn mock(snapshot: &Snapshot, stage: Stage) -> Progress {
-    let deployment = snapshot
-        .deployments
-        .iter()
-        .find(|deployment| deployment.name_any() == snapshot.workloads.mock.name);
+    let name = &snapshot.workloads.mock.name;
+    let mut deployments = snapshot.deployments.iter();
+    let deployment = deployments.find(|deployment| deployment.name_any() == *name);
     let status = deployment.and_then(|deployment| deployment.status.as_ref());
-    let conditions = status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    let is_available = conditions.into_iter().any(|condition| {
+    let conditions = status.and_then(|status| status.conditions.as_deref());
+    let is_available = conditions.unwrap_or_default().iter().any(|condition| {
         condition.type_.as_deref() == Some("Available")
             && condition.status.as_deref() == Some("True")
     });
     let replicas = status
         .and_then(|status| status.available_replicas)
         .unwrap_or_default();
-    let evidence = Evidence::new(
-        "mock-api Deployment",
-        "available",
-        format!("{replicas} replicas available"),
-        is_available,
-    );
-    let failure = Failure::new(
-        Symptom::MockUnavailable,
-        "the mock was not available in time",
-    );
+    let seen = format!("{replicas} replicas available");
+    let evidence = Evidence::new("mock-api Deployment", "available", seen, is_available);
+    let message = "the mock was not available in time";
+    let failure = Failure::new(Symptom::MockUnavailable, message);
     Progress::of(vec![evidence], failure, suspicions(snapshot, stage))
 }
 
 /// Each node has exactly one agent, and it is ready.
 pub(crate) fn agents(snapshot: &Snapshot, nodes: &[NodeName], stage: Stage) -> Progress {
     let daemon_set = snapshot.daemon_set();
-    let status = daemon_set.and_then(|set| set.status.as_ref());
     let generation = daemon_set.and_then(|set| set.metadata.generation);
-    let is_current = status.is_some_and(|status| status.observed_generation == generation);
+    let status = daemon_set.and_then(|set| set.status.clone());
+    let status = status.unwrap_or_default();
+    let is_current = status.observed_generation == generation;
     let expected = nodes.len();
-    let mut evidence: Vec<_> = [
-        (
-            "desired agents",
-            status.map(|status| status.desired_number_scheduled),
-        ),
-        (
-            "updated agents",
-            status.and_then(|status| status.updated_number_scheduled),
-        ),
-        ("ready agents", status.map(|status| status.number_ready)),
-    ]
-    .map(|(subject, count)| {
-        let count = count.unwrap_or_default();
-        let holds = is_current && usize::try_from(count).is_ok_and(|count| count == nodes.len());
+    let row = |subject: &str, count: i32| {
+        let holds = is_current && usize::try_from(count).is_ok_and(|count| count == expected);
         Evidence::new(subject, expected, count, holds)
-    })
-    .into();
+    };
+    let updated = status.updated_number_scheduled.unwrap_or_default();
+    let mut evidence = vec![
+        row("desired agents", status.desired_number_scheduled),
+        row("updated agents", updated),
+        row("ready agents", status.number_ready),
+    ];
     evidence.extend(nodes.iter().map(|node| agent_on(snapshot, node)));
     let failure = not_ready(snapshot, nodes, &evidence);
     let mut found = suspicions(snapshot, stage);
@@ -192,15 +159,11 @@ pub(crate) fn state(pod: &Pod) -> String {
     let phase = phase(pod).unwrap_or("Unknown");
     let waiting = statuses(pod).find_map(|container| {
         let state = container.state.as_ref()?;
-        let waiting = state
-            .waiting
-            .as_ref()
-            .and_then(|waiting| waiting.reason.clone());
-        let ended = state
-            .terminated
-            .as_ref()
-            .map(|end| format!("exited with code {}", end.exit_code));
-        waiting.or(ended)
+        match (&state.waiting, &state.terminated) {
+            (Some(waiting), _) => waiting.reason.clone(),
+            (None, Some(end)) => Some(format!("exited with code {}", end.exit_code)),
+            (None, None) => None,
+        }
     });
     match waiting {
         Some(reason) => format!("{phase}, {reason}"),
@@ -243,13 +206,10 @@ pub(super) fn unmet_nodes(evidence: &[Evidence]) -> Vec<&str> {
 /// The warning that best explains why a pod isn't ready: the newest warning about its readiness probe, or else the
 /// newest warning. On a slow node, a liveness probe may also fail now and then, but that doesn't make the pod unready.
 fn warning(snapshot: &Snapshot, pod: &Pod) -> Option<String> {
-    let uid = pod.uid();
-    let warnings = snapshot.events.iter().filter(|event| {
-        event.involved_object.uid == uid && event.type_.as_deref() == Some("Warning")
-    });
-    let rank = |event: &&Arc<Event>| {
-        let message = event.message.as_deref().unwrap_or_default();
-        let is_direct = message.contains("Readiness probe");
+    let events = snapshot.events_about(pod.metadata.uid.as_deref());
+    let warnings = events.filter(|event| event.type_.as_deref() == Some("Warning"));
+    let rank = |event: &&Event| {
+        let is_direct = message(event).contains("Readiness probe");
         (is_direct, event.last_timestamp.as_ref().map(|time| time.0))
     };
     warnings.max_by_key(rank)?.message.clone()
@@ -270,45 +230,28 @@ pub(super) fn mock_restarted(snapshot: &Snapshot) -> Option<Suspicion> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{from_value, json};
+    use serde_json::json;
 
     use super::*;
-
-    fn event(message: &str, second: u8) -> Arc<Event> {
-        let event = json!({
-            "metadata": {"name": message}, "type": "Warning", "reason": "Unhealthy", "message": message,
-            "involvedObject": {"kind": "Pod", "uid": "a"}, "lastTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
-        });
-        Arc::new(from_value(event).unwrap())
-    }
+    use crate::cluster::kubernetes::fixture::{agent, event, snapshot};
 
     #[test]
     fn a_failed_readiness_probe_explains_a_pod_that_is_not_ready_even_if_another_warning_is_newer()
     {
-        let pod: Pod = from_value(json!({"metadata": {"name": "a", "uid": "a"}})).unwrap();
-        let why = |events: &[Arc<Event>]| {
-            let events = events.to_vec();
-            warning(
-                &Snapshot {
-                    events,
-                    ..Snapshot::default()
-                },
-                &pod,
-            )
+        let why = |messages: &[&str]| {
+            // Each event is newer than the one before.
+            let events = messages.iter().zip(10..).map(|(message, second)| {
+                let mut event = event(message, 1);
+                event["lastTimestamp"] = json!(format!("2026-01-01T00:00:{second}Z"));
+                event
+            });
+            let snapshot = snapshot(&[agent("a", 0)], &events.collect::<Vec<_>>());
+            warning(&snapshot, &snapshot.pods[0])
         };
-        let refused = event("Readiness probe failed: connection refused", 20);
-        let slow = event("Liveness probe failed: timeout", 40);
-        let seen = why(&[
-            event("Readiness probe failed: 503", 10),
-            refused,
-            slow.clone(),
-        ]);
-        assert_eq!(
-            seen.as_deref(),
-            Some("Readiness probe failed: connection refused")
-        );
-        let seen = why(&[event("FailedMount", 10), slow]);
-        assert_eq!(seen.as_deref(), Some("Liveness probe failed: timeout"));
+        let (old, new) = ("Readiness probe failed: 503", "Readiness probe failed: 404");
+        let other = "Liveness probe failed: timeout";
+        assert_eq!(why(&[old, new, other]).as_deref(), Some(new));
+        assert_eq!(why(&["FailedMount", other]).as_deref(), Some(other));
         assert_eq!(why(&[]), None);
     }
 }

@@ -190,10 +190,8 @@ impl Tenant {
 
     /// The terminations of agents' processes before readiness.
     pub(crate) fn early_ends(&self) -> Vec<String> {
-        self.terminations
-            .get()
-            .map(Terminations::early_ends)
-            .unwrap_or_default()
+        let terminations = self.terminations.get();
+        terminations.map_or_else(Vec::new, Terminations::early_ends)
     }
 
     /// The final check of the agents: see [`crate::cluster::Cluster::final_check`].
@@ -201,9 +199,8 @@ impl Tenant {
         let unchecked = self.await_first_probes(deadline).await?;
         let unchecked = unchecked.iter().map(Unprobed::sentence);
         let (mut warnings, before) = self.check(deadline).await?;
-        if let Some(period) = before.iter().filter_map(Liveness::failing_period).max() {
-            // Wait one second longer than the period, because that is the default timeout of a probe.
-            let wait = (period + Duration::from_secs(1)).min(LONGEST_RECOVERY);
+        if let Some(cycle) = before.iter().filter_map(Liveness::failing_cycle).max() {
+            let wait = cycle.min(LONGEST_RECOVERY);
             deadline.within(wait).passed().await;
             let (latest, after) = self.check(deadline).await?;
             if let Some(failure) = liveness::unhealthy(&before, &after) {

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::health::{
-    evicted, is_out_of_memory, node_name, of_eviction, out_of_memory, statuses, terminated,
-    terminations,
+    condition, evicted, is_out_of_memory, node_name, of_eviction, out_of_memory, statuses,
+    terminated, terminations,
 };
-use super::liveness::{Unprobed, message, newest, probe_failures};
+use super::liveness::{Unprobed, killed_by_probe, message};
 use super::pods::Owner;
 use super::watch::Snapshot;
 use crate::cluster::NodeName;
@@ -53,11 +53,9 @@ impl Terminations {
 
     /// Stops tracking the agents of `nodes`, because the suite is about to delete them.
     pub(crate) fn forget(&self, nodes: &[NodeName]) {
-        let is_deleted =
-            |baseline: &Baseline| nodes.iter().any(|node| node.as_str() == baseline.node);
-        self.baselines
-            .lock()
-            .retain(|_, baseline| !is_deleted(baseline));
+        let is_deleted = |node: &str| nodes.iter().any(|deleted| deleted.as_str() == node);
+        let mut known = self.baselines.lock();
+        known.retain(|_, baseline| !is_deleted(&baseline.node));
     }
 
     /// Starts to track the ready agents in `snapshot` that aren't tracked yet, because they replaced deleted ones.
@@ -128,7 +126,7 @@ impl Terminations {
             (describe(end), at)
         });
         let node = node_name(pod);
-        let probe = end.and_then(|end| failed_liveness_probe(snapshot, pod, end));
+        let probe = end.and_then(|end| killed_by_probe(snapshot, pod, end.started_at.as_ref()));
         let killed = |why: &str| {
             format!("the agent on {node} was killed after it became ready ({how}{at}): {why}")
         };
@@ -175,11 +173,8 @@ fn deleted(snapshot: &Snapshot, uid: &str, node: &str) -> Failure {
 /// Why the kubelet evicted the pod `uid`. The DaemonSet's controller deletes an evicted pod immediately, so the
 /// eviction may show only as an event.
 fn eviction<'s>(snapshot: &'s Snapshot, uid: &str) -> Option<&'s str> {
-    let mut events = snapshot.events.iter();
-    let event = events.find(|event| {
-        event.involved_object.uid.as_deref() == Some(uid)
-            && event.reason.as_deref() == Some("Evicted")
-    })?;
+    let mut events = snapshot.events_about(Some(uid));
+    let event = events.find(|event| event.reason.as_deref() == Some("Evicted"))?;
     Some(message(event))
 }
 
@@ -187,8 +182,7 @@ fn eviction<'s>(snapshot: &'s Snapshot, uid: &str) -> Option<&'s str> {
 fn disruption<'s>(snapshot: &'s Snapshot, uid: &str) -> Option<&'s PodCondition> {
     let mut pods = snapshot.pods.iter();
     let pod = pods.find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
-    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
-    conditions.find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")
+    condition(pod, "DisruptionTarget").filter(|condition| condition.status == "True")
 }
 
 /// The symptom for [`disruption`]: the node lacks room for a more important pod, or pods have to leave it.
@@ -215,23 +209,6 @@ fn last(pod: &Pod) -> Option<(&str, &ContainerStateTerminated)> {
     ends.max_by_key(|(_, end)| end.finished_at.as_ref().map(|at| at.0))
 }
 
-/// If the kubelet killed a process of `pod` because of a failed liveness probe, the probe's message. `end` is the
-/// termination of that process. All compared times are from the node's clock.
-fn failed_liveness_probe<'a>(
-    snapshot: &'a Snapshot,
-    pod: &Pod,
-    end: &ContainerStateTerminated,
-) -> Option<&'a str> {
-    let killing = snapshot.events.iter().find(|event| {
-        event.involved_object.uid == pod.metadata.uid
-            && event.reason.as_deref() == Some("Killing")
-            && message(event).contains("failed liveness probe")
-            && event.last_timestamp >= end.started_at
-    })?;
-    let newest = newest(probe_failures(snapshot, pod));
-    Some(message(newest.unwrap_or(killing)))
-}
-
 fn describe(end: &ContainerStateTerminated) -> String {
     let reason = end.reason.as_deref().unwrap_or("Error");
     match end.signal {
@@ -253,124 +230,77 @@ fn early_termination(pod: &Pod) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cluster::kubernetes::fixture::{agent, event, snapshot};
 
-    pub(in crate::cluster::kubernetes) fn snapshot(pods: &Value, events: &Value) -> Snapshot {
-        let arcs = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        Snapshot {
-            pods: arcs(pods)
-                .into_iter()
-                .map(|pod| Arc::new(serde_json::from_value(pod).unwrap()))
-                .collect(),
-            events: arcs(events)
-                .into_iter()
-                .map(|event| Arc::new(serde_json::from_value(event).unwrap()))
-                .collect(),
-            nodes: vec![Arc::new(
-                serde_json::from_value(json!({"metadata": {"name": "worker"}})).unwrap(),
-            )],
-            ..Snapshot::default()
-        }
+    /// The failure if the cell's pods and events are these now.
+    fn failure(terminations: &Terminations, pods: &[Value], events: &[Value]) -> Option<Failure> {
+        terminations.failure(&snapshot(pods, events))
     }
 
-    pub(in crate::cluster::kubernetes) fn agent(uid: &str, restarts: i32, state: &Value) -> Value {
-        json!({
-            "metadata": {"name": uid, "uid": uid, "labels": {"app.kubernetes.io/name": "plexd"}},
-            "spec": {"nodeName": "worker", "containers": [
-                {"name": "c", "livenessProbe": {"periodSeconds": 1}, "resources": {"limits": {"memory": "1Mi"}}},
-            ]},
-            "status": {"containerStatuses": [{
-                "name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": restarts,
-                "state": state,
-                "lastState": {"terminated": {"exitCode": 0, "reason": "Completed"}},
-            }]},
-        })
+    /// The agent `a` became ready, and may not terminate.
+    fn ready() -> Terminations {
+        Terminations::new(&snapshot(&[agent("a", 0)], &[]), 0)
     }
 
-    pub(in crate::cluster::kubernetes) fn running() -> Value {
-        json!({"running": {}})
+    /// The agent `a` after its first process has ended.
+    fn down(end: &Value) -> Value {
+        let mut pod = agent("a", 0);
+        pod["status"]["containerStatuses"][0]["state"] = json!({"terminated": end});
+        pod
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_liveness_probe_counts_as_run_after_its_delay_period_and_timeout() {
-        let mut pod = agent("a", 0, &running());
-        pod["spec"]["containers"][0]["livenessProbe"] =
-            json!({"initialDelaySeconds": 20, "periodSeconds": 5, "timeoutSeconds": 2});
-        let ready = snapshot(&json!([pod]), &json!([]));
-        let terminations = Terminations::new(&ready, 0);
-        let after = |seconds| {
+        let unprobed = |probe: &Value, seconds| {
+            let mut pod = agent("a", 0);
+            pod["spec"]["containers"][0]["livenessProbe"] = probe.clone();
+            let ready = snapshot(&[pod], &[]);
             let now = Instant::now() + Duration::from_secs(seconds);
-            let unprobed = terminations.unprobed(&ready, now);
-            unprobed
-                .iter()
-                .map(|it| it.within.as_secs())
-                .collect::<Vec<_>>()
+            let unprobed = Terminations::new(&ready, 0).unprobed(&ready, now);
+            unprobed.first().map(|unprobed| unprobed.within.as_secs())
         };
-        assert_eq!(after(0), [27]);
-        assert_eq!(after(26), [1]);
-        assert_eq!(after(27), [] as [u64; 0]);
-        let default = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
-        assert_eq!(
-            terminations.unprobed(&default, Instant::now())[0]
-                .within
-                .as_secs(),
-            2
-        );
-        pod["spec"]["containers"][0]["livenessProbe"] = json!({});
-        let bare = snapshot(&json!([pod]), &json!([]));
-        assert_eq!(
-            terminations.unprobed(&bare, Instant::now())[0]
-                .within
-                .as_secs(),
-            11
-        );
-        pod["spec"]["containers"][0]["livenessProbe"] = json!(null);
-        let none = snapshot(&json!([pod]), &json!([]));
-        assert_eq!(terminations.unprobed(&none, Instant::now()), []);
+        let probe = json!({"initialDelaySeconds": 20, "periodSeconds": 5, "timeoutSeconds": 2});
+        assert_eq!(unprobed(&probe, 0), Some(27));
+        assert_eq!(unprobed(&probe, 26), Some(1));
+        assert_eq!(unprobed(&probe, 27), None);
+        assert_eq!(unprobed(&json!({"periodSeconds": 1}), 0), Some(2));
+        assert_eq!(unprobed(&json!({}), 0), Some(11));
+        assert_eq!(unprobed(&Value::Null, 0), None);
     }
 
     #[test]
     fn a_single_termination_after_readiness_fails_regardless_of_its_exit_code() {
-        let ready = snapshot(&json!([agent("a", 1, &running())]), &json!([]));
-        let terminations = Terminations::new(&ready, 0);
+        let terminations = Terminations::new(&snapshot(&[agent("a", 1)], &[]), 0);
         assert_eq!(
             terminations.early_ends(),
             ["the agent on worker exited once before it was ready: Completed, exit code 0"]
         );
-        assert!(terminations.failure(&ready).is_none());
-        let again = snapshot(&json!([agent("a", 2, &running())]), &json!([]));
-        let failure = terminations.failure(&again).unwrap();
-        assert_eq!(failure.symptom, Symptom::AgentCrashed);
-        assert_eq!(failure.evidence[0].node.as_deref(), Some("worker"));
-        let killed = json!({"terminated": {"exitCode": 137, "signal": 9, "reason": "Error"}});
-        let down = snapshot(&json!([agent("a", 1, &killed)]), &json!([]));
-        let failure = terminations.failure(&down).unwrap();
-        assert!(failure.message.contains("signal 9"), "{failure}");
+        assert_eq!(failure(&terminations, &[agent("a", 1)], &[]), None);
+        let exited = failure(&terminations, &[agent("a", 2)], &[]).unwrap();
+        assert_eq!(exited.symptom, Symptom::AgentCrashed);
+        assert_eq!(exited.evidence[0].node.as_deref(), Some("worker"));
+        let killed = down(&json!({"exitCode": 137, "signal": 9, "reason": "Error"}));
+        let killed = failure(&ready(), &[killed], &[]).unwrap();
+        assert!(killed.message.contains("signal 9"), "{killed}");
     }
 
     #[test]
     fn a_kill_because_of_a_failed_liveness_probe_is_not_a_crash() {
-        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
-        let terminations = Terminations::new(&ready, 0);
-        let mut killed = agent("a", 1, &running());
+        let mut killed = agent("a", 1);
         killed["status"]["containerStatuses"][0]["lastState"]["terminated"]["startedAt"] =
             json!("2026-01-01T00:00:10Z");
         let failure = |at: &str| {
             let mut killing = event("Container c failed liveness probe, will be restarted", 1);
-            killing["type"] = json!("Normal");
-            killing["reason"] = json!("Killing");
             killing["lastTimestamp"] = json!(at);
-            let events = json!([event("Liveness probe failed: refused", 3), killing]);
-            terminations
-                .failure(&snapshot(&json!([killed]), &events))
-                .unwrap()
+            let events = [event("Liveness probe failed: refused", 3), killing];
+            failure(&ready(), std::slice::from_ref(&killed), &events).unwrap()
         };
         let of_this_process = failure("2026-01-01T00:00:20Z");
         assert_eq!(of_this_process.symptom, Symptom::AgentUnhealthy);
@@ -384,97 +314,80 @@ pub(super) mod tests {
 
     #[test]
     fn a_kill_because_of_the_memory_limit_is_not_a_crash() {
-        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
-        let terminations = Terminations::new(&ready, 0);
-        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
-        let down = snapshot(&json!([agent("a", 0, &killed)]), &json!([]));
-        let failure = terminations.failure(&down).unwrap();
-        assert_eq!(failure.symptom, Symptom::AgentOutOfMemory);
+        let mut pod = down(&json!({"exitCode": 137, "reason": "OOMKilled"}));
+        let limited = failure(&ready(), std::slice::from_ref(&pod), &[]).unwrap();
+        assert_eq!(limited.symptom, Symptom::AgentOutOfMemory);
         assert_eq!(
-            failure.message,
+            limited.message,
             "the agent on worker was killed after it became ready (OOMKilled, exit code 137): it used more memory than its limit"
         );
-        let mut unlimited = agent("a", 0, &killed);
-        unlimited["spec"]["containers"][0]["resources"] = json!({});
-        let failure = terminations.failure(&snapshot(&json!([unlimited]), &json!([])));
-        let failure = failure.unwrap();
-        assert_eq!(failure.symptom, Symptom::NodePressure);
+        pod["spec"]["containers"][0]["resources"] = json!({});
+        let unlimited = failure(&ready(), &[pod], &[]).unwrap();
+        assert_eq!(unlimited.symptom, Symptom::NodePressure);
         assert_eq!(
-            failure.message,
+            unlimited.message,
             "the agent on worker was killed after it became ready (OOMKilled, exit code 137): its node had no memory left"
         );
     }
 
     #[test]
     fn an_eviction_because_of_the_node_is_not_a_crash() {
-        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
-        let terminations = Terminations::new(&ready, 0);
-        let killed = json!({"terminated": {"exitCode": 137, "reason": "Error"}});
-        let mut evicted = agent("a", 0, &killed);
+        let of_node = "The node was low on resource: memory.";
+        let mut evicted = down(&json!({"exitCode": 137, "reason": "Error"}));
         evicted["status"]["phase"] = json!("Failed");
         evicted["status"]["reason"] = json!("Evicted");
-        evicted["status"]["message"] = json!("The node was low on resource: memory.");
-        let failure = terminations.failure(&snapshot(&json!([evicted]), &json!([])));
-        assert_eq!(failure.unwrap().symptom, Symptom::NodePressure);
+        evicted["status"]["message"] = json!(of_node);
+        let symptom = failure(&ready(), &[evicted], &[]).unwrap().symptom;
+        assert_eq!(symptom, Symptom::NodePressure);
         let replaced = |why: &str| {
             let mut eviction = event(why, 1);
             eviction["reason"] = json!("Evicted");
-            let pods = json!([agent("b", 0, &running())]);
-            let failure = terminations.failure(&snapshot(&pods, &json!([eviction])));
+            let failure = failure(&ready(), &[agent("b", 0)], &[eviction]);
             failure.unwrap().symptom
         };
-        let why = "The node was low on resource: memory.";
-        assert_eq!(replaced(why), Symptom::NodePressure);
-        let why = "Container c exceeded its local ephemeral storage limit \"1Mi\".";
-        assert_eq!(replaced(why), Symptom::AgentCrashed);
+        assert_eq!(replaced(of_node), Symptom::NodePressure);
+        let of_pod = "Container c exceeded its local ephemeral storage limit \"1Mi\".";
+        assert_eq!(replaced(of_pod), Symptom::AgentCrashed);
     }
 
     #[test]
     fn a_deletion_that_kubernetes_explains_is_not_a_crash() {
-        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
-        let terminations = Terminations::new(&ready, 0);
-        let failure = |reason: &str, why: &str| {
-            let mut leaving = agent("a", 0, &running());
+        let leaving = |reason: &str, why: &str| {
+            let mut leaving = agent("a", 0);
             leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
             leaving["status"]["conditions"] = json!([
                 {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": why},
             ]);
-            let now = snapshot(&json!([leaving]), &json!([]));
-            terminations.failure(&now).unwrap()
+            failure(&ready(), &[leaving], &[]).unwrap()
         };
-        let drained = failure("EvictionByEvictionAPI", "Eviction API: evicting");
+        let drained = leaving("EvictionByEvictionAPI", "Eviction API: evicting");
         assert_eq!(drained.symptom, Symptom::NodeNotReady);
         assert_eq!(
             drained.message,
             "Kubernetes deleted the agent's pod on worker after it became ready: Eviction API: evicting"
         );
-        let preempted = failure("PreemptionByScheduler", "preempting");
+        let preempted = leaving("PreemptionByScheduler", "preempting");
         assert_eq!(preempted.symptom, Symptom::NodePressure);
-        let without_node = Snapshot {
-            nodes: Vec::new(),
-            ..snapshot(&json!([]), &json!([]))
-        };
-        let failure = terminations.failure(&without_node).unwrap();
-        assert_eq!(failure.symptom, Symptom::NodeNotReady);
+        let without_node = ready().failure(&Snapshot::default()).unwrap();
+        assert_eq!(without_node.symptom, Symptom::NodeNotReady);
     }
 
     #[test]
     fn the_exits_and_the_liveness_probe_of_a_sidecar_count() {
         let sidecar = |restarts: i32| {
-            let mut pod = agent("a", 0, &running());
+            let mut pod = agent("a", 0);
             pod["spec"]["initContainers"] = json!([
                 {"name": "proxy", "restartPolicy": "Always", "livenessProbe": {"periodSeconds": 30}},
                 {"name": "prepare"},
             ]);
             let status = |name: &str, restarts: i32| {
-                let mut status =
-                    agent("a", restarts, &running())["status"]["containerStatuses"][0].take();
+                let mut status = agent("a", restarts)["status"]["containerStatuses"][0].take();
                 status["name"] = json!(name);
                 status
             };
             pod["status"]["initContainerStatuses"] =
                 json!([status("proxy", restarts), status("prepare", restarts + 7)]);
-            snapshot(&json!([pod]), &json!([]))
+            snapshot(&[pod], &[])
         };
         let terminations = Terminations::new(&sidecar(1), 1);
         assert!(terminations.failure(&sidecar(2)).is_none());
@@ -487,51 +400,25 @@ pub(super) mod tests {
 
     #[test]
     fn only_the_suite_may_delete_a_pod() {
-        let ready = snapshot(&json!([agent("a", 3, &running())]), &json!([]));
-        let terminations = Terminations::new(&ready, 0);
-        let gone = terminations.failure(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
-        assert!(
-            gone.is_some_and(|failure| failure.message.contains("something other than the suite"))
-        );
+        let terminations = ready();
+        let gone = failure(&terminations, &[agent("b", 0)], &[]).unwrap();
+        let why = "something other than the suite";
+        assert!(gone.message.contains(why), "{gone}");
         terminations.forget(&[NodeName::new("worker")]);
-        let mut deleted = agent("a", 4, &running());
+        let mut deleted = agent("a", 4);
         deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        let replaced = json!([deleted, agent("b", 0, &running())]);
-        assert!(
-            terminations
-                .failure(&snapshot(&replaced, &json!([])))
-                .is_none()
-        );
-        let crashed = json!([agent("b", 1, &running())]);
-        assert!(
-            terminations
-                .failure(&snapshot(&crashed, &json!([])))
-                .is_some()
-        );
-        terminations.track(&snapshot(&json!([agent("b", 0, &running())]), &json!([])));
-        assert!(
-            terminations
-                .failure(&snapshot(&json!([]), &json!([])))
-                .is_some()
-        );
+        let replaced = [deleted, agent("b", 0)];
+        assert_eq!(failure(&terminations, &replaced, &[]), None);
+        assert!(failure(&terminations, &[agent("b", 1)], &[]).is_some());
+        terminations.track(&snapshot(&[agent("b", 0)], &[]));
+        assert!(failure(&terminations, &[], &[]).is_some());
     }
 
     #[test]
     fn the_matrix_file_can_allow_terminations() {
-        let ready = snapshot(&json!([agent("a", 0, &running())]), &json!([]));
-        let terminations = Terminations::new(&ready, 2);
-        let ended = |ends| {
-            let now = snapshot(&json!([agent("a", ends, &running())]), &json!([]));
-            terminations.failure(&now).is_some()
-        };
+        let terminations = Terminations::new(&snapshot(&[agent("a", 0)], &[]), 2);
+        let ended = |ends| failure(&terminations, &[agent("a", ends)], &[]).is_some();
         assert!(!ended(2));
         assert!(ended(3));
-    }
-
-    pub(in crate::cluster::kubernetes) fn event(message: &str, count: i32) -> Value {
-        json!({
-            "metadata": {"name": message, "namespace": "n"}, "type": "Warning", "reason": "Unhealthy",
-            "involvedObject": {"kind": "Pod", "uid": "a"}, "message": message, "count": count,
-        })
     }
 }

@@ -55,11 +55,9 @@ impl Progress {
         failure: Failure,
         suspicions: Vec<Suspicion>,
     ) -> Self {
-        if evidence.iter().all(|row| row.holds) {
-            Self::Done(evidence)
-        } else {
-            let missing = evidence.into_iter().filter(|row| !row.holds);
-            Self::Pending(failure.with_evidence(missing), suspicions)
+        match failure.unless_all_hold(evidence) {
+            Ok(evidence) => Self::Done(evidence),
+            Err(failure) => Self::Pending(failure, suspicions),
         }
     }
 }
@@ -138,35 +136,25 @@ mod tests {
     use crate::event::Symptom;
 
     fn suspicion(key: &str, seconds: u64) -> Suspicion {
-        Suspicion {
-            key: key.to_owned(),
-            patience: Duration::from_secs(seconds),
-            failure: Failure::new(Symptom::Unschedulable, key),
-        }
+        let failure = Failure::new(Symptom::Unschedulable, key);
+        Suspicion::new(key, Duration::from_secs(seconds), failure)
     }
 
     #[test]
     fn only_a_lasting_problem_is_a_failure() {
-        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
         let mut suspects = Suspects::default();
-        let next = suspects.update(vec![suspicion("a", 5)], start).unwrap();
-        assert_eq!(next, Some(start + second * 5));
+        let mut found = |seconds| suspects.update(vec![suspicion("a", 5)], after(seconds));
+        assert_eq!(found(0).unwrap(), Some(after(5)));
+        assert!(found(4).is_ok());
+        assert_eq!(found(5).unwrap_err().message, "a");
         // The problem disappears. When it comes back, its time starts again.
-        assert_eq!(suspects.update(vec![], start + second * 4).unwrap(), None);
-        assert!(
-            suspects
-                .update(vec![suspicion("a", 5)], start + second * 6)
-                .is_ok()
-        );
-        assert!(
-            suspects
-                .update(vec![suspicion("a", 5)], start + second * 10)
-                .is_ok()
-        );
-        let failure = suspects
-            .update(vec![suspicion("a", 5)], start + second * 11)
-            .unwrap_err();
-        assert_eq!(failure.message, "a");
+        assert_eq!(suspects.update(vec![], after(5)).unwrap(), None);
+        let mut found = |seconds| suspects.update(vec![suspicion("a", 5)], after(seconds));
+        assert!(found(6).is_ok());
+        assert!(found(10).is_ok());
+        assert_eq!(found(11).unwrap_err().message, "a");
     }
 
     #[test]
@@ -185,11 +173,8 @@ mod tests {
 
     #[test]
     fn a_certain_problem_fails_at_once() {
-        let mut suspects = Suspects::default();
-        assert!(
-            suspects
-                .update(vec![suspicion("b", 5), suspicion("a", 0)], Instant::now())
-                .is_err()
-        );
+        let both = vec![suspicion("b", 5), suspicion("a", 0)];
+        let found = Suspects::default().update(both, Instant::now());
+        assert_eq!(found.unwrap_err().message, "a");
     }
 }

@@ -1,12 +1,13 @@
 //! The watched state of a cluster: watches keep copies of the relevant objects and notify waiting tasks of changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use kube::core::Status;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -17,7 +18,6 @@ use super::Tenant;
 use super::health::alive;
 use super::pods::{Owner, Workloads};
 use crate::error::chain;
-use crate::manifest::Rendered;
 
 /// The copies of the watched objects. They stop changing when the watches are cancelled.
 pub(crate) struct View {
@@ -27,8 +27,7 @@ pub(crate) struct View {
     daemon_sets: Store<DaemonSet>,
     deployments: Store<Deployment>,
     events: Store<Event>,
-    workloads: Workloads,
-    jobs: Arc<BTreeSet<String>>,
+    workloads: Arc<Workloads>,
     /// The current errors. A task that waits for a change to any object also subscribes to this channel.
     errors: watch::Sender<WatchErrors>,
 }
@@ -47,27 +46,16 @@ pub(crate) struct Snapshot {
     pub(crate) deployments: Vec<Arc<Deployment>>,
     /// The events in the cell's namespace.
     pub(crate) events: Vec<Arc<Event>>,
-    /// The cell's agent and mock, to determine the owners of pods.
-    pub(crate) workloads: Workloads,
-    /// The names of the Jobs in the manifests. A `CronJob` or the agent may create further Jobs.
-    pub(crate) jobs: Arc<BTreeSet<String>>,
+    /// The workloads of the cell's manifests, to determine the owners of pods.
+    pub(crate) workloads: Arc<Workloads>,
     pub(crate) errors: WatchErrors,
-}
-
-/// Why one watch fails, regardless of the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FailedWatch {
-    /// The HTTP status of the API server's response.
-    pub(crate) code: u16,
-    /// The message of the API server.
-    pub(crate) message: String,
 }
 
 /// The current errors of watches.
 #[derive(Clone, Default)]
 pub(crate) struct WatchErrors {
-    /// The watches that the API server rejects or whose initial list fails, by URL path.
-    pub(crate) failed_watches: BTreeMap<String, FailedWatch>,
+    /// The API server's responses to the watches that it rejects or whose initial list fails, by URL path.
+    pub(crate) failed_watches: BTreeMap<String, Status>,
     /// Why the API server doesn't respond; `None` if it does.
     pub(crate) unreachable: Option<String>,
 }
@@ -112,9 +100,7 @@ impl WatchErrors {
         let is_list = matches!(error, InitialListFailed(_));
         match status {
             Some(status) if is_list || matches!(status.code, 401..=405) => {
-                let (code, message) = (status.code, status.message.clone());
-                let failed = FailedWatch { code, message };
-                self.failed_watches.insert(what.to_owned(), failed);
+                self.failed_watches.insert(what.to_owned(), status.clone());
             }
             Some(_) | None => self.unreachable = Some(chain(error)),
         }
@@ -138,8 +124,7 @@ impl View {
             daemon_sets: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
             deployments: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
             events: store(tenant, &errors, Api::namespaced(client.clone(), namespace)),
-            workloads: Workloads::of(&tenant.plan.rendered),
-            jobs: Arc::new(jobs(&tenant.plan.rendered)),
+            workloads: Arc::new(Workloads::of(&tenant.plan.rendered)),
             errors,
         }
     }
@@ -158,16 +143,10 @@ impl View {
             daemon_sets: self.daemon_sets.state(),
             deployments: self.deployments.state(),
             events: self.events.state(),
-            workloads: self.workloads.clone(),
-            jobs: Arc::clone(&self.jobs),
+            workloads: Arc::clone(&self.workloads),
             errors: self.errors.borrow().clone(),
         }
     }
-}
-
-fn jobs(rendered: &Rendered) -> BTreeSet<String> {
-    let jobs = rendered.objects().filter(|object| object.kind == "Job");
-    jobs.map(|job| job.name.clone()).collect()
 }
 
 /// The copies of the objects of `api`, which `tenant` watches.
@@ -194,6 +173,12 @@ impl Snapshot {
         alive(&self.pods).filter(move |pod| self.workloads.owner(pod) == owner)
     }
 
+    /// The events about the object `uid`.
+    pub(crate) fn events_about(&self, uid: Option<&str>) -> impl Iterator<Item = &Event> {
+        let events = self.events.iter().map(AsRef::as_ref);
+        events.filter(move |event: &&Event| event.involved_object.uid.as_deref() == uid)
+    }
+
     /// The node `name`.
     pub(crate) fn node(&self, name: &str) -> Option<&Node> {
         let mut nodes = self.nodes.iter().map(AsRef::as_ref);
@@ -209,31 +194,20 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-
     use super::*;
-
-    fn forbidden() -> watcher::Error {
-        let status = Status::failure("pods is forbidden", "Forbidden").with_code(403);
-        watcher::Error::InitialListFailed(kube::Error::Api(status.boxed()))
-    }
 
     #[test]
     fn traffic_on_other_watches_does_not_hide_a_rejected_one() {
         let mut errors = WatchErrors::default();
-        errors.update::<Pod>("pods", &Err(forbidden()));
+        let forbidden = Status::failure("pods is forbidden", "Forbidden").with_code(403);
+        let error = kube::Error::Api(forbidden.clone().boxed());
+        errors.update::<Pod>("pods", &Err(watcher::Error::InitialListFailed(error)));
         errors.update::<Node>("nodes", &Ok(watcher::Event::InitDone));
         // The next attempt begins and hasn't succeeded yet.
         errors.update::<Pod>("pods", &Ok(watcher::Event::Init));
         assert_eq!(errors.unreachable, None);
-        let rejected = FailedWatch {
-            code: 403,
-            message: "pods is forbidden".to_owned(),
-        };
-        assert_eq!(
-            errors.failed_watches,
-            BTreeMap::from([("pods".to_owned(), rejected)])
-        );
+        let rejected = BTreeMap::from([("pods".to_owned(), forbidden)]);
+        assert_eq!(errors.failed_watches, rejected);
         errors.update::<Pod>("pods", &Ok(watcher::Event::InitDone));
         assert!(errors.failed_watches.is_empty());
     }

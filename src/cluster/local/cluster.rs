@@ -46,11 +46,10 @@ impl LocalCluster {
     /// The failure if a pod has failed permanently, or if an agent's process has ended too many times before or since
     /// readiness.
     fn failed(&self, pods: &Pods) -> Option<Failure> {
-        let crashed = match self.baseline.get() {
-            Some(baseline) => baseline.exceeded(pods),
-            None => health::crashed_early(pods),
-        };
-        crashed.or_else(|| health::failed(pods))
+        match self.baseline.get() {
+            Some(baseline) => baseline.exceeded(pods).or_else(|| health::failed(pods)),
+            None => health::failed(pods).or_else(|| health::crashed_early(pods)),
+        }
     }
 
     /// Terminates the processes and closes the port.
@@ -150,13 +149,14 @@ impl Cluster for LocalCluster {
     async fn agents_ready(&self, deadline: &Deadline) -> Result<Vec<Evidence>, Failure> {
         let nodes = &self.controller.nodes;
         let condition = |pods: &Pods| {
-            let readiness = readiness::agents_ready(pods, nodes);
-            if let Some(Ok(_)) = &readiness {
-                let allowed = self.controller.plan.cell.variant.expect.restarts();
-                self.baseline
-                    .get_or_init(|| RestartBaseline::new(pods, allowed));
+            if let Some(failure) = self.failed(pods) {
+                return Some(Err(failure));
             }
-            readiness
+            let evidence = readiness::agents_ready(pods, nodes)?;
+            let allowed = self.controller.plan.cell.variant.expect.restarts();
+            self.baseline
+                .get_or_init(|| RestartBaseline::new(pods, allowed));
+            Some(Ok(evidence))
         };
         let late = |pods: &Pods| readiness::agents_late(pods, nodes);
         let name = "agents ready";

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::status::{Liveness, PodStatus, Pods, State, agents, mock};
+use super::status::{Liveness, PodStatus, Pods, State, Termination, agents, mock};
 use crate::event::{Evidence, Failure, Symptom};
 
 /// How many times an agent may exit before the agents have become ready.
@@ -32,14 +32,29 @@ fn agent_failed(agent: &PodStatus) -> Failure {
     let (node, ends) = (&agent.pod.node, agent.restarts);
     let last = agent.last_termination.as_ref();
     let reason = last.map_or("it exited", |last| last.reason.as_str());
-    if agent.state == State::RunError {
-        let message = format!("this machine can't run the agent on {node}: {reason}");
-        let evidence = Evidence::new("agent", "runs", reason, false).on(Some(node));
-        Failure::new(Symptom::ProcessFailed, message).with_evidence([evidence])
+    let (symptom, message, evidence) = if agent.state == State::RunError {
+        (
+            Symptom::ProcessFailed,
+            format!("this machine can't run the agent on {node}: {reason}"),
+            Evidence::new("agent", "runs", reason, false),
+        )
     } else {
-        let message = format!("the agent on {node} has exited {ends} times: {reason}");
-        let evidence = Evidence::new("exits of the agent's process", 0, ends, false).on(Some(node));
-        Failure::new(Symptom::AgentCrashed, message).with_evidence([evidence])
+        let (symptom, _) = ended(last);
+        (
+            symptom,
+            format!("the agent on {node} has exited {ends} times: {reason}"),
+            Evidence::new("exits of the agent's process", 0, ends, false),
+        )
+    };
+    Failure::new(symptom, message).with_evidence([evidence.on(Some(node))])
+}
+
+/// The symptom of an agent whose process ended with `last`, and the verb for that end.
+fn ended(last: Option<&Termination>) -> (Symptom, &'static str) {
+    if last.is_some_and(|last| last.by_probe) {
+        (Symptom::AgentUnhealthy, "was killed")
+    } else {
+        (Symptom::AgentCrashed, "exited")
     }
 }
 
@@ -92,11 +107,7 @@ impl RestartBaseline {
         let agent = agents(pods).find(|agent| ends(agent) > self.allowed)?;
         // Set whenever `restarts` increases.
         let last = agent.last_termination.as_ref()?;
-        let (symptom, ended) = if last.by_probe {
-            (Symptom::AgentUnhealthy, "was killed")
-        } else {
-            (Symptom::AgentCrashed, "exited")
-        };
+        let (symptom, ended) = ended(Some(last));
         let (node, reason, at) = (&agent.pod.node, &last.reason, last.at);
         let message =
             format!("the agent on {node} {ended} after it became ready: {reason} at {at:.3}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::health::{crashed_early, failed, mock_failed, state_of};
+use super::health::{mock_failed, state_of};
 use super::status::{PodStatus, Pods, agents, mock};
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
@@ -29,19 +29,13 @@ pub(super) fn mock_late(pods: &Pods) -> Failure {
     }
 }
 
-/// Whether an agent is ready on each of `nodes`, or a pod has failed permanently.
-pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Readiness {
-    if let Some(failure) = failed(pods).or_else(|| crashed_early(pods)) {
-        return Some(Err(failure));
-    }
+/// Evidence that an agent is ready on each of `nodes`; `None` if this isn't so yet.
+pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Option<Vec<Evidence>> {
     let desired = nodes.len();
     let ready = agents(pods).filter(|agent| agent.ready);
-    if ready.count() != desired {
-        return None;
-    }
     let rows = ["desired", "updated", "ready"]
         .map(|word| Evidence::new(format!("agents {word}"), desired, desired, true));
-    Some(Ok(rows.into()))
+    (ready.count() == desired).then(|| rows.into())
 }
 
 /// Whether each agent in `before` was replaced by a new agent that is ready.

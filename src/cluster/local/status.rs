@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::pod_config::PodConfig;
+use crate::excerpt::{LogSource, Writer};
 
 /// The role of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,9 +139,15 @@ impl PodStatus {
         matches!(self.state, State::CrashLoop | State::RunError)
     }
 
-    /// The source of the pod's log, as named in reports.
-    pub(super) fn log_source(&self) -> String {
-        format!("{} on {}", self.pod.role.name(), self.pod.node)
+    /// The source of the pod's log.
+    pub(super) fn log_source(&self) -> LogSource {
+        LogSource {
+            writer: match self.pod.role {
+                Role::Mock => Writer::Mock,
+                Role::Agent => Writer::Agent,
+            },
+            node: self.pod.node.to_string(),
+        }
     }
 
     /// Whether the pod still exists: it hasn't been deleted, or its process hasn't ended yet.

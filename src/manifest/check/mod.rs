@@ -12,10 +12,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::supply::ConfigPlace;
+use super::config_map::ConfigPlace;
 use super::{ManifestProblem, Object, strict};
 
-pub(super) use reference::{CLUSTER_CERTIFICATES, Reference, account, references};
+pub(super) use reference::{CLUSTER_CERTIFICATES, Keys, Reference, account, references};
 
 /// The maximum number of objects of a deployment.
 pub(super) const MAX_OBJECTS: usize = 500;
@@ -24,8 +24,8 @@ pub(super) const MAX_OBJECTS: usize = 500;
 pub(super) struct Deployed<'a> {
     /// The cell's namespace.
     pub(super) namespace: &'a str,
-    /// The name of the agent's DaemonSet, if it was found.
-    pub(super) agent: Option<&'a str>,
+    /// The agent's DaemonSet, if it was found.
+    pub(super) agent: Option<&'a Object>,
     /// Every object, in order.
     pub(super) objects: Vec<&'a Object>,
     /// The agent's configuration.
@@ -47,10 +47,6 @@ impl Deployed<'_> {
     fn object(&self, kind: &str, name: &str) -> Option<&Object> {
         let mut objects = self.objects.iter().copied();
         objects.find(|object| object.is(kind, name) && object.is_in(self.namespace))
-    }
-
-    fn is_agent(&self, object: &Object) -> bool {
-        object.kind == "DaemonSet" && self.agent == Some(object.name.as_str())
     }
 
     fn of_kind<'k>(&'k self, kind: &'k str) -> impl Iterator<Item = &'k Object> {
@@ -138,4 +134,17 @@ pub(super) fn all(deployed: &Deployed<'_>) -> Vec<ManifestProblem> {
         }
     }
     problems
+}
+
+/// Notices about objects that may be used by something that isn't in the manifests.
+pub(super) fn notices(deployed: &Deployed<'_>) -> impl Iterator<Item = String> {
+    let roles = deployed.offered_roles().map(|role| {
+        let place = role.place("");
+        format!("{place} is a role that no binding uses, so the agent runs without it")
+    });
+    let services = deployed.services_without_pods().map(|service| {
+        let place = service.place("spec.selector");
+        format!("{place} selects no pod in the manifests")
+    });
+    roles.chain(services)
 }

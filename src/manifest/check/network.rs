@@ -6,11 +6,11 @@ use k8s_openapi::api::core::v1::{PodSpec, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use reqwest::Url;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::workload::pod_labels;
 use super::{Deployed, Findings};
-use crate::manifest::{Object, ServiceAddress, names};
+use crate::manifest::config::for_each_string;
+use crate::manifest::{Object, Place, items, names};
 
 impl Deployed<'_> {
     /// The pods in the manifests that a Service selects; `None` if it has no selector, or is in another namespace, which
@@ -32,7 +32,7 @@ impl Deployed<'_> {
     }
 
     /// The Services that select no pod in the manifests. Controllers may create their pods, or add the labels later.
-    pub(in crate::manifest) fn services_without_pods(&self) -> impl Iterator<Item = &Object> {
+    pub(super) fn services_without_pods(&self) -> impl Iterator<Item = &Object> {
         let services = self.of_kind("Service");
         services.filter(|it| self.selected(it).is_some_and(|pods| pods.is_empty()))
     }
@@ -59,11 +59,12 @@ pub(super) fn service(findings: &mut Findings<'_>) {
         return;
     }
     // Another check reports specifications that can't be decoded.
-    let pods = selected
-        .iter()
-        .map(|object| object.value.pointer(object.pod_spec()));
-    let pods = pods.map(|spec| PodSpec::deserialize(spec.unwrap_or(&Value::Null)));
-    let Ok(pods) = pods.collect::<Result<Vec<_>, _>>() else {
+    let pods = selected.iter();
+    let pods = pods.filter_map(|object| object.value.pointer(object.pod_spec()));
+    let Ok(pods) = pods
+        .map(PodSpec::deserialize)
+        .collect::<Result<Vec<_>, _>>()
+    else {
         return;
     };
     for (index, port) in spec.ports.iter().flatten().enumerate() {
@@ -113,45 +114,69 @@ fn has_target(pod: &PodSpec, port: &ServicePort) -> bool {
 pub(super) fn agent_config(findings: &mut Findings<'_>) {
     let deployed = findings.deployed;
     let place = deployed.config_place;
-    if let Some(place) = place.filter(|place| place.name == findings.object.name) {
-        let field = format!("data.{}: ", place.key);
-        visit(&field, deployed.agent_config, findings);
-    }
+    let Some(place) = place.filter(|place| place.name == findings.object.name) else {
+        return;
+    };
+    let mut config = deployed.agent_config.clone();
+    for_each_string(&mut config, &Place::default(), &mut |at, value| {
+        if let Some(text) = value.as_str()
+            && let Ok(url) = Url::parse(text)
+            && let Some(address) = Address::of(&url)
+        {
+            let field = format!("data.{}: {}", place.key, at.field);
+            check_url(&field, text, &address, findings);
+        }
+    });
 }
 
-fn visit(field: &str, value: &Value, findings: &mut Findings<'_>) {
-    match value {
-        Value::Object(table) => {
-            for (key, value) in table {
-                let separator = if field.ends_with(": ") { "" } else { "." };
-                visit(&format!("{field}{separator}{key}"), value, findings);
-            }
+/// The Service that a URL refers to in the cluster's DNS.
+struct Address<'u> {
+    service: &'u str,
+    /// The Service's namespace; `None` if the URL doesn't name one, so that it refers to the pod's own namespace.
+    namespace: Option<&'u str>,
+    port: u16,
+}
+
+impl<'u> Address<'u> {
+    /// Reads `http(s)://<service>[.<namespace>[.svc[.<domain>]]][:<port>]…`.
+    ///
+    /// Returns `None` for any other URL, such as one with a variable as its host: `http://${NODE_IP}`. A host with two
+    /// labels may also be a host on the internet, depending on which Services exist.
+    fn of(url: &'u Url) -> Option<Self> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return None;
         }
-        Value::Array(list) => {
-            for (index, value) in list.iter().enumerate() {
-                visit(&format!("{field}[{index}]"), value, findings);
-            }
+        let is_in_name = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '.');
+        let host = url.domain().filter(|host| host.chars().all(is_in_name))?;
+        let mut labels = host.split('.');
+        let service = labels.next().filter(|label| *label != "localhost")?;
+        let namespace = labels.next();
+        if labels.next().is_some_and(|label| label != "svc") {
+            return None;
         }
-        Value::String(text) => {
-            let address = Url::parse(text).ok().as_ref().and_then(ServiceAddress::of);
-            if let Some(address) = address {
-                check_url(field, text, &address, findings);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Some(Self {
+            service,
+            namespace,
+            port: url.port_or_known_default()?,
+        })
     }
 }
 
 /// Checks a URL whose host looks like that of a Service. If there is no such Service, and the host doesn't name the
 /// cell's namespace, the host may be something else and isn't checked.
-fn check_url(field: &str, url: &str, address: &ServiceAddress, findings: &mut Findings<'_>) {
+fn check_url(field: &str, url: &str, address: &Address<'_>, findings: &mut Findings<'_>) {
     let deployed = findings.deployed;
     if !deployed.is_complete {
         return;
     }
-    let service = deployed.object("Service", &address.service);
-    let is_ours = address.means(&address.service, deployed.namespace);
-    let ports: Vec<i32> = service.into_iter().flat_map(ports_of).collect();
+    let service = deployed.object("Service", address.service);
+    let is_ours = address
+        .namespace
+        .is_none_or(|namespace| namespace == deployed.namespace);
+    let mut ports = service
+        .into_iter()
+        .flat_map(|service| items(&service.value["spec"]["ports"]));
+    let has_port = ports.any(|port| port["port"] == address.port);
     let message = match (service, is_ours) {
         (None, false) => return,
         (None, true) => format!(
@@ -159,7 +184,7 @@ fn check_url(field: &str, url: &str, address: &ServiceAddress, findings: &mut Fi
             address.service
         ),
         (Some(_), false) => format!("`{url}` refers to a namespace other than the cell's"),
-        (Some(_), true) if ports.contains(&i32::from(address.port)) => return,
+        (Some(_), true) if has_port => return,
         (Some(_), true) => format!(
             "`{url}` refers to port {}, which the Service does not have",
             address.port
@@ -171,10 +196,4 @@ fn check_url(field: &str, url: &str, address: &ServiceAddress, findings: &mut Fi
         deployed.namespace
     );
     findings.add(field, message, remedy);
-}
-
-fn ports_of(service: &Object) -> Vec<i32> {
-    let typed: Option<Service> = service.decode().ok();
-    let ports = typed.and_then(|service| service.spec?.ports);
-    ports.into_iter().flatten().map(|port| port.port).collect()
 }

@@ -5,14 +5,11 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::reference::{self, containers};
+use super::reference::{self, POD, containers};
 use super::{Findings, quantity};
 
-/// The path of the pod's specification in a workload.
-const POD: &str = "spec.template.spec";
-
 pub(super) fn check(findings: &mut Findings<'_>, spec: &PodSpec) {
-    for (field, container) in containers(POD, spec) {
+    for (field, container) in containers(spec) {
         image(findings, &field, container);
         pull_policy(findings, &field, container);
         mounts(findings, &field, container, spec);
@@ -29,13 +26,13 @@ pub(super) fn check(findings: &mut Findings<'_>, spec: &PodSpec) {
     grace(findings, spec);
     volumes(findings, spec);
     quantity::all(findings, &format!("{POD}.overhead"), spec.overhead.as_ref());
-    reference::of_pod(findings, POD, spec);
+    reference::of_pod(findings, spec);
 }
 
 /// No two containers of a pod may have the same name, even if one is an init container.
 fn names(findings: &mut Findings<'_>, spec: &PodSpec) {
     let mut seen = BTreeSet::new();
-    for (field, container) in containers(POD, spec) {
+    for (field, container) in containers(spec) {
         if !seen.insert(container.name.as_str()) {
             let message = format!("two containers are called `{}`", container.name);
             findings.add(&format!("{field}.name"), message, "rename one of the two");

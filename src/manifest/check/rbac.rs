@@ -42,7 +42,8 @@ pub(super) fn role(findings: &mut Findings<'_>) {
 /// agent. Otherwise, the agent needs none.
 pub(super) fn agent(findings: &mut Findings<'_>) {
     let deployed = findings.deployed;
-    if !deployed.is_complete || !deployed.is_agent(findings.object) || deployed.agent_has_role() {
+    let is_agent = deployed.agent == Some(findings.object);
+    if !deployed.is_complete || !is_agent || deployed.agent_has_role() {
         return;
     }
     let unused = deployed.bindings().find(|it| !deployed.is_used(it));
@@ -107,7 +108,7 @@ impl Binding {
 impl Deployed<'_> {
     /// The cluster roles that the manifests offer to others: no binding uses them, and the agent's ServiceAccount has
     /// other roles.
-    pub(in crate::manifest) fn offered_roles(&self) -> impl Iterator<Item = &Object> {
+    pub(super) fn offered_roles(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().copied();
         objects.filter(|object| !self.is_bound(object) && self.is_offered(object))
     }
@@ -162,8 +163,7 @@ impl Deployed<'_> {
     }
 
     fn agent_account(&self) -> Option<&str> {
-        let mut objects = self.objects.iter();
-        account(objects.find(|object| self.is_agent(object))?)
+        account(self.agent?)
     }
 }
 

@@ -8,40 +8,59 @@ use serde_json::{Map, Value};
 use super::{Deployed, Findings};
 use crate::manifest::Object;
 
+/// The path of the pod's specification in a workload.
+pub(super) const POD: &str = "spec.template.spec";
+
 /// A reference to an object.
 pub(in crate::manifest) struct Reference<'a> {
     field: String,
     pub(in crate::manifest) kind: &'static str,
     pub(in crate::manifest) name: &'a str,
-    /// The keys that the object must contain; `None` if all its keys become environment variables.
-    pub(in crate::manifest) keys: Option<Vec<&'a str>>,
-    /// Whether the keys become files. Otherwise they become environment variables.
-    pub(in crate::manifest) is_file: bool,
+    pub(in crate::manifest) keys: Keys<'a>,
     optional: Option<bool>,
 }
 
-impl Reference<'_> {
+/// What becomes of the keys of an object.
+pub(in crate::manifest) enum Keys<'a> {
+    /// One of them becomes an environment variable.
+    Variable(&'a str),
+    /// All of them become environment variables.
+    Variables,
+    /// They become files in a volume: all of them, or those in `items` if there are any.
+    Files {
+        volume: &'a str,
+        items: &'a [KeyToPath],
+    },
+}
+
+impl<'a> Reference<'a> {
     /// Whether the pod can't start without the object.
     pub(in crate::manifest) fn is_required(&self) -> bool {
         self.optional != Some(true)
     }
+
+    /// The keys that the object must contain.
+    pub(in crate::manifest) fn named_keys(&self) -> Vec<&'a str> {
+        match self.keys {
+            Keys::Variable(key) => vec![key],
+            Keys::Variables => Vec::new(),
+            Keys::Files { items, .. } => items.iter().map(|item| item.key.as_str()).collect(),
+        }
+    }
 }
 
-/// The containers of the pod at the path `pod`, init containers first, with their paths.
-pub(super) fn containers<'a>(
-    pod: &str,
-    spec: &'a PodSpec,
-) -> impl Iterator<Item = (String, &'a Container)> {
+/// The containers of a workload's pod, init containers first, with their paths.
+pub(super) fn containers(spec: &PodSpec) -> impl Iterator<Item = (String, &Container)> {
     let init = spec.init_containers.iter().flatten().enumerate();
-    let init = init.map(move |(index, it)| (format!("{pod}.initContainers[{index}]"), it));
+    let init = init.map(|(index, it)| (format!("{POD}.initContainers[{index}]"), it));
     let main = spec.containers.iter().enumerate();
-    init.chain(main.map(move |(index, it)| (format!("{pod}.containers[{index}]"), it)))
+    init.chain(main.map(|(index, it)| (format!("{POD}.containers[{index}]"), it)))
 }
 
-/// All references of the pod at the path `pod`.
-pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<Reference<'a>> {
+/// All references of a workload's pod.
+pub(in crate::manifest) fn references<'a>(spec: &'a PodSpec) -> Vec<Reference<'a>> {
     let mut references = Vec::new();
-    // Adds the reference at `key` of `field`. The key determines the kind of the object, and whether it becomes files.
+    // Adds the reference at `key` of `field`. The key determines the kind of the object.
     let mut add = |field: &str, key: &str, name: &'a str, optional, keys| {
         let is_secret = key.starts_with("secret");
         references.push(Reference {
@@ -49,63 +68,58 @@ pub(in crate::manifest) fn references<'a>(pod: &str, spec: &'a PodSpec) -> Vec<R
             kind: if is_secret { "Secret" } else { "ConfigMap" },
             name,
             keys,
-            is_file: !key.ends_with("Ref"),
             optional,
         });
     };
-    for (field, container) in containers(pod, spec) {
+    for (field, container) in containers(spec) {
         for (index, variable) in container.env.iter().flatten().enumerate() {
             let field = format!("{field}.env[{index}].valueFrom");
             let from = variable.value_from.as_ref();
             if let Some(it) = from.and_then(|from| from.secret_key_ref.as_ref()) {
-                let keys = Some(vec![it.key.as_str()]);
-                add(&field, "secretKeyRef", &it.name, it.optional, keys);
+                let key = Keys::Variable(&it.key);
+                add(&field, "secretKeyRef", &it.name, it.optional, key);
             }
             if let Some(it) = from.and_then(|from| from.config_map_key_ref.as_ref()) {
-                let keys = Some(vec![it.key.as_str()]);
-                add(&field, "configMapKeyRef", &it.name, it.optional, keys);
+                let key = Keys::Variable(&it.key);
+                add(&field, "configMapKeyRef", &it.name, it.optional, key);
             }
         }
         for (index, from) in container.env_from.iter().flatten().enumerate() {
             let field = format!("{field}.envFrom[{index}]");
             if let Some(it) = &from.secret_ref {
-                add(&field, "secretRef", &it.name, it.optional, None);
+                add(&field, "secretRef", &it.name, it.optional, Keys::Variables);
             }
             if let Some(it) = &from.config_map_ref {
-                add(&field, "configMapRef", &it.name, it.optional, None);
+                let keys = Keys::Variables;
+                add(&field, "configMapRef", &it.name, it.optional, keys);
             }
         }
     }
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
-        let field = format!("{pod}.volumes[{index}]");
+        let field = format!("{POD}.volumes[{index}]");
+        let files = |items: &'a Option<Vec<KeyToPath>>| Keys::Files {
+            volume: &volume.name,
+            items: items.as_deref().unwrap_or_default(),
+        };
         if let Some(it) = &volume.secret {
             let name = it.secret_name.as_deref().unwrap_or_default();
-            let keys = Some(keys_of(it.items.as_deref()));
-            add(&field, "secret", name, it.optional, keys);
+            add(&field, "secret", name, it.optional, files(&it.items));
         }
         if let Some(it) = &volume.config_map {
-            let keys = Some(keys_of(it.items.as_deref()));
-            add(&field, "configMap", &it.name, it.optional, keys);
+            add(&field, "configMap", &it.name, it.optional, files(&it.items));
         }
         let sources = volume.projected.iter().flat_map(|from| &from.sources);
         for (index, source) in sources.flatten().enumerate() {
             let field = format!("{field}.projected.sources[{index}]");
             if let Some(it) = &source.secret {
-                let keys = Some(keys_of(it.items.as_deref()));
-                add(&field, "secret", &it.name, it.optional, keys);
+                add(&field, "secret", &it.name, it.optional, files(&it.items));
             }
             if let Some(it) = &source.config_map {
-                let keys = Some(keys_of(it.items.as_deref()));
-                add(&field, "configMap", &it.name, it.optional, keys);
+                add(&field, "configMap", &it.name, it.optional, files(&it.items));
             }
         }
     }
     references
-}
-
-fn keys_of(items: Option<&[KeyToPath]>) -> Vec<&str> {
-    let items = items.unwrap_or_default().iter();
-    items.map(|item| item.key.as_str()).collect()
 }
 
 /// Checks that each `subPath` into a Secret or ConfigMap names one of its files or folders. For any other `subPath`,
@@ -151,13 +165,13 @@ fn files_of(deployed: &Deployed<'_>, volume: &Volume) -> Option<Vec<String>> {
 }
 
 /// Checks the references of a pod, including its ServiceAccount.
-pub(super) fn of_pod(findings: &mut Findings<'_>, field: &str, spec: &PodSpec) {
+pub(super) fn of_pod(findings: &mut Findings<'_>, spec: &PodSpec) {
     if findings.is_elsewhere() {
         return;
     }
-    check(findings, references(field, spec));
+    check(findings, references(spec));
     if let Some(account) = account(findings.object) {
-        findings.service_account(&format!("{field}.serviceAccountName"), account);
+        findings.service_account(&format!("{POD}.serviceAccountName"), account);
     }
 }
 
@@ -194,7 +208,7 @@ fn check(findings: &mut Findings<'_>, references: Vec<Reference<'_>>) {
             }
             continue;
         };
-        for key in reference.keys.into_iter().flatten() {
+        for key in reference.named_keys() {
             if !keys(object).any(|it| it == key) {
                 let message = format!("the {kind} `{name}` has no key `{key}`");
                 findings.add(&reference.field, message, "use one of its keys");

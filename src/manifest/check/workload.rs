@@ -75,8 +75,10 @@ fn foreign_pods(findings: &mut Findings<'_>, selector: &LabelSelector) {
     }
 }
 
-/// The labels of an object's pods, if it has pods.
+/// The labels of an object's pods, if it has pods. A template without containers, such as that of a `SealedSecret`, isn't
+/// for pods.
 pub(super) fn pod_labels(object: &Object) -> Option<BTreeMap<String, String>> {
+    object.value.pointer(object.pod_spec())?.get("containers")?;
     let pod = object.pod_spec().strip_suffix("/spec")?;
     let labels = object.value.pointer(&format!("{pod}/metadata/labels"))?;
     let labels = labels.as_object()?;

@@ -1,10 +1,7 @@
 //! The agent's namespace and container, if the manifests leave them open.
 
-use super::patches::with_file;
-use super::{Case, messages, value};
+use super::{Case, DAEMON_SET, edited, messages, value, with_file};
 use crate::manifest::Sources;
-
-const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 
 /// The built-in manifests without namespaces on objects, as in a chart. Bindings expect the agent's account in `agents`.
 fn chart() -> Sources {
@@ -104,14 +101,11 @@ fn references_to_the_namespace_that_charts_are_rendered_for_follow_the_cells() {
 fn annotated(container: &str) -> Sources {
     let name = "        - name: plexd\n";
     let labels = "    metadata:\n      labels:\n";
-    assert!(DAEMON_SET.contains(name) && DAEMON_SET.contains(labels));
     let annotations =
         format!("annotations: {{kubectl.kubernetes.io/default-container: {container}}}");
     let proxy = "        - {name: proxy, image: 'proxy:1'}\n        - name: main\n";
-    let text = DAEMON_SET.replace(name, proxy).replace(
-        labels,
-        &format!("    metadata:\n      {annotations}\n      labels:\n"),
-    );
+    let annotated = format!("    metadata:\n      {annotations}\n      labels:\n");
+    let text = edited(&edited(DAEMON_SET, name, proxy), labels, &annotated);
     with_file("daemonset.yaml", text)
 }
 

@@ -1,11 +1,8 @@
 //! Broken manifests, each with the place and message of its problem.
 
-use super::patches::with_file;
-use super::{Case, messages, with_manifests, with_mock};
-
-const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
-const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
-const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
+use super::{
+    Case, DAEMON_SET, MOCK, RBAC, edited, messages, problems, with_file, with_files, with_mock,
+};
 
 /// Each row: the file, the text that is replaced, its replacement, and the reported problem.
 const TABLE: &[(&str, &str, &str, &str)] = &[
@@ -15,13 +12,6 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "name: plexd-boot",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: refers to the Secret `plexd-boot`, which the manifests don't define",
-    ),
-    (
-        "daemonset.yaml",
-        "key: token",
-        "key: tokens",
-        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.containers[0].env[1].valueFrom.secretKeyRef: the Secret `plexd-bootstrap` has no key `tokens`",
     ),
     (
         "daemonset.yaml",
@@ -46,13 +36,6 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "daemonset.yaml",
-        "mountPath: /var/run/plexd",
-        "mountPath: /var/lib/plexd",
-        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.containers[0].volumeMounts[2].mountPath: `/var/lib/plexd` is mounted twice",
-    ),
-    (
-        "daemonset.yaml",
         "    matchLabels:\n      app.kubernetes.io/name: plexd",
         "    matchLabels:\n      app.kubernetes.io/name: plexed",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
@@ -64,13 +47,6 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "- name: healthy",
         "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
          spec.template.spec.containers[0].livenessProbe: probes port `health`, which the container does not have",
-    ),
-    (
-        "daemonset.yaml",
-        "hostNetwork: true",
-        "hostNetwork: [true]",
-        "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-         spec.template.spec.hostNetwork: can't be decoded: invalid type: sequence, expected a boolean",
     ),
     (
         "daemonset.yaml",
@@ -93,88 +69,56 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "rbac.yaml",
-        "  kind: ClusterRole\n  name: plexd\nsubjects",
-        "  kind: ClusterRole\n  name: plexed\nsubjects",
-        "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
-         roleRef: refers to the ClusterRole `plexed`, which the manifests don't define",
-    ),
-    (
-        "rbac.yaml",
         "  - kind: ServiceAccount\n    name: plexd",
         "  - kind: ServiceAccount\n    name: plexed",
         "deploy/kubernetes/rbac.yaml, document 2, line 34 (ClusterRoleBinding plexd), \
          subjects[0]: refers to the ServiceAccount `plexed`, which the manifests don't define",
     ),
     (
-        "mock-api.yaml",
+        "mock.yaml",
         "  selector:\n    app.kubernetes.io/name: mock-api",
         "  selector:\n    app.kubernetes.io/name: mock",
-        "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
+        "mock/mock.yaml, document 2, line 80 (Service mock-api), \
          spec.selector: selects no pod in the manifests",
     ),
     (
-        "mock-api.yaml",
-        "targetPort: https",
-        "targetPort: tls",
-        "deploy/mock-api/mock-api.yaml, document 2, line 80 (Service mock-api), \
-         spec.ports[1].targetPort: port 8443 targets no port of the selected pods",
-    ),
-    (
-        "mock-api.yaml",
+        "mock.yaml",
         "port: 8443\n      targetPort",
         "port: 443\n      targetPort",
         "(created by the run) (ConfigMap plexd-config), data.config.yaml: metrics.local_endpoint.url: \
          `https://mock-api.plexd-e2e:8443/local/metrics` refers to port 8443, which the Service does not have",
     ),
     (
-        "mock-api.yaml",
+        "mock.yaml",
         "replicas: 1",
         "replicas: 2",
-        "deploy/mock-api/mock-api.yaml, document 1, line 2 (Deployment mock-api), spec.replicas: is not 1",
+        "mock/mock.yaml, document 1, line 2 (Deployment mock-api), spec.replicas: is not 1",
     ),
 ];
 
 #[test]
 fn each_problem_is_reported_at_its_place() {
     for (file, from, to, expected) in TABLE {
-        let problems = messages(&problems_of(file, from, to));
+        let found = match *file {
+            "daemonset.yaml" => problems(with_file(file, edited(DAEMON_SET, from, to))),
+            "rbac.yaml" => problems(with_file(file, edited(RBAC, from, to))),
+            _ => problems(with_mock(edited(MOCK, from, to))),
+        };
         assert!(
-            problems.iter().any(|problem| problem == expected),
-            "expected {expected:?}, got {problems:#?}"
+            found.iter().any(|problem| problem == expected),
+            "expected {expected:?}, got {found:#?}"
         );
     }
 }
 
-fn problems_of(file: &str, from: &str, to: &str) -> Vec<crate::manifest::ManifestProblem> {
-    let original = match file {
-        "daemonset.yaml" => DAEMON_SET,
-        "rbac.yaml" => RBAC,
-        _ => MOCK,
-    };
-    assert!(original.contains(from), "{from:?} is not in {file}");
-    let text = original.replacen(from, to, 1);
-    let sources = if file == "mock-api.yaml" {
-        let files = [(file.to_owned(), text)].into();
-        with_mock("deploy/mock-api", files)
-    } else {
-        with_file(file, text)
-    };
-    Case::new(sources).render().err().unwrap_or_default()
-}
-
 #[test]
 fn everything_is_reported_at_once() {
-    let sources = with_file("rbac.yaml", "kind: [".to_owned());
-    let mut files = sources.manifests.files;
-    files.insert(
-        "daemonset.yaml".to_owned(),
-        DAEMON_SET.replace(
-            "- name: run\n              mount",
-            "- name: runs\n              mount",
-        ),
-    );
-    let sources = with_manifests("their", files);
-    let problems = messages(&Case::new(sources).render().err().unwrap());
+    let mount = "- name: run\n              mount";
+    let text = edited(DAEMON_SET, mount, "- name: runs\n              mount");
+    let problems = problems(with_files([
+        ("rbac.yaml", "kind: [".to_owned()),
+        ("daemonset.yaml", text),
+    ]));
     insta::assert_snapshot!(problems.join("\n"));
 }
 
@@ -209,31 +153,10 @@ fn a_url_outside_the_cluster_is_not_checked() {
 #[test]
 fn two_objects_with_the_same_name_are_reported() {
     let text = format!("{DAEMON_SET}---\n{DAEMON_SET}");
-    let problems = Case::new(with_file("daemonset.yaml", text))
-        .render()
-        .err()
-        .unwrap();
     assert_eq!(
-        messages(&problems),
+        problems(with_file("daemonset.yaml", text)),
         [
             "deploy/kubernetes/daemonset.yaml, document 2, line 127 (DaemonSet plexd): is defined twice"
-        ]
-    );
-}
-
-#[test]
-fn a_field_that_kubernetes_does_not_know_is_reported() {
-    let text = DAEMON_SET.replace(
-        "mountPath: /var/run/plexd",
-        "mountPath: /var/run/plexd\n              readonly: true",
-    );
-    let sources = with_file("daemonset.yaml", text);
-    let found = Case::new(sources).render().err().unwrap();
-    assert_eq!(
-        messages(&found),
-        [
-            "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
-          spec.template.spec.containers[0].volumeMounts[2].readonly: is an unknown field"
         ]
     );
 }

@@ -30,6 +30,12 @@ fn a_file_replaces_the_base_and_variants_are_merged_over_it() {
 }
 
 #[test]
+fn a_number_that_begins_with_zero_is_octal() {
+    let rendered = with_config("mode: 0640\n").rendered();
+    assert_eq!(rendered.agent_config(), &json!({ "mode": 0o640 }));
+}
+
+#[test]
 fn placeholders_are_replaced_in_files_variants_and_variables() {
     let mut case = with_config("list: ['${e2e.local-endpoint-url}/x', {count: '${e2e.nodes}'}]\n")
         .with_config(json!({ "space": "in ${e2e.namespace}, ${HOME}, ${e2e.nodes} nodes" }));

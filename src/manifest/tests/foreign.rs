@@ -228,6 +228,15 @@ fn the_last_of_equal_keys_counts() {
 }
 
 #[test]
+fn only_the_items_of_a_list_are_objects() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n---\napiVersion: v1\nkind: ConfigMapList\nitems: []\n---\n\
+                apiVersion: example.com/v1\nkind: Menu\nmetadata: {name: lunch}\nitems: [soup]\n";
+    let rendered = rendered_with(text);
+    let menu = value(&rendered, "Menu", "lunch", "/items");
+    assert_eq!(menu, &serde_json::json!(["soup"]));
+}
+
+#[test]
 fn the_cluster_adds_the_keys_of_an_accounts_token() {
     let secret = "apiVersion: v1\nkind: Secret\ntype: kubernetes.io/service-account-token\n\
                   metadata:\n  name: account\n  namespace: agents\n  \
@@ -300,7 +309,10 @@ fn outcome_with(text: &str, wanted: Option<&str>) -> String {
     let mut case = Case::new(sources);
     case.daemon_set = wanted.map(str::to_owned);
     match case.render() {
-        Ok(rendered) => format!("agent: {}", rendered.agent().name().unwrap_or_default()),
+        Ok(rendered) => {
+            let name = &rendered.agent().daemon_set.metadata.name;
+            format!("agent: {}", name.as_deref().unwrap_or_default())
+        }
         Err(problems) => messages(&problems).join("\n"),
     }
 }

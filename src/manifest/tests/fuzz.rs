@@ -6,26 +6,17 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Case, with_manifests};
-use crate::manifest::{Folder, Sources};
+use super::{Case, DAEMON_SET, MOCK, RBAC, with_files, with_mock};
+use crate::manifest::Sources;
 
 const SHIPPED: [(&str, &str); 4] = [
-    (
-        "daemonset.yaml",
-        include_str!("../../../deploy/kubernetes/daemonset.yaml"),
-    ),
-    (
-        "rbac.yaml",
-        include_str!("../../../deploy/kubernetes/rbac.yaml"),
-    ),
+    ("daemonset.yaml", DAEMON_SET),
+    ("rbac.yaml", RBAC),
     (
         "serviceaccount.yaml",
         include_str!("../../../deploy/kubernetes/serviceaccount.yaml"),
     ),
-    (
-        "mock-api.yaml",
-        include_str!("../../../deploy/mock-api/mock-api.yaml"),
-    ),
+    ("mock.yaml", MOCK),
 ];
 
 /// A modification of a node in a tree.
@@ -61,7 +52,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn tree() -> impl Strategy<Value = Value> {
+pub(super) fn tree() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(6, 40, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
@@ -149,16 +140,10 @@ fn render_any(texts: BTreeMap<&str, String>) {
 }
 
 fn sources(mut texts: BTreeMap<&str, String>) -> Sources {
-    let mut files = Sources::builtin().manifests.files;
-    let mock = texts.remove("mock-api.yaml");
-    files.extend(
-        texts
-            .into_iter()
-            .map(|(name, text)| (name.to_owned(), text)),
-    );
-    let mut sources = with_manifests("fuzzed", files);
+    let mock = texts.remove("mock.yaml");
+    let mut sources = with_files(texts);
     if let Some(mock) = mock {
-        sources.mock = Folder::new("fuzzed", [("mock-api.yaml".to_owned(), mock)].into());
+        sources.mock = with_mock(mock).mock;
     }
     sources
 }

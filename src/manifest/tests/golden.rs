@@ -2,7 +2,7 @@
 
 use super::super::strict::unknown_fields;
 use super::super::{Object, Rank};
-use super::{Case, TOKEN};
+use super::{Case, TOKEN, value, with_file};
 
 #[test]
 fn the_rendered_objects_match_the_snapshot() {
@@ -81,4 +81,30 @@ fn tokens_are_masked_everywhere() {
     for object in rendered.objects() {
         assert!(!format!("{object:?}").contains("YS10b2tlbi1vZi10aGUtdGVzdHM="));
     }
+}
+
+#[test]
+fn variables_with_secret_names_are_masked_wherever_their_values_are() {
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: variables}\n\
+                data: {DB_PASSWORD: correct-horse, keys.conf: \"one: public\\ntwo: public\", LEVEL: debugging}\n---\n\
+                apiVersion: example.com/v1\nkind: Tool\nmetadata: {name: tool}\n\
+                spec: {env: [{name: API_TOKEN, value: 48151623}, {name: PIN_TOKEN, value: zq7}]}\n";
+    let rendered = Case::new(with_file("more.yaml", text)).rendered();
+    let files = super::files(&rendered);
+    let text: String = files.into_iter().map(|(_, yaml)| yaml).collect();
+    for secret in ["correct-horse", "48151623", "zq7"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    assert!(text.contains("one: public") && text.contains("debugging"));
+}
+
+#[test]
+fn line_breaks_in_base64_are_ignored() {
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: other}\n\
+                data:\n  pass: |\n    Y29ycmVj\n    dC1ob3JzZQ==\n";
+    let rendered = Case::new(with_file("other.yaml", text)).rendered();
+    let pass = value(&rendered, "Secret", "other", "/data/pass");
+    assert_eq!(pass, "Y29ycmVjdC1ob3JzZQ==");
+    let mask = crate::secret::Mask::new(rendered.secrets());
+    assert_eq!(mask.apply("a correct-horse"), "a ***");
 }

@@ -1,19 +1,14 @@
 //! Pods may have any labels, as long as each selector matches only the pods of its own workload.
 
-use super::patches::with_file;
-use super::{Case, messages, problems};
-use crate::manifest::{Folder, selects};
-
-const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
-const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
+use super::{Case, DAEMON_SET, MOCK, messages, problems, with_file, with_mock};
+use crate::manifest::selects;
 
 #[test]
 fn other_labels_on_agent_and_mock_are_accepted() {
     let daemon_set = DAEMON_SET.replace("app.kubernetes.io/name: plexd", "app: mesh");
     let mock = MOCK.replace("app.kubernetes.io/name: mock-api", "role: central");
-    let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
     let mut sources = with_file("daemonset.yaml", daemon_set);
-    sources.mock = mock;
+    sources.mock = with_mock(mock).mock;
     let rendered = Case::new(sources).rendered();
     let selector = &rendered.agent().daemon_set.spec.selector;
     assert!(selects(
@@ -40,9 +35,8 @@ fn labels_that_the_mocks_selector_also_selects_are_reported() {
         "      labels:\n        app.kubernetes.io/name: plexd\n        role: central\n",
     );
     let mock = MOCK.replace("app.kubernetes.io/name: mock-api", "role: central");
-    let mock = Folder::new("mock", [("mock.yaml".to_owned(), mock)].into());
     let mut sources = with_file("daemonset.yaml", daemon_set);
-    sources.mock = mock;
+    sources.mock = with_mock(mock).mock;
     let problems = Case::new(sources).render().err().unwrap();
     insta::assert_snapshot!(messages(&problems).join("\n"), @"mock/mock.yaml, document 1, line 2 (Deployment mock-api), spec.selector: also selects the pods of DaemonSet plexd");
 }
@@ -55,8 +49,9 @@ fn other_pods_with_the_agents_labels_are_reported_regardless_of_their_owner() {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: one, labels: {{app.kubernetes.io/name: plexd}}}}\n---\n\
              apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: nightly}}\n\
-             spec: {{jobTemplate: {{spec: {{template: {{{labels}}}}}}}}}\n---\n\
-             apiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\nspec: {{template: {{{labels}}}}}\n"
+             spec: {{jobTemplate: {{spec: {{template: {{{labels}, spec: {{containers: []}}}}}}}}}}\n---\n\
+             apiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\n\
+             spec: {{template: {{{labels}, spec: {{containers: []}}}}}}\n"
         ),
     ));
     assert_eq!(
@@ -66,6 +61,13 @@ fn other_pods_with_the_agents_labels_are_reported_regardless_of_their_owner() {
              spec.selector: also selects the pods of {other}"
         ))
     );
+}
+
+#[test]
+fn labels_of_a_template_that_is_not_for_pods_are_not_selected() {
+    let text = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: sealed}\n\
+                spec: {template: {metadata: {labels: {app.kubernetes.io/name: plexd}}}}\n";
+    assert_eq!(problems(with_file("sealed.yaml", text)), [""; 0]);
 }
 
 #[test]

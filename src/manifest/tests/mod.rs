@@ -21,6 +21,10 @@ use serde_json::{Map, Value};
 use super::{Folder, Inputs, ManifestProblem, PullPolicy, Rendered, Sources, Tenancy, render};
 use crate::secret::{Mask, Secret};
 
+const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
+const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
+const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
+
 /// A token that no manifest contains by chance.
 const TOKEN: &str = "a-token-of-the-tests";
 
@@ -28,6 +32,7 @@ const TOKEN: &str = "a-token-of-the-tests";
 struct Case {
     sources: Sources,
     daemon_set: Option<String>,
+    config_key: Option<&'static str>,
     namespace: &'static str,
     agent_config: Map<String, Value>,
     env: BTreeMap<String, String>,
@@ -41,6 +46,7 @@ impl Case {
         Self {
             sources,
             daemon_set: None,
+            config_key: None,
             namespace: "plexd-e2e",
             agent_config: Map::new(),
             env: BTreeMap::new(),
@@ -65,6 +71,7 @@ impl Case {
         let inputs = Inputs {
             sources: &self.sources,
             daemon_set: self.daemon_set.as_deref(),
+            config_key: self.config_key,
             namespace: self.namespace,
             nodes: 1,
             agent_image: "plexd:0123abcd",
@@ -93,12 +100,30 @@ fn with_manifests(label: &str, files: BTreeMap<String, String>) -> Sources {
     }
 }
 
-/// The built-in sources with other manifests for the mock.
-fn with_mock(label: &str, files: BTreeMap<String, String>) -> Sources {
+/// The built-in manifests with one file replaced.
+fn with_file(name: &str, text: impl Into<String>) -> Sources {
+    with_files([(name, text.into())])
+}
+
+/// The built-in manifests with some files replaced.
+fn with_files<'n>(more: impl IntoIterator<Item = (&'n str, String)>) -> Sources {
+    let mut files = Sources::builtin().manifests.files;
+    files.extend(more.into_iter().map(|(name, text)| (name.to_owned(), text)));
+    with_manifests("deploy/kubernetes", files)
+}
+
+/// The built-in sources with another manifest for the mock.
+fn with_mock(text: String) -> Sources {
     Sources {
-        mock: Folder::new(label, files),
+        mock: Folder::new("mock", [("mock.yaml".to_owned(), text)].into()),
         ..Sources::builtin()
     }
+}
+
+/// `text` with `to` in place of `from`, which has to be in the text.
+fn edited(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from:?} is not in the text");
+    text.replace(from, to)
 }
 
 /// The messages of the problems.

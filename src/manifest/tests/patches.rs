@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::Sources;
 use super::super::object::Object;
 use super::super::patch;
 use super::super::{Place, PullPolicy};
-use super::{Case, value, with_manifests};
+use super::fuzz::tree;
+use super::{Case, RBAC, value, with_file};
 
 const AGENT: &str = "/spec/template/spec/containers/0";
 
@@ -50,22 +50,8 @@ fn probes_are_removed_only_on_request() {
 }
 
 #[test]
-fn the_variant_is_merged_over_the_base_configuration() {
-    let config = json!({ "heartbeat": { "interval": "500ms" } });
-    let rendered = Case::builtin().with_config(config).rendered();
-    let text = value(&rendered, "ConfigMap", "plexd-config", "/data/config.yaml");
-    let config: Value = serde_saphyr::from_str(text.as_str().unwrap()).unwrap();
-    assert_eq!(&config, rendered.agent_config());
-    assert_eq!(
-        config["heartbeat"],
-        json!({ "interval": "500ms", "node_id": "e2e-k8s-node" })
-    );
-    assert_eq!(config["api"]["base_url"], "http://mock-api.plexd-e2e:8080");
-}
-
-#[test]
 fn accounts_in_other_namespaces_are_preserved() {
-    let text = include_str!("../../../deploy/kubernetes/rbac.yaml").replace(
+    let text = RBAC.replace(
         "subjects:\n",
         "subjects:\n  - {kind: ServiceAccount, name: prometheus, namespace: monitoring}\n  - {kind: Group, name: ops}\n",
     );
@@ -112,12 +98,21 @@ fn users_and_groups_of_accounts_move_with_their_namespace() {
     ];
     let subjects =
         expected.map(|(kind, name, _)| format!("  - {{kind: {kind}, name: '{name}'}}\n"));
-    let text = include_str!("../../../deploy/kubernetes/rbac.yaml")
-        .replace("subjects:\n", &format!("subjects:\n{}", subjects.concat()));
+    let text = RBAC.replace("subjects:\n", &format!("subjects:\n{}", subjects.concat()));
     let rendered = Case::new(with_file("rbac.yaml", text)).rendered();
     let subjects = value(&rendered, "ClusterRoleBinding", "plexd", "/subjects");
     for (index, (_, _, name)) in expected.into_iter().enumerate() {
         assert_eq!(subjects[index]["name"], name);
+    }
+}
+
+#[test]
+fn variables_are_added_to_a_container_without_variables() {
+    for env in [json!({ "env": null }), json!({ "env": [] }), json!({})] {
+        let mut object = workload(&json!({ "containers": [env] }));
+        patch::set_env(&mut object, 0, &[("A".to_owned(), "b".to_owned())].into());
+        let env = &object.value.pointer(AGENT).unwrap()["env"];
+        assert_eq!(env, &json!([{ "name": "A", "value": "b" }]));
     }
 }
 
@@ -197,18 +192,6 @@ fn only_containers_with_the_same_image_get_the_new_one() {
     assert_eq!(image("/spec/template/spec/containers/1"), "new:1");
 }
 
-/// The built-in manifests with one file replaced.
-pub(super) fn with_file(name: &str, text: String) -> Sources {
-    with_files([(name, text)])
-}
-
-/// The built-in manifests with some files replaced.
-pub(super) fn with_files<'n>(more: impl IntoIterator<Item = (&'n str, String)>) -> Sources {
-    let mut files = Sources::builtin().manifests.files;
-    files.extend(more.into_iter().map(|(name, text)| (name.to_owned(), text)));
-    with_manifests("deploy/kubernetes", files)
-}
-
 fn workload(pod: &Value) -> Object {
     let value = json!({
         "apiVersion": "apps/v1",
@@ -220,27 +203,10 @@ fn workload(pod: &Value) -> Object {
     Object::read(value, source).unwrap()
 }
 
-/// Arbitrary JSON for fields that the runner doesn't read.
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i32>().prop_map(Value::from),
-        "[a-z]{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 16, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-z]{1,6}", inner, 0..4)
-                .prop_map(|table| Value::Object(table.into_iter().collect())),
-        ]
-    })
-}
-
 proptest! {
     /// Each patch preserves fields that the runner doesn't know.
     #[test]
-    fn patches_keep_unknown_fields(unknown in any_json(), other in any_json()) {
+    fn patches_keep_unknown_fields(unknown in tree(), other in tree()) {
         let mut object = workload(&json!({
             "x-unknown": unknown,
             "containers": [{ "name": "plexd", "image": "a:1", "x-unknown": other, "env": [] }],

@@ -1,7 +1,6 @@
 //! The references of pods and Services, tested with a Deployment in addition to the agent.
 
-use super::patches::with_file;
-use super::{Case, problems};
+use super::{Case, problems, with_file};
 
 /// A Secret and a ConfigMap.
 const EXISTING: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: there}\ndata: {a: YQ==}\nstringData: {b: c}\n\

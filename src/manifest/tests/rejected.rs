@@ -1,12 +1,7 @@
 //! Objects that the API server would reject, and roles without bindings, are reported before any cluster is created.
 
-use super::patches::with_file;
-use super::{Case, messages, with_mock};
+use super::{Case, DAEMON_SET, MOCK, RBAC, edited, messages, with_file, with_mock};
 use crate::manifest::Sources;
-
-const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
-const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
-const MOCK: &str = include_str!("../../../deploy/mock-api/mock-api.yaml");
 
 /// Replacements in the file of the DaemonSet. Each makes it invalid.
 const DAEMON_SET_EDITS: &[(&str, &str)] = &[
@@ -83,30 +78,21 @@ fn the_remedy_for_a_secret_without_base64_is_string_data() {
 
 #[test]
 fn an_invalid_daemon_set_is_reported() {
-    let of = |(from, to): &(&str, &str)| {
-        assert!(
-            DAEMON_SET.contains(from),
-            "the file does not contain {from:?}"
-        );
-        problems(with_file(
-            "daemonset.yaml",
-            DAEMON_SET.replacen(from, to, 1),
-        ))
-    };
-    let found: Vec<_> = DAEMON_SET_EDITS.iter().map(of).collect();
+    let edits = DAEMON_SET_EDITS.iter();
+    let texts = edits.map(|(from, to)| edited(DAEMON_SET, from, to));
+    let found: Vec<_> = texts
+        .map(|text| problems(with_file("daemonset.yaml", text)))
+        .collect();
     insta::assert_snapshot!(found.join("\n"));
 }
 
 #[test]
 fn an_invalid_service_is_reported() {
     let ports = "  ports:\n    - name: http\n      port: 8080\n";
-    assert!(MOCK.contains(ports));
     let twice = "  ports:\n    - {name: https, port: 8080}\n    - name: http\n      port: 8080\n";
-    let text = MOCK
-        .replace(ports, twice)
-        .replace("type: ClusterIP", "typ: ClusterIP");
-    let files = [("mock.yaml".to_owned(), text)].into();
-    insta::assert_snapshot!(problems(with_mock("mock", files)));
+    let text = edited(MOCK, ports, twice);
+    let text = edited(&text, "type: ClusterIP", "typ: ClusterIP");
+    insta::assert_snapshot!(problems(with_mock(text)));
 }
 
 #[test]
@@ -118,26 +104,6 @@ fn fields_of_every_kind_are_checked() {
 }
 
 #[test]
-fn a_role_without_a_binding_is_reported() {
-    let roles: Vec<_> = RBAC
-        .split("---\n")
-        .filter(|text| {
-            !text.contains("kind: ClusterRoleBinding") && !text.contains("kind: RoleBinding")
-        })
-        .collect();
-    insta::assert_snapshot!(problems(with_file("rbac.yaml", roles.join("---\n"))));
-}
-
-#[test]
-fn a_binding_for_another_account_leaves_the_agent_without_a_role() {
-    let text = RBAC.replace(
-        "    namespace: plexd-system\n",
-        "    namespace: elsewhere\n",
-    );
-    insta::assert_snapshot!(problems(with_file("rbac.yaml", text)));
-}
-
-#[test]
 fn the_agents_own_cluster_role_needs_its_binding_even_if_there_are_others() {
     let cut = RBAC.replacen(
         "kind: ClusterRole\n  name: plexd\n",
@@ -145,13 +111,6 @@ fn the_agents_own_cluster_role_needs_its_binding_even_if_there_are_others() {
         1,
     );
     insta::assert_snapshot!(problems(with_file("rbac.yaml", cut)));
-}
-
-#[test]
-fn unused_cluster_roles_cause_only_a_notice() {
-    let reader = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: plexd-state-reader}\nrules: []\n";
-    let rendered = Case::new(with_file("rbac.yaml", format!("{RBAC}{reader}"))).rendered();
-    insta::assert_snapshot!(rendered.notices().join("\n"));
 }
 
 fn problems(sources: Sources) -> String {

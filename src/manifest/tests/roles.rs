@@ -1,10 +1,7 @@
 //! Roles and bindings: how the agent gets a role, and which roles and `ServiceAccounts` the manifests must contain.
 
-use super::patches::{with_file, with_files};
-use super::{Case, problems, value};
+use super::{Case, DAEMON_SET, RBAC, edited, problems, value, with_file, with_files};
 
-const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
-const RBAC: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 const NO_ROLE: &str = "deploy/kubernetes/daemonset.yaml, document 1, line 5 (DaemonSet plexd), \
     spec.template.spec.serviceAccountName: no binding grants a role to the ServiceAccount `plexd`, \
     and ClusterRoleBinding plexd grants its role to no pod";
@@ -15,15 +12,13 @@ const ELSEWHERE: &str = "{kind: ServiceAccount, name: plexd, namespace: elsewher
 /// The built-in roles, bound to another subject.
 fn bound_to(subject: &str) -> String {
     let agent = "  - kind: ServiceAccount\n    name: plexd\n    namespace: plexd-system\n";
-    assert!(RBAC.contains(agent));
-    RBAC.replace(agent, &format!("  - {subject}\n"))
+    edited(RBAC, agent, &format!("  - {subject}\n"))
 }
 
 #[test]
 fn the_namespace_of_a_cluster_role_is_ignored() {
     let role = "kind: ClusterRole\nmetadata:\n  name: plexd\n";
-    assert!(RBAC.contains(role));
-    let text = RBAC.replace(role, &format!("{role}  namespace: plexd-system\n"));
+    let text = edited(RBAC, role, &format!("{role}  namespace: plexd-system\n"));
     let rendered = Case::new(with_file("rbac.yaml", text)).rendered();
     let metadata = value(&rendered, "ClusterRole", "plexd", "/metadata");
     assert!(metadata.get("namespace").is_none());
@@ -121,12 +116,11 @@ fn a_cluster_role_for_others_needs_no_binding_if_the_agent_has_a_role_or_if_it_i
 #[test]
 fn an_agent_without_a_service_account_has_the_default_one() {
     let line = "      serviceAccountName: plexd\n";
-    assert!(DAEMON_SET.contains(line));
     let bound = bound_to("{kind: ServiceAccount, name: default, namespace: plexd-system}");
     let no_role = NO_ROLE.replace("`plexd`", "`default`");
     for account in ["", "      serviceAccountName: ''\n"] {
         let problems_with = |rbac: &str| {
-            let daemon_set = DAEMON_SET.replace(line, account);
+            let daemon_set = edited(DAEMON_SET, line, account);
             problems(with_files([
                 ("daemonset.yaml", daemon_set),
                 ("rbac.yaml", rbac.to_owned()),
@@ -154,8 +148,8 @@ fn the_deprecated_field_names_the_service_account_if_the_current_field_does_not(
 #[test]
 fn a_role_is_bound_only_by_a_binding_that_names_its_kind() {
     let role = "  kind: Role\n  name: plexd\n";
-    assert!(RBAC.contains(role));
-    let found = problems_with(&RBAC.replace(role, "  kind: ClusterRole\n  name: plexd\n"));
+    let cluster_role = "  kind: ClusterRole\n  name: plexd\n";
+    let found = problems_with(&edited(RBAC, role, cluster_role));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
         found[0].ends_with("(Role plexd): is a role that no binding uses"),

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::patches::with_file;
-use super::{Case, messages, value, with_mock};
+use super::{Case, MOCK, RBAC, edited, messages, value, with_file, with_mock};
 use crate::manifest::{Sources, Tenancy};
 
 /// The settings that isolate a cell from others in the same cluster.
@@ -25,10 +24,8 @@ fn in_shared_cluster(sources: Sources) -> Case {
 #[test]
 fn a_role_adds_nothing_to_the_roles_of_the_cluster() {
     let label = "rbac.authorization.k8s.io/aggregate-to-edit";
-    let rbac = include_str!("../../../deploy/kubernetes/rbac.yaml");
     let head = "kind: ClusterRole\nmetadata:\n  name: plexd\n  labels:\n";
-    assert!(rbac.contains(head));
-    let text = rbac.replace(head, &format!("{head}    {label}: 'true'\n"));
+    let text = edited(RBAC, head, &format!("{head}    {label}: 'true'\n"));
     let labels = |case: Case, name: &str| {
         let rendered = case.rendered();
         let labels = value(&rendered, "ClusterRole", name, "/metadata/labels").clone();
@@ -254,10 +251,8 @@ fn the_host_paths_of_all_objects_are_known() {
 
 #[test]
 fn changes_to_the_whole_cluster_are_rejected() {
-    let mock = include_str!("../../../deploy/mock-api/mock-api.yaml");
     let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: mine\nvalue: 1\n";
-    let files = [("mock.yaml".to_owned(), format!("{mock}---\n{class}"))];
-    let sources = with_mock("mock", files.into());
+    let sources = with_mock(format!("{MOCK}---\n{class}"));
     let problems = in_shared_cluster(sources).render().err().unwrap();
     assert_eq!(
         messages(&problems),
@@ -284,10 +279,8 @@ fn another_namespace_and_objects_in_it_are_rejected() {
 
 #[test]
 fn the_agents_cluster_role_needs_its_binding_under_its_new_name_too() {
-    let rbac = include_str!("../../../deploy/kubernetes/rbac.yaml");
     let role = "kind: ClusterRole\n  name: plexd\n";
-    assert!(rbac.contains(role));
-    let cut = rbac.replacen(role, "kind: ClusterRole\n  name: view\n", 1);
+    let cut = edited(RBAC, role, "kind: ClusterRole\n  name: view\n");
     let problems = in_shared_cluster(with_file("rbac.yaml", cut))
         .render()
         .err();

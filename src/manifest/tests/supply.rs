@@ -2,20 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::patches::with_files;
-use super::{Case, value};
+use super::{Case, DAEMON_SET, edited, messages, value, with_files};
 use crate::manifest::Sources;
-
-const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/daemonset.yaml");
 
 /// The DaemonSet with each text replaced.
 fn daemon_set(edits: &[(&str, &str)]) -> String {
-    edits
-        .iter()
-        .fold(DAEMON_SET.to_owned(), |text, (from, to)| {
-            assert!(text.contains(from), "{from:?} is not in the file");
-            text.replacen(from, to, 1)
-        })
+    let edits = edits.iter();
+    edits.fold(DAEMON_SET.to_owned(), |text, (from, to)| {
+        edited(&text, from, to)
+    })
 }
 
 const MOUNT: &str = "            - name: config\n              mountPath: /etc/plexd\n              readOnly: true\n";
@@ -97,33 +92,128 @@ fn a_mounted_config_map_is_the_agents_configuration_even_if_an_optional_one_is_m
     assert_eq!(is_config(&[(VOLUME, volumes)], ["files"], "agent"), [true]);
 }
 
+const ARGUMENT: &str = "            - /etc/plexd/config.yaml\n";
+const PATH: &str = "mountPath: /etc/plexd\n";
+const NAME: &str = "            name: plexd-config\n";
+
+/// The DaemonSet with these edits and a ConfigMap with several keys.
+fn several_keys(edits: &[(&str, &str)]) -> Sources {
+    let data = json!({ "agent.yaml": "theirs", "log.yaml": "theirs" });
+    let config_map = config_map("plexd-config", &data);
+    with_files([
+        ("daemonset.yaml", daemon_set(edits)),
+        ("plexd-config-configmap.yaml", config_map),
+    ])
+}
+
+/// The keys of the ConfigMap `plexd-config` that contain the agent's configuration.
+fn replaced_keys(case: &Case) -> Vec<String> {
+    let rendered = case.rendered();
+    let data = value(&rendered, "ConfigMap", "plexd-config", "/data");
+    let data = data.as_object().unwrap().iter();
+    let replaced = data.filter(|(_, text)| text.as_str().unwrap().contains("http://mock-api."));
+    replaced.map(|(key, _)| key.clone()).collect()
+}
+
 #[test]
-fn of_several_keys_the_only_one_that_the_pod_names_is_replaced() {
-    let sources = |items: &str| {
-        let volume = format!("        - {{name: config, configMap: {{name: files{items}}}}}\n");
-        let data = json!({ "agent.yaml": "theirs", "log.yaml": "theirs" });
-        with_files([
-            ("daemonset.yaml", daemon_set(&[(VOLUME, volume.as_str())])),
-            ("plexd-config-configmap.yaml", config_map("files", &data)),
-        ])
-    };
-    let rendered = Case::new(sources(", items: [{key: agent.yaml, path: a}]")).rendered();
-    let data = value(&rendered, "ConfigMap", "files", "/data");
-    assert!(data["agent.yaml"].as_str().unwrap().contains("mock-api"));
-    assert_eq!(data["log.yaml"], "theirs");
-    let all = ", items: [{key: agent.yaml, path: a}, {key: log.yaml, path: b}]";
-    for items in ["", all] {
-        let rendered = Case::new(sources(items)).rendered();
-        let data = value(&rendered, "ConfigMap", "files", "/data");
-        assert_eq!(data["agent.yaml"], "theirs");
+fn of_several_keys_the_only_one_that_the_agent_reads_is_replaced() {
+    let items = format!("{NAME}            items: [{{key: agent.yaml, path: a}}]\n");
+    let renamed = format!(
+        "{NAME}            items: [{{key: agent.yaml, path: config.yaml}}, {{key: log.yaml, path: log.yaml}}]\n"
+    );
+    let sub_path = "mountPath: /etc/agent\n              subPath: agent.yaml\n";
+    let command =
+        "            - x\n          command: [sh, -c, 'exec plexd -c \"/etc/plexd/agent.yaml\"']\n";
+    let variable = "          env:\n            - {name: CONFIG, value: /etc/plexd/agent.yaml}\n";
+    let argument = "            - --file=/etc/plexd/agent.yaml\n";
+    let edits: [&[(&str, &str)]; 7] = [
+        &[(NAME, items.as_str())],
+        &[(NAME, renamed.as_str())],
+        &[(PATH, sub_path)],
+        &[(ARGUMENT, argument)],
+        &[(ARGUMENT, argument), (PATH, "mountPath: /etc//plexd/\n")],
+        &[(ARGUMENT, command)],
+        &[("          env:\n", variable)],
+    ];
+    for edits in edits {
+        let case = Case::new(several_keys(edits));
+        assert_eq!(replaced_keys(&case), ["agent.yaml"], "{edits:?}");
+        assert_eq!(case.rendered().notices(), [""; 0], "{edits:?}");
+    }
+}
+
+#[test]
+fn if_it_is_not_clear_which_of_several_keys_the_agent_reads_none_is_replaced() {
+    let items = format!(
+        "{NAME}            items: [{{key: agent.yaml, path: a}}, {{key: log.yaml, path: b}}]\n"
+    );
+    let both = "            - /etc/plexd/agent.yaml\n            - /etc/plexd/log.yaml\n";
+    let elsewhere = "            - /etc/agent.yaml\n            - agent.yaml\n            - /etc/plexd/more/agent.yaml\n";
+    let edits: [&[(&str, &str)]; 4] = [
+        &[],
+        &[(NAME, items.as_str())],
+        &[(ARGUMENT, both)],
+        &[(ARGUMENT, elsewhere)],
+    ];
+    for edits in edits {
+        let case = Case::new(several_keys(edits));
+        assert_eq!(replaced_keys(&case), [""; 0], "{edits:?}");
         assert_eq!(
-            rendered.notices(),
+            case.rendered().notices(),
             [
-                "the ConfigMap files has several keys (agent.yaml, log.yaml), and none of them is config.yaml, so the \
-                 agent's pods do not get the configuration from the matrix: rename the key with the agent's configuration \
-                 to config.yaml"
+                "the ConfigMap plexd-config has several keys (agent.yaml, log.yaml), and none of them is config.yaml, so the \
+                 agent's pods do not get the configuration from the matrix: set `config-key` in `[deploy]` to the key of the \
+                 agent's configuration"
             ]
         );
+    }
+}
+
+#[test]
+fn the_user_can_name_the_key_of_the_agents_configuration() {
+    let variable = "          env:\n            - {name: CONFIG, valueFrom: {configMapKeyRef: {name: plexd-config, key: log.yaml}}}\n";
+    let edits: [&[(&str, &str)]; 3] = [
+        &[],
+        &[(ARGUMENT, "            - /etc/plexd/agent.yaml\n")],
+        &[(MOUNT, ""), (VOLUME, ""), ("          env:\n", variable)],
+    ];
+    for edits in edits {
+        let mut case = Case::new(several_keys(edits));
+        case.config_key = Some("log.yaml");
+        assert_eq!(replaced_keys(&case), ["log.yaml"], "{edits:?}");
+    }
+    let mut case = Case::new(several_keys(&[]));
+    case.config_key = Some("agent.yml");
+    let problems = case.render().err().unwrap();
+    assert_eq!(
+        messages(&problems),
+        [
+            "deploy/kubernetes/plexd-config-configmap.yaml, document 1, line 1 (ConfigMap plexd-config), data: has no key \
+             `agent.yml`"
+        ]
+    );
+    assert_eq!(
+        problems[0].remedy,
+        "set `config-key` in `[deploy]` to one of `agent.yaml`, `log.yaml`"
+    );
+}
+
+#[test]
+fn a_missing_config_map_gets_the_key_that_the_agent_reads() {
+    let sub_path = "mountPath: /etc/agent\n              subPath: agent.yaml\n";
+    let argument = "            - /etc/plexd/plexd.yaml\n";
+    for (edit, config_key, expected) in [
+        ((PATH, PATH), None, "config.yaml"),
+        ((PATH, PATH), Some("plexd.yaml"), "plexd.yaml"),
+        ((PATH, sub_path), None, "agent.yaml"),
+        ((ARGUMENT, argument), None, "plexd.yaml"),
+    ] {
+        let mut sources = several_keys(&[edit]);
+        let files = &mut sources.manifests.files;
+        files.remove("plexd-config-configmap.yaml");
+        let mut case = Case::new(sources);
+        case.config_key = config_key;
+        assert_eq!(replaced_keys(&case), [expected], "{edit:?}");
     }
 }
 

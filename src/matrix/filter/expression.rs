@@ -35,27 +35,18 @@ pub(super) enum Test {
     Name(Pattern),
     Kubernetes(Operator, KubernetesVersion),
     Nodes(Operator, u32),
-    Config(Equality, Pattern),
-    Tag(Equality, Pattern),
-    /// A comparison with a further axis: the name of the axis, and a pattern for the value.
-    Axis(String, Equality, Pattern),
+    /// Equality with `config`, `tag` or a further axis: the name of the field, and a pattern for its value.
+    Field(String, Pattern),
 }
 
-/// Comparisons of ordered values.
-#[derive(Clone, Copy, Debug)]
+/// Comparisons. The parser turns `!=` into [`Expression::Not`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
-    Is(Equality),
+    Equal,
     Less,
     AtMost,
     Greater,
     AtLeast,
-}
-
-/// Comparisons of values without an order.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Equality {
-    Equal,
-    Different,
 }
 
 impl Expression {
@@ -68,16 +59,12 @@ impl Expression {
         }
     }
 
-    /// Calls `visit` for every leaf from left to right.
-    pub(super) fn visit_leaves<'e>(&'e self, visit: &mut impl FnMut(&'e Leaf)) {
+    /// All leaves from left to right.
+    pub(super) fn leaves(&self) -> Vec<&Leaf> {
         match self {
-            Self::Leaf(leaf) => visit(leaf),
-            Self::Not(inner) => inner.visit_leaves(visit),
-            Self::All(parts) | Self::Any(parts) => {
-                for part in parts {
-                    part.visit_leaves(visit);
-                }
-            }
+            Self::Leaf(leaf) => vec![leaf],
+            Self::Not(inner) => inner.leaves(),
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::leaves).collect(),
         }
     }
 }
@@ -85,13 +72,16 @@ impl Expression {
 impl Test {
     fn matches(&self, cell: &Cell) -> bool {
         match self {
-            Self::Name(_) => self.is_known_by(cell),
+            Self::Name(pattern) => {
+                pattern.matches(cell.id.as_str()) || parts(cell).any(|part| pattern.matches(part))
+            }
             Self::Kubernetes(operator, version) => operator.holds(cell.kubernetes.cmp(version)),
             Self::Nodes(operator, count) => {
                 operator.holds(cell.nodes.get().cmp(&(*count as usize)))
             }
-            Self::Config(equality, _) | Self::Tag(equality, _) | Self::Axis(_, equality, _) => {
-                equality.holds(self.is_known_by(cell))
+            Self::Field(field, pattern) => {
+                let mut values = values(cell, field).into_iter();
+                values.any(|value| pattern.matches(value))
             }
         }
     }
@@ -99,19 +89,24 @@ impl Test {
     /// Whether `cell` has the name in the test, which proves that the name exists in the matrix. An ordered comparison,
     /// such as `nodes > 1`, contains no name, so the result is `true`.
     pub(super) fn is_known_by(&self, cell: &Cell) -> bool {
-        match self {
-            Self::Name(pattern) => {
-                pattern.matches(cell.id.as_str()) || parts(cell).any(|part| pattern.matches(part))
+        let has_name = match self {
+            Self::Kubernetes(operator, _) | Self::Nodes(operator, _) => {
+                *operator == Operator::Equal
             }
-            Self::Kubernetes(Operator::Is(_), version) => cell.kubernetes == *version,
-            Self::Nodes(Operator::Is(_), count) => cell.nodes.get() == *count as usize,
-            Self::Kubernetes(_, _) | Self::Nodes(_, _) => true,
-            Self::Config(_, pattern) => pattern.matches(cell.config.as_str()),
-            Self::Tag(_, pattern) => cell.tags.iter().any(|tag| pattern.matches(tag)),
-            Self::Axis(axis, _, pattern) => {
-                let mut axes = cell.axes.iter();
-                axes.any(|own| own.axis() == axis && pattern.matches(own.value()))
-            }
+            Self::Name(_) | Self::Field(..) => true,
+        };
+        !has_name || self.matches(cell)
+    }
+}
+
+/// The cell's values of a field without an order: `config`, `tag`, or a further axis.
+pub(super) fn values<'c>(cell: &'c Cell, field: &str) -> Vec<&'c str> {
+    match field {
+        "config" => vec![cell.config.as_str()],
+        "tag" => cell.tags.iter().map(String::as_str).collect(),
+        axis => {
+            let axes = cell.axes.iter().filter(|own| own.axis() == axis);
+            axes.map(Coordinate::value).collect()
         }
     }
 }
@@ -131,22 +126,25 @@ pub(super) fn parts(cell: &Cell) -> impl Iterator<Item = &str> {
 }
 
 impl Operator {
+    /// The operator with this sign. `!=` is the negation of its operator.
+    pub(super) fn from_sign(sign: &str) -> Option<Self> {
+        match sign {
+            "=" | "==" | "!=" => Some(Self::Equal),
+            "<" => Some(Self::Less),
+            "<=" => Some(Self::AtMost),
+            ">" => Some(Self::Greater),
+            ">=" => Some(Self::AtLeast),
+            _ => None,
+        }
+    }
+
     fn holds(self, ordering: Ordering) -> bool {
         match self {
-            Self::Is(equality) => equality.holds(ordering.is_eq()),
+            Self::Equal => ordering.is_eq(),
             Self::Less => ordering.is_lt(),
             Self::AtMost => ordering.is_le(),
             Self::Greater => ordering.is_gt(),
             Self::AtLeast => ordering.is_ge(),
-        }
-    }
-}
-
-impl Equality {
-    fn holds(self, equal: bool) -> bool {
-        match self {
-            Self::Equal => equal,
-            Self::Different => !equal,
         }
     }
 }

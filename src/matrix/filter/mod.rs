@@ -27,14 +27,13 @@ mod expression;
 mod names;
 mod parser;
 mod pattern;
-mod problem;
-mod words;
 
 use std::sync::Arc;
 
+use miette::Diagnostic;
+
 use self::expression::Expression;
-pub use self::problem::{FilterProblem, FilterProblems};
-use super::{Cell, Matrix};
+use super::{Cell, Matrix, Problem};
 
 /// A parsed filter.
 #[derive(Clone, Debug)]
@@ -48,11 +47,11 @@ impl Filter {
     ///
     /// # Errors
     /// Returns the first violation of the grammar, with its place in the text.
-    pub fn parse(text: &str) -> Result<Self, FilterProblem> {
+    pub fn parse(text: &str) -> Result<Self, Problem> {
         let source = Arc::from(text);
         match parser::parse(text) {
             Ok(expression) => Ok(Self { source, expression }),
-            Err(problem) => Err(FilterProblem::new(source, problem)),
+            Err(problem) => Err(problem.in_filter(source)),
         }
     }
 
@@ -62,18 +61,36 @@ impl Filter {
     }
 }
 
+/// Names in the filters of a run that don't exist in the matrix; at least one.
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+#[error("{}", summary(.0.len()))]
+pub struct FilterProblems(#[related] Vec<Problem>);
+
+fn summary(count: usize) -> String {
+    match count {
+        1 => "a name in a filter matches nothing in the matrix".to_owned(),
+        count => format!("{count} names in filters match nothing in the matrix"),
+    }
+}
+
+impl FilterProblems {
+    /// The problems, sorted by filter and place.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
 /// The cells of `matrix`, in its order, that at least one of `filters` matches; all cells if there are no filters.
 ///
 /// # Errors
 /// Returns all names in the filters that don't exist in the matrix. If the matrix has no cells, names aren't checked.
 pub fn select<'m>(matrix: &'m Matrix, filters: &[Filter]) -> Result<Vec<&'m Cell>, FilterProblems> {
     let cells = &matrix.cells;
-    FilterProblems::err_if_any(
-        filters
-            .iter()
-            .flat_map(|filter| names::unknown(&filter.source, &filter.expression, cells))
-            .collect(),
-    )?;
+    let unknown = |filter| names::unknown(filter, cells);
+    let problems: Vec<Problem> = filters.iter().flat_map(unknown).collect();
+    if !problems.is_empty() {
+        return Err(FilterProblems(problems));
+    }
     let is_selected =
         |cell: &&Cell| filters.is_empty() || filters.iter().any(|filter| filter.matches(cell));
     Ok(cells.iter().filter(is_selected).collect())

@@ -1,15 +1,14 @@
-//! The grammar of the filter language as `winnow` parsers, with errors for users.
+//! The grammar of the filter language as a recursive descent parser, with errors for users.
 
-use std::ops::Range;
+use std::iter::Peekable;
+use std::sync::LazyLock;
+use std::vec::IntoIter;
 
-use winnow::combinator::{alt, cut_err, not, opt, preceded, separated, terminated};
-use winnow::error::ErrMode;
-use winnow::prelude::*;
-use winnow::stream::{LocatingSlice, Location, Stateful};
+use miette::SourceSpan;
+use regex::Regex;
 
-use super::expression::{Equality, Expression, Leaf, Operator, Test};
+use super::expression::{Expression, Leaf, Operator, Test};
 use super::pattern::Pattern;
-use super::words::{Input, Parsed, Word, failure, keyword, space, symbol, upcoming, word};
 use crate::matrix::KubernetesVersion;
 use crate::matrix::nearest::nearest;
 use crate::matrix::problem::Problem;
@@ -18,191 +17,236 @@ use crate::matrix::problem::Problem;
 /// tree are recursive.
 const MAX_DEPTH: usize = 64;
 
+/// The operators that are words. They can be terms only in quotes.
+const KEYWORDS: [&str; 3] = ["not", "and", "or"];
+
 /// The fields with ordered values.
 const ORDERED: [&str; 3] = ["k8s", "kubernetes", "nodes"];
 
+const JOINED: &str = "join terms with `and` or `or`; several filters are alternatives";
+
+/// The tokens: words, quoted text and symbols. Each character except whitespace is part of one.
+static TOKENS: LazyLock<Regex> = LazyLock::new(|| {
+    let tokens = r#"[^\s()&|!=<>,"']+|"[^"]*"?|'[^']*'?|[=!<>]=|\S"#;
+    Regex::new(tokens).expect("the pattern is a valid regular expression")
+});
+
+type Parsed<T> = Result<T, Problem>;
+
 /// Parses the whole text as a filter.
-pub(super) fn parse(text: &str) -> Result<Expression, Problem> {
-    let mut input = Stateful {
-        input: LocatingSlice::new(text),
-        state: 0,
+pub(super) fn parse(text: &str) -> Parsed<Expression> {
+    let tokens = TOKENS.find_iter(text).map(|token| Token {
+        text: token.as_str(),
+        place: token.range().into(),
+    });
+    let mut parser = Parser {
+        tokens: tokens.collect::<Vec<_>>().into_iter().peekable(),
+        end: (text.len()..text.len()).into(),
+        depth: 0,
     };
-    match preceded(space, terminated(filter, end)).parse_next(&mut input) {
-        Ok(expression) => Ok(expression),
-        Err(ErrMode::Backtrack(problem) | ErrMode::Cut(problem)) => Err(problem),
-        Err(ErrMode::Incomplete(_)) => Err(Problem::new("the filter is incomplete", "")),
-    }
-}
-
-fn filter(input: &mut Input<'_>) -> Parsed<Expression> {
-    let or = alt((keyword("or"), symbol("|")));
-    let parts = separated(1.., cut_err(conjunction), or).parse_next(input)?;
-    Ok(joined(parts, Expression::Any))
-}
-
-fn conjunction(input: &mut Input<'_>) -> Parsed<Expression> {
-    let and = alt((keyword("and"), symbol("&")));
-    let parts = separated(1.., cut_err(negation), and).parse_next(input)?;
-    Ok(joined(parts, Expression::All))
-}
-
-/// The only part if there is just one; otherwise all parts, combined with `join`.
-fn joined(parts: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -> Expression {
-    match <[Expression; 1]>::try_from(parts) {
-        Ok([only]) => only,
-        Err(parts) => join(parts),
-    }
-}
-
-fn negation(input: &mut Input<'_>) -> Parsed<Expression> {
-    let mark = alt((keyword("not"), terminated(symbol("!"), not('='))));
-    if opt(mark).parse_next(input)?.is_none() {
-        return primary(input);
-    }
-    let inner = nested(input, cut_err(negation))?;
-    Ok(Expression::Not(Box::new(inner)))
-}
-
-fn primary(input: &mut Input<'_>) -> Parsed<Expression> {
-    let start = input.current_token_start();
-    if opt(symbol("(")).parse_next(input)?.is_none() {
-        return leaf(input).map(Expression::Leaf);
-    }
-    let inner = nested(input, cut_err(filter))?;
-    if opt(symbol(")")).parse_next(input)?.is_some() {
-        return Ok(inner);
-    }
-    let (span, found) = upcoming(input);
-    let message = format!("expected `)`, found {found}");
-    let problem = Problem::at(span, message, JOINED);
-    let problem = problem.and_at(start..start + 1, "opened here");
-    Err(ErrMode::Cut(problem))
-}
-
-/// Runs `parser` one level deeper, or fails if that exceeds [`MAX_DEPTH`].
-fn nested<'t, T>(
-    input: &mut Input<'t>,
-    mut parser: impl Parser<Input<'t>, T, ErrMode<Problem>>,
-) -> Parsed<T> {
-    if input.state >= MAX_DEPTH {
-        let message = format!("parentheses and `not` are nested more than {MAX_DEPTH} levels deep");
-        let place = input.current_token_start();
-        return failure(place..place, message, "");
-    }
-    input.state += 1;
-    let result = parser.parse_next(input);
-    input.state -= 1;
-    result
-}
-
-fn leaf(input: &mut Input<'_>) -> Parsed<Leaf> {
-    let word = word(input)?;
-    let operator = operator.with_taken().with_span();
-    let Some(((operator, text), span)) = opt(terminated(operator, space)).parse_next(input)? else {
-        return Ok(Leaf {
-            test: Test::Name(Pattern::new(word.text)),
-            span: word.span.clone().into(),
-            start: word.span.into(),
-        });
-    };
-    let value = value(input, &word)?;
-    let equality = || equality(operator, text, &word, span.clone());
-    let test = match word.text {
-        "k8s" | "kubernetes" => Test::Kubernetes(operator, version(&value)?),
-        "nodes" => Test::Nodes(operator, count(&value)?),
-        "config" => Test::Config(equality()?, Pattern::new(value.text)),
-        "tag" => Test::Tag(equality()?, Pattern::new(value.text)),
-        typo if let (true, Some(near)) =
-            (!matches!(operator, Operator::Is(_)), nearest(typo, ORDERED)) =>
-        {
-            let help = format!("did you mean `{near}`?");
-            return word.failure(format!("`{typo}` is not a field"), help);
+    let expression = parser.filter()?;
+    match parser.tokens.peek().map(|token| token.text) {
+        None => Ok(expression),
+        Some(")") => {
+            let help = "remove it, or add the missing `(`";
+            Err(Problem::at(parser.place(), "unmatched `)`", help))
         }
-        // Whether the axis exists isn't known until the filter is applied to a matrix.
-        axis => Test::Axis(axis.to_owned(), equality()?, Pattern::new(value.text)),
-    };
-    Ok(Leaf {
-        test,
-        span: value.span.into(),
-        start: word.span.into(),
-    })
-}
-
-fn value<'t>(input: &mut Input<'t>, field: &Word<'_>) -> Parsed<Word<'t>> {
-    if let Some(value) = opt(word).parse_next(input)? {
-        return Ok(value);
+        Some(_) => Err(parser.expected("`and`, `or` or the end of the filter", JOINED)),
     }
-    let (span, found) = upcoming(input);
-    let message = format!("expected a value for `{}`, found {found}", field.text);
-    let help = "for example `k8s >= 1.33`, `nodes > 1`, `config = fast` or `tag = soak`";
-    failure(span, message, help)
 }
 
-fn version(value: &Word<'_>) -> Parsed<KubernetesVersion> {
+/// A token and its place. Quoted text has its quotes until the parser has read it.
+#[derive(Clone, Copy)]
+struct Token<'t> {
+    text: &'t str,
+    place: SourceSpan,
+}
+
+struct Parser<'t> {
+    tokens: Peekable<IntoIter<Token<'t>>>,
+    /// The end of the text.
+    end: SourceSpan,
+    /// The current depth of parentheses and `not`.
+    depth: usize,
+}
+
+impl<'t> Parser<'t> {
+    fn filter(&mut self) -> Parsed<Expression> {
+        self.joined(&["or", "|"], Self::conjunction, Expression::Any)
+    }
+
+    fn conjunction(&mut self) -> Parsed<Expression> {
+        self.joined(&["and", "&"], Self::negation, Expression::All)
+    }
+
+    /// One part, or several parts with one of `operators` between them, which `join` combines.
+    fn joined(
+        &mut self,
+        operators: &[&str],
+        part: fn(&mut Self) -> Parsed<Expression>,
+        join: fn(Vec<Expression>) -> Expression,
+    ) -> Parsed<Expression> {
+        let mut parts = vec![part(self)?];
+        while self.skips(operators) {
+            parts.push(part(self)?);
+        }
+        match <[Expression; 1]>::try_from(parts) {
+            Ok([only]) => Ok(only),
+            Err(parts) => Ok(join(parts)),
+        }
+    }
+
+    fn negation(&mut self) -> Parsed<Expression> {
+        if !self.skips(&["not", "!"]) {
+            return self.primary();
+        }
+        let inner = self.nested(Self::negation)?;
+        Ok(Expression::Not(Box::new(inner)))
+    }
+
+    fn primary(&mut self) -> Parsed<Expression> {
+        let Some(open) = self.tokens.next_if(|token| token.text == "(") else {
+            return self.leaf();
+        };
+        let inner = self.nested(Self::filter)?;
+        if self.skips(&[")"]) {
+            return Ok(inner);
+        }
+        let problem = self.expected("`)`", JOINED);
+        Err(problem.and_at(open.place, "opened here"))
+    }
+
+    /// Parses `part` one level deeper, or fails if that exceeds [`MAX_DEPTH`].
+    fn nested(&mut self, part: fn(&mut Self) -> Parsed<Expression>) -> Parsed<Expression> {
+        if self.depth >= MAX_DEPTH {
+            let message =
+                format!("parentheses and `not` are nested more than {MAX_DEPTH} levels deep");
+            return Err(Problem::at(self.place(), message, ""));
+        }
+        self.depth += 1;
+        let result = part(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// A term or a comparison.
+    fn leaf(&mut self) -> Parsed<Expression> {
+        let Some(word) = self.word()? else {
+            let help = "a term is a part of a cell's id (`k8s-1.30`, `n3`, `fast`) or a comparison (`nodes > 1`)";
+            return Err(self.expected("a term", help));
+        };
+        let start = word.place;
+        let Some((operator, sign)) = self.operator() else {
+            let (test, span) = (Test::Name(Pattern::new(word.text)), start);
+            return Ok(Expression::Leaf(Leaf { test, span, start }));
+        };
+        let Some(value) = self.word()? else {
+            let help = "for example `k8s >= 1.33`, `nodes > 1`, `config = fast` or `tag = soak`";
+            return Err(self.expected(&format!("a value for `{}`", word.text), help));
+        };
+        let test = match word.text {
+            "k8s" | "kubernetes" => Test::Kubernetes(operator, version(value)?),
+            "nodes" => Test::Nodes(operator, count(value)?),
+            _ if operator != Operator::Equal => return Err(unordered(word, sign)),
+            // Whether the field exists isn't known until the filter is applied to a matrix.
+            field => Test::Field(field.to_owned(), Pattern::new(value.text)),
+        };
+        let span = value.place;
+        let leaf = Expression::Leaf(Leaf { test, span, start });
+        if sign.text == "!=" {
+            return Ok(Expression::Not(Box::new(leaf)));
+        }
+        Ok(leaf)
+    }
+
+    /// Reads a word that isn't a keyword, or quoted text, which loses its quotes; `None` if the next token is neither.
+    fn word(&mut self) -> Parsed<Option<Token<'t>>> {
+        let Some(token) = self.tokens.next_if(Token::is_word) else {
+            return Ok(None);
+        };
+        let Token { text, place } = token;
+        let Some(quoted) = text.strip_prefix(['"', '\'']) else {
+            return Ok(Some(token));
+        };
+        let quote = &text[..1];
+        match quoted.strip_suffix(quote) {
+            None => {
+                let help = format!("add {quote} at the end");
+                Err(Problem::at(place, "the quotes are not closed", help))
+            }
+            Some("") => {
+                let help = "write a name in them, such as `fast`";
+                Err(Problem::at(place, "the quotes are empty", help))
+            }
+            Some(text) => Ok(Some(Token { text, place })),
+        }
+    }
+
+    /// Reads an operator, and returns it with its token; `None` if the next token is something else.
+    fn operator(&mut self) -> Option<(Operator, Token<'t>)> {
+        let operator = Operator::from_sign(self.tokens.peek()?.text)?;
+        self.tokens.next().map(|sign| (operator, sign))
+    }
+
+    /// Skips the next token if it is one of `tokens`.
+    fn skips(&mut self, tokens: &[&str]) -> bool {
+        let next = self.tokens.next_if(|token| tokens.contains(&token.text));
+        next.is_some()
+    }
+
+    /// The place of the next token, or the end.
+    fn place(&mut self) -> SourceSpan {
+        self.tokens.peek().map_or(self.end, |token| token.place)
+    }
+
+    /// The problem that the next token isn't `expected`.
+    fn expected(&mut self, expected: &str, help: &str) -> Problem {
+        let found = match self.tokens.peek() {
+            Some(token) => format!("`{}`", token.text),
+            None => "the end".to_owned(),
+        };
+        let message = format!("expected {expected}, found {found}");
+        Problem::at(self.place(), message, help)
+    }
+}
+
+impl Token<'_> {
+    fn is_word(&self) -> bool {
+        let is_symbol = self.text.starts_with(|c: char| "()&|!=<>,".contains(c));
+        !is_symbol && !KEYWORDS.contains(&self.text)
+    }
+}
+
+fn version(value: Token<'_>) -> Parsed<KubernetesVersion> {
     let help = if value.text.contains(['*', '?']) {
         "only terms can have wildcards, such as `k8s-1.3*`"
     } else {
         "for example `k8s >= 1.33`"
     };
     let version = value.text.parse::<KubernetesVersion>();
-    version.or_else(|error| value.failure(error.to_string(), help))
+    version.map_err(|error| Problem::at(value.place, error.to_string(), help))
 }
 
-fn count(value: &Word<'_>) -> Parsed<u32> {
-    value.text.parse().or_else(|_| {
+fn count(value: Token<'_>) -> Parsed<u32> {
+    value.text.parse().map_err(|_| {
         let message = format!("`{}` is not a number of nodes", value.text);
         let help = "for example `nodes > 1`; the part of an id is a term: `n3`";
-        value.failure(message, help)
+        Problem::at(value.place, message, help)
     })
 }
 
-fn equality(
-    operator: Operator,
-    text: &str,
-    field: &Word<'_>,
-    span: Range<usize>,
-) -> Parsed<Equality> {
-    let Operator::Is(equality) = operator else {
-        let field = field.text;
-        let message = format!(
-            "the values of `{field}` have no order, so they can't be compared with `{text}`"
-        );
-        let help = format!("use `{field} = …` or `{field} != …`, with `*` and `?` as wildcards");
-        return failure(span, message, help);
-    };
-    Ok(equality)
-}
-
-fn operator(input: &mut Input<'_>) -> Parsed<Operator> {
-    alt((
-        alt(("==", "=")).value(Operator::Is(Equality::Equal)),
-        "!=".value(Operator::Is(Equality::Different)),
-        "<=".value(Operator::AtMost),
-        "<".value(Operator::Less),
-        ">=".value(Operator::AtLeast),
-        ">".value(Operator::Greater),
-    ))
-    .parse_next(input)
-}
-
-const JOINED: &str = "join terms with `and` or `or`; several filters are alternatives";
-
-/// The end of the text.
-fn end(input: &mut Input<'_>) -> Parsed<()> {
-    if input.is_empty() {
-        return Ok(());
+/// The problem that the values of a field have no order, as the operator requires.
+fn unordered(field: Token<'_>, operator: Token<'_>) -> Problem {
+    let (field_text, operator_text) = (field.text, operator.text);
+    if let Some(near) = nearest(field_text, ORDERED) {
+        let message = format!("`{field_text}` is not a field");
+        let help = format!("did you mean `{near}`?");
+        return Problem::at(field.place, message, help);
     }
-    let (span, found) = upcoming(input);
-    let (message, help) = if found == "`)`" {
-        (
-            "unmatched `)`".to_owned(),
-            "remove it, or add the missing `(`",
-        )
-    } else {
-        (
-            format!("expected `and`, `or` or the end of the filter, found {found}"),
-            JOINED,
-        )
-    };
-    failure(span, message, help)
+    let message = format!(
+        "the values of `{field_text}` have no order, so they can't be compared with `{operator_text}`"
+    );
+    let help =
+        format!("use `{field_text} = …` or `{field_text} != …`, with `*` and `?` as wildcards");
+    Problem::at(operator.place, message, help)
 }

@@ -8,13 +8,14 @@ use miette::SourceSpan;
 use serde_json::json;
 
 use super::expand::Point;
-use super::keys::{Keys, keys, tables};
-use super::reader::{Entry, Located, Table};
-use super::shape::{Shape, integer, parsed};
+use super::keys::{Table, keys, tables};
+use super::reader::{Entry, Located};
+use super::shape::{Elements, Shape, elements, integer, parsed};
 use super::variants::CellSettings;
+use crate::matrix::axis::check_axis_name;
 use crate::matrix::nearest::{nearest, quoted};
 use crate::matrix::problem::Problem;
-use crate::matrix::{AxisName, ConfigName, Coordinate, KubernetesVersion, NodeCount, ValueName};
+use crate::matrix::{ConfigName, Coordinate, KubernetesVersion, NodeCount};
 
 /// A value on one of the axes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,10 +44,7 @@ impl AxisValue {
         match axis {
             "kubernetes" => Ok(Self::Kubernetes(text.parse()?)),
             "config" => Ok(Self::Config(ConfigName::parse(text)?)),
-            axis => {
-                let (axis, value) = (AxisName::parse(axis)?, ValueName::parse(text)?);
-                Ok(Self::Further(Coordinate::new(&axis, &value)))
-            }
+            axis => Ok(Self::Further(Coordinate::parse(axis, text)?)),
         }
     }
 
@@ -93,63 +91,43 @@ fn nodes() -> Shape<AxisValue> {
 /// The axes of every matrix.
 pub(super) const FIXED: [&str; 3] = ["kubernetes", "nodes", "config"];
 
-/// The values of an axis. The default has no values and counts as incomplete.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Values {
-    pub(super) list: Vec<Located<AxisValue>>,
-    /// Whether every value could be read. If so, the axis has no other values.
-    pub(super) complete: bool,
-}
+/// The values of an axis.
+pub(super) type Values = Elements<Located<AxisValue>>;
 
 impl Values {
-    /// The values of an axis that the file doesn't set: only its default, whose place is the place of the table.
-    fn only(value: AxisValue, table: &Table<'_>) -> Self {
-        let span = table.span;
-        Self {
-            list: vec![Located { value, span }],
-            complete: true,
-        }
+    /// The values of an axis that the file doesn't set: only its default, whose place is that of the table.
+    fn only(value: AxisValue, span: SourceSpan) -> Self {
+        [Some(Located { value, span })].into_iter().collect()
     }
 
     fn shape(axis: &str) -> Shape<Self> {
-        let value = AxisValue::shape(axis).located();
-        let schema = json!({ "type": "array", "items": value.schema });
-        let read = move |entry: Entry<'_>| {
-            let mut values = Self::default();
-            if let Some(elements) = entry.list() {
-                let read = elements.iter().filter_map(|entry| value.read(*entry));
-                let read: Vec<_> = read.collect();
-                values.complete = read.len() == elements.len();
-                for value in read {
-                    values.push(value, entry);
-                }
+        let values = elements(AxisValue::shape(axis).located()).then(|values, entry| {
+            let mut distinct: Vec<Located<AxisValue>> = Vec::new();
+            for new in values.list {
+                let Some(first) = distinct.iter().find(|known| known.value == new.value) else {
+                    distinct.push(new);
+                    continue;
+                };
+                let message = format!("`{}` is listed twice in `{}`", new.value, entry.key);
+                let help = "two cells would have the same id: remove one of the two";
+                let problem = Problem::at(new.span, message, help);
+                entry.document.report(problem.repeats(first.span));
             }
-            Some(values)
-        };
-        Shape::new(schema, read).written(|values| {
+            let complete = values.complete;
+            let list = distinct;
+            Some(Self { list, complete })
+        });
+        values.written(|values| {
             let written = values.list.iter().map(|value| match &value.value {
                 AxisValue::Nodes(count) => json!(count.get()),
                 value => json!(value.to_string()),
             });
-            let written: Vec<_> = written.collect();
-            (!written.is_empty()).then_some(written).into()
+            written.collect()
         })
     }
 
-    fn push(&mut self, new: Located<AxisValue>, entry: Entry<'_>) {
-        let Some(first) = self.find(&new.value) else {
-            self.list.push(new);
-            return;
-        };
-        let message = format!("`{}` is listed twice in `{}`", new.value, entry.key);
-        let help = "two cells would have the same id: remove one of the two";
-        let problem = Problem::at(new.span, message, help);
-        let problem = problem.labelled("again");
-        entry.report.add(problem.and_at(first.span, "first here"));
-    }
-
-    pub(super) fn find(&self, value: &AxisValue) -> Option<&Located<AxisValue>> {
-        self.list.iter().find(|known| known.value == *value)
+    pub(super) fn contains(&self, value: &AxisValue) -> bool {
+        self.list.iter().any(|known| known.value == *value)
     }
 }
 
@@ -159,13 +137,13 @@ pub(super) struct Combination {
     pub(super) span: SourceSpan,
     /// The values, by the index of the axis. An include has a value for each axis.
     pub(super) values: BTreeMap<usize, Located<AxisValue>>,
-    /// The settings that an include adds to its cell.
-    pub(super) settings: CellSettings,
+    /// The settings that an include adds to its cell, if it has any.
+    pub(super) settings: Option<CellSettings>,
 }
 
 impl Combination {
     /// Reads a combination of values on these axes. Its schema allows any further axes, because each file has its own.
-    fn read(keys: &mut Keys<'_>, axes: &[String], is_include: bool) -> Option<Self> {
+    fn read(keys: &mut Table<'_>, axes: &[String], is_include: bool) -> Option<Self> {
         let mut values = BTreeMap::new();
         let mut is_complete = true;
         for (index, axis) in axes.iter().enumerate() {
@@ -181,37 +159,27 @@ impl Combination {
                 };
                 keys.require(axis, example);
             }
-            is_complete &= value.is_some() || (keys.table.get(axis).is_none() && !is_include);
+            is_complete &= value.is_some() || (keys.get(axis).is_none() && !is_include);
             values.extend(value.map(|value| (index, value)));
         }
         let doc = "The value on this further axis.";
         keys.describe(None, doc, || AxisValue::shape("").schema);
-        let settings = if is_include {
-            CellSettings::read(keys)
-        } else {
-            CellSettings::default()
-        };
-        let table = &keys.table;
-        if !is_include && table.entries().next().is_none() {
+        let settings = is_include.then(|| CellSettings::read(keys)).flatten();
+        if !is_include && keys.entries().next().is_none() {
             let message = "this exclude is empty, so it would match every cell";
             let help = format!("give it at least one of {}", quoted(axes));
-            table.report_missing(message, help);
+            keys.report_missing(message, help);
             return None;
         }
         is_complete.then_some(Self {
-            span: table.span,
+            span: keys.span,
             values,
             settings,
         })
     }
 
-    fn shape(axes: Vec<String>, is_include: bool) -> Shape<Vec<Self>> {
-        let path = if is_include {
-            "matrix.include"
-        } else {
-            "matrix.exclude"
-        };
-        tables(path, move |keys| Self::read(keys, &axes, is_include))
+    fn shape(axes: Vec<String>, is_include: bool) -> Shape<Elements<Self>> {
+        tables("matrix.", move |keys| Self::read(keys, &axes, is_include))
     }
 
     /// Whether `point` has all values of the combination.
@@ -226,7 +194,7 @@ impl Combination {
     }
 }
 
-/// The `[matrix]` table. The default has no content and counts as incomplete.
+/// The `[matrix]` table.
 #[derive(Clone, Debug)]
 pub(super) struct MatrixTable {
     pub(super) span: SourceSpan,
@@ -234,31 +202,15 @@ pub(super) struct MatrixTable {
     pub(super) axes: Vec<(String, Values)>,
     /// The names of the further axes, including invalid ones.
     pub(super) further_names: Vec<String>,
-    pub(super) excludes: Vec<Combination>,
-    pub(super) includes: Vec<Combination>,
-    /// Whether every include could be read. If so, the file has no other includes.
-    pub(super) includes_complete: bool,
-}
-
-impl Default for MatrixTable {
-    fn default() -> Self {
-        Self {
-            span: (0..0).into(),
-            axes: Vec::new(),
-            further_names: Vec::new(),
-            excludes: Vec::new(),
-            includes: Vec::new(),
-            includes_complete: false,
-        }
-    }
+    pub(super) excludes: Elements<Combination>,
+    pub(super) includes: Elements<Combination>,
 }
 
 impl MatrixTable {
-    pub(super) fn read(keys: &mut Keys<'_>) -> Self {
-        let table = &keys.table;
-        let mut kubernetes = Values::default();
-        let mut nodes = Values::only(AxisValue::Nodes(NodeCount::default()), table);
-        let mut config = Values::only(AxisValue::Config(ConfigName::default()), table);
+    pub(super) fn read(keys: &mut Table<'_>) -> Self {
+        let mut kubernetes = None;
+        let mut nodes = Values::only(AxisValue::Nodes(NodeCount::default()), keys.span);
+        let mut config = Values::only(AxisValue::Config(ConfigName::default()), keys.span);
         keys! { keys;
             /// Minor versions such as `"1.30"`. Quotes are required: without them, `1.30` is the number 1.3, which
             /// is rejected.
@@ -268,19 +220,18 @@ impl MatrixTable {
             /// Names of [config variants](#configname).
             "config": Values::shape("config") => config;
         }
+        let values = [kubernetes.unwrap_or(Values::UNREADABLE), nodes, config];
         let fixed = FIXED.map(str::to_owned);
-        let [exclude, include] = [
-            ("exclude", "Combinations to remove.", false),
-            ("include", "Cells to add.", true),
-        ]
-        .map(|(key, doc, is_include)| {
-            let axes = fixed.to_vec();
-            keys.entry(key, doc, || Combination::shape(axes, is_include).schema)
-        });
+        let schema = |is_include| Combination::shape(fixed.to_vec(), is_include).schema;
+        // They can be read only when the names of the further axes are known.
+        let exclude = keys.entry("exclude", "Combinations to remove.", || schema(false));
+        let include = keys.entry("include", "Cells to add.", || schema(true));
         let mut matrix = Self {
-            span: keys.table.span,
-            axes: fixed.into_iter().zip([kubernetes, nodes, config]).collect(),
-            ..Self::default()
+            span: keys.span,
+            axes: fixed.into_iter().zip(values).collect(),
+            further_names: Vec::new(),
+            excludes: Elements::NONE,
+            includes: Elements::NONE,
         };
         let doc = "The values of a [further axis](#further-axes).";
         for entry in keys.others(doc, || Values::shape("").schema) {
@@ -288,32 +239,33 @@ impl MatrixTable {
         }
         let names = matrix.axes.iter().map(|(name, _)| name.clone());
         let names: Vec<String> = names.collect();
-        let combinations = |entry: Option<Entry<'_>>, is_include| {
-            entry.and_then(|entry| Combination::shape(names.clone(), is_include).read(entry))
+        let combinations = |entry: Entry<'_>, is_include| {
+            let combinations = Combination::shape(names.clone(), is_include).read(entry);
+            combinations.unwrap_or(Elements::UNREADABLE)
         };
-        matrix.excludes = combinations(exclude, false).unwrap_or_default();
-        matrix.includes = combinations(include, true).unwrap_or_default();
-        let includes = include.and_then(|entry| entry.value.as_array());
-        matrix.includes_complete = matrix.includes.len() == includes.map_or(0, |all| all.len());
+        matrix.excludes = exclude.map_or(Elements::NONE, |entry| combinations(entry, false));
+        matrix.includes = include.map_or(Elements::NONE, |entry| combinations(entry, true));
         matrix
     }
 
-    fn read_axis(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
+    fn read_axis(&mut self, entry: Entry<'_>, keys: &Table<'_>) {
         let known = keys.names();
         // A further axis has tables for its values. If the file has no such table, a key that is similar to a known key
         // is assumed to be a typo.
-        if !entry.report.has(&[entry.key]) && nearest(entry.key, known.iter().copied()).is_some() {
-            keys.table.report_unknown(entry, &known);
+        let has_tables = entry.document.root.contains_key(entry.key);
+        if !has_tables && nearest(entry.key, known.iter().copied()).is_some() {
+            keys.report_unknown(entry, &known);
             return;
         }
         self.further_names.push(entry.key.to_owned());
-        if let Err(error) = AxisName::parse(entry.key) {
+        if let Err(error) = check_axis_name(entry.key) {
             let help = "any other key of `[matrix]` is a further axis: choose a name such as `agent` or `runtime`";
             let problem = Problem::at(entry.key_span, error.to_string(), help);
-            entry.report.add(problem);
+            entry.document.report(problem);
             return;
         }
-        let values = Values::shape(entry.key).read(entry).unwrap_or_default();
+        let values = Values::shape(entry.key).read(entry);
+        let values = values.unwrap_or(Values::UNREADABLE);
         self.axes.push((entry.key.to_owned(), values));
     }
 }

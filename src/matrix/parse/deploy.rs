@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::keys::{Keys, keys, table};
-use super::reader::Table;
+use super::keys::{Table, keys, table};
 use super::shape::{Shape, boolean, list, map, name, path, text};
 use crate::matrix::problem::Problem;
 use crate::matrix::{Build, Deploy, ImageSource, Images, Manifests, SystemUnderTest};
 
-/// `[images]`.
-pub(super) fn images(keys: &mut Keys<'_>) -> Images {
+/// `[images]`, and whether it replaces the mock.
+pub(super) fn images(keys: &mut Table<'_>) -> (Images, bool) {
     let mut images = Images::default();
     keys! { keys;
         /// The agent: the system under test. By default, the program that comes with the runner.
@@ -18,11 +17,11 @@ pub(super) fn images(keys: &mut Keys<'_>) -> Images {
         /// The mock Central API. By default, the program that comes with the runner.
         "mock": table("`[images.mock]`", system) => images.mock;
     }
-    images
+    (images, keys.get("mock").is_some())
 }
 
 /// `[images.agent]` or `[images.mock]`.
-pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
+pub(super) fn system(keys: &mut Table<'_>) -> SystemUnderTest {
     let mut system = SystemUnderTest::default();
     keys! { keys;
         /// An image that exists locally or can be pulled. Exactly one of `image` and `build` is required.
@@ -32,7 +31,7 @@ pub(super) fn system(keys: &mut Keys<'_>) -> SystemUnderTest {
         /// The program that the local provider runs instead of the image. Without it, the image can't run there.
         "binary": path() => system.binary;
     }
-    check_image_source(&keys.table);
+    check_image_source(keys);
     system
 }
 
@@ -44,7 +43,8 @@ fn check_image_source(table: &Table<'_>) {
             let help = "remove one of them; a built image gets its own tag";
             let problem = Problem::at(build.key_span, message, help);
             let problem = problem.labelled("and this");
-            table.report.add(problem.and_at(image.key_span, "this"));
+            let problem = problem.and_at(image.key_span, "this");
+            table.document.report(problem);
         }
         (None, None) => {
             let message = format!("{} has neither `image` nor `build`", table.name);
@@ -55,7 +55,7 @@ fn check_image_source(table: &Table<'_>) {
     }
 }
 
-fn build(keys: &mut Keys<'_>) -> Build {
+fn build(keys: &mut Table<'_>) -> Build {
     let (mut dockerfile, mut context, mut args) = (None, PathBuf::from("."), BTreeMap::new());
     keys! { keys;
         /// The Dockerfile; by default `Dockerfile` in the context.
@@ -82,7 +82,7 @@ pub(super) fn image() -> Shape<String> {
 }
 
 /// The manifests, if the table sets any.
-pub(super) fn manifests(keys: &mut Keys<'_>) -> Option<Manifests> {
+pub(super) fn manifests(keys: &mut Table<'_>) -> Option<Manifests> {
     let (mut manifests, mut chart, mut values) = (None, None, Vec::new());
     keys! { keys;
         /// The agent's manifests: a folder, a file or a kustomization in place of `deploy/kubernetes`.
@@ -92,7 +92,7 @@ pub(super) fn manifests(keys: &mut Keys<'_>) -> Option<Manifests> {
         /// Files with values for `chart`; later files take precedence.
         "values": list(path()) => values;
     }
-    let given = ["manifests", "chart", "values"].map(|key| keys.table.get(key));
+    let given = ["manifests", "chart", "values"].map(|key| keys.get(key));
     match given {
         [Some(manifests), Some(_), _] => {
             let help = "keep the one that deploys the agent";
@@ -110,7 +110,7 @@ pub(super) fn manifests(keys: &mut Keys<'_>) -> Option<Manifests> {
 }
 
 /// `[deploy]`.
-pub(super) fn deploy(keys: &mut Keys<'_>) -> Deploy {
+pub(super) fn deploy(keys: &mut Table<'_>) -> Deploy {
     let mut deploy = Deploy::default();
     if let Some(manifests) = manifests(keys) {
         deploy.manifests = manifests;
@@ -120,6 +120,8 @@ pub(super) fn deploy(keys: &mut Keys<'_>) -> Deploy {
         "daemonset": name() => deploy.daemon_set;
         /// A YAML file in place of [the base of the agent's configuration](#the-agents-configuration).
         "agent-config": path() => deploy.agent_config;
+        /// The key of the configuration in the agent's ConfigMap, if [it isn't clear](#what-becomes-of-your-manifests).
+        "config-key": name() => deploy.config_key;
         /// A file or folder in place of `deploy/mock-api`.
         "mock": path() => deploy.mock;
         /// `false` removes the DaemonSet's probes, for an agent without health endpoints.

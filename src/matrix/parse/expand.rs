@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Draft;
-use super::axes::{AxisValue, Combination, FIXED, MatrixTable};
+use super::axes::{AxisValue, Combination, MatrixTable};
 use super::variants::ValueTable;
 use crate::matrix::{
     Cell, CellId, ConfigName, Coordinate, KubernetesVersion, Layer, NodeCount, Variant,
@@ -12,6 +12,9 @@ use crate::matrix::{
 
 /// A point of the matrix: a value on each axis. Not every point has a cell.
 pub(super) type Point<'m> = Vec<&'m AxisValue>;
+
+/// A point that has a cell, and the include for it.
+pub(super) type Selected<'m> = (Point<'m>, Option<&'m Combination>);
 
 impl MatrixTable {
     /// All points: the product of the axes, in the order of the axes.
@@ -31,23 +34,17 @@ impl MatrixTable {
         let counts = self.axes.iter().map(|(_, values)| values.list.len());
         counts.fold(1, usize::saturating_mul)
     }
-
-    /// Whether every value of every axis could be read.
-    pub(super) fn is_complete(&self) -> bool {
-        self.axes.len() == FIXED.len() + self.further_names.len()
-            && self.axes.iter().all(|(_, values)| values.complete)
-    }
 }
 
 /// The values of a point, with their types.
-fn typed<'p>(
-    point: &[&'p AxisValue],
-) -> (
+type Typed<'p> = (
     KubernetesVersion,
     NodeCount,
     &'p ConfigName,
     Vec<Coordinate>,
-) {
+);
+
+fn typed<'p>(point: &[&'p AxisValue]) -> Typed<'p> {
     let [
         AxisValue::Kubernetes(kubernetes),
         AxisValue::Nodes(nodes),
@@ -70,29 +67,16 @@ pub(super) fn id(point: &[&AxisValue]) -> CellId {
     CellId::new(kubernetes, nodes, config).with(&further)
 }
 
-/// The cells of a matrix.
-pub(super) fn cells(draft: &Draft) -> Vec<Cell> {
-    let matrix = &draft.matrix;
-    let includes = matrix.includes.iter();
-    let mut includes: BTreeMap<_, _> = includes.map(|include| (include.point(), include)).collect();
-    let tables = draft.values.values().flat_map(|values| &values.tables);
+/// The cells at the selected points.
+pub(super) fn cells(draft: &Draft, selected: &[Selected<'_>]) -> Vec<Cell> {
+    let tables = draft.values.values().flat_map(|values| &values.list);
     let mut tables = Tables {
         tables: tables.map(|(value, table)| (&value.value, table)).collect(),
         merged: BTreeMap::new(),
     };
-    let excluded = |point: &Point<'_>| matrix.excludes.iter().any(|exclude| exclude.matches(point));
-    let points = matrix.points().into_iter();
-    let mut cells: Vec<Cell> = points
-        .filter(|point| !excluded(point))
-        .map(|point| tables.cell(&point, includes.remove(&point)))
-        .collect();
-    for include in &matrix.includes {
-        let point = include.point();
-        if includes.contains_key(&point) {
-            cells.push(tables.cell(&point, Some(include)));
-        }
-    }
-    cells
+    let selected = selected.iter();
+    let cells = selected.map(|(point, include)| tables.cell(point, *include));
+    cells.collect()
 }
 
 /// The tables of axis values.
@@ -112,7 +96,7 @@ impl<'m> Tables<'m> {
             .filter_map(|value| self.tables.get(value).copied());
         let tables: Vec<&ValueTable> = tables.collect();
         let settings = || tables.iter().map(|table| &table.settings);
-        let own = include.map(|include| &include.settings);
+        let own = include.and_then(|include| include.settings.as_ref());
         let tags = settings().chain(own).flat_map(|settings| &settings.tags);
         let allow_failure = own.and_then(|settings| settings.allow_failure);
         let (layers, variant) = self.merged.entry(point[2..].to_vec()).or_insert_with(|| {

@@ -2,16 +2,15 @@
 
 use serde_json::json;
 
-use super::keys::{Keys, keys, schema};
-use super::reader::Entry;
+use super::keys::{Table, keys, schema};
+use super::reader::Located;
 use super::shape::{Shape, integer};
-use crate::matrix::nearest::suggestion;
-use crate::matrix::problem::Problem;
 use crate::matrix::{Counter, Expectation, Expectations};
 
-/// `expect`.
-pub(super) fn expectations(keys: &mut Keys<'_>) -> Expectations {
+/// `expect`, and the names of the counters in it.
+pub(super) fn expectations(keys: &mut Table<'_>) -> (Expectations, Vec<Located<String>>) {
     let mut expectations = Expectations::default();
+    let mut counters = Vec::new();
     let exits = "0 to 1000 exits of the agent's process per node";
     keys! { keys;
         /// How many times the processes of each agent pod may exit between readiness and `cleanup` without failing the
@@ -24,12 +23,13 @@ pub(super) fn expectations(keys: &mut Keys<'_>) -> Expectations {
     }
     let expectation = expectation();
     for entry in keys.others("", reference) {
+        let (value, span) = (entry.key.to_owned(), entry.key_span);
+        counters.push(Located { value, span });
         if let Some(expectation) = expectation.read(entry) {
             expectations.set(entry.key, expectation);
         }
-        check_counter(entry);
     }
-    expectations
+    (expectations, counters)
 }
 
 /// The expectation of a counter.
@@ -48,11 +48,12 @@ pub(super) fn expectation() -> Shape<Expectation> {
             let help = "write a minimum per node, such as `3`, an exact number, such as `{ exactly = 1 }`, or `\"any\"` for no check";
             return entry.fail(format!("`{key}` is not a number of calls"), help);
         }
-        Keys::read(entry.table(format!("`{key}`"))?, exactly).map(Expectation::Exactly)
+        let table = entry.table(format!("`{key}`"))?;
+        table.read(exactly).map(Expectation::Exactly)
     })
 }
 
-fn exactly(keys: &mut Keys<'_>) -> Option<u64> {
+fn exactly(keys: &mut Table<'_>) -> Option<u64> {
     let mut exactly = None;
     keys! { keys;
         /// The exact number of calls.
@@ -63,20 +64,4 @@ fn exactly(keys: &mut Keys<'_>) -> Option<u64> {
 
 fn number() -> Shape<u64> {
     integer(0..=1_000_000, "0 (no minimum) to 1000000 calls per node")
-}
-
-/// Reports a counter that the reference mock doesn't have. Another mock may have other counters, so its counters
-/// are checked only during the run.
-fn check_counter(entry: Entry<'_>) {
-    use mockapi::view::Counter;
-    let has_image = |key| entry.report.has(&["images", "mock", key]);
-    if has_image("image") || has_image("build") || Counter::from_name(entry.key).is_some() {
-        return;
-    }
-    let counters = Counter::ALL.into_iter().map(Counter::name);
-    let known: Vec<_> = counters.chain(["restarts"]).collect();
-    let help = suggestion(entry.key, &known, "known keys:");
-    let message = format!("the mock reports no counter `{}`", entry.key);
-    let problem = Problem::at(entry.key_span, message, help);
-    entry.report.add_missing(problem);
 }

@@ -38,16 +38,16 @@ pub(super) fn reference() -> Shape<FromEnv> {
         }
         name.map(|variable| FromEnv {
             variable,
-            span: keys.table.span,
+            span: keys.span,
         })
     });
     reference.then(|reference, _| reference)
 }
 
 fn variable() -> Shape<String> {
-    name().checked(
-        |variable| !variable.contains('='),
-        |variable, _| format!("`{variable}` can't be the name of an environment variable"),
-        "remove the `=`",
-    )
+    let problem = |variable: &String, _: &str| {
+        let message = || format!("`{variable}` can't be the name of an environment variable");
+        variable.contains('=').then(message)
+    };
+    name().checked(problem, "remove the `=`")
 }

@@ -5,37 +5,33 @@
 
 mod axes;
 mod checks;
-mod commands;
 mod deploy;
+mod document;
 mod expand;
 mod expect;
 mod from_env;
 mod keys;
 mod link;
-mod phases;
 mod reader;
 pub mod reference;
-mod report;
 mod run;
 mod shape;
-mod syntax;
 mod to_json;
 mod variants;
 
 use std::collections::BTreeMap;
 
 use axes::MatrixTable;
-use checks::check;
-use commands::command;
-use keys::{Keys, keys, named_tables, table};
-use reader::{Entry, Table};
-use report::Report;
-use syntax::Document;
+use checks::{check, command};
+use document::Document;
+use keys::{Table, keys, named_tables, table};
+use reader::Entry;
 use variants::ValueTables;
 
+use super::axis::check_axis_name;
 use super::nearest::nearest;
 use super::problem::{Problem, Problems};
-use super::{AxisName, Matrix};
+use super::{Images, Matrix};
 
 impl Matrix {
     /// Parses a matrix file.
@@ -47,34 +43,40 @@ impl Matrix {
     /// syntax error aren't reported, because the rest of the text may have been misread.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let document = Document::parse(text);
-        let report = Report::new(text, &document);
-        let draft = Keys::read(Table::root(&document.root, &report), Draft::read);
-        if !document.is_damaged() {
-            link::check(&draft, &report);
-        }
-        let mut problems = report.into_problems();
-        problems.retain(|problem| problem.offset() < document.certain_until());
-        problems.extend(document.problems);
-        Problems::err_if_any(name, text, problems)?;
-        Ok(draft.into_matrix())
+        let draft = Table::root(&document).read(Draft::read);
+        let selected = if document.is_damaged() {
+            Vec::new()
+        } else {
+            link::selected(&draft, &document)
+        };
+        Problems::err_if_any(name, text, document.into_problems())?;
+        let cells = expand::cells(&draft, &selected);
+        Ok(Self {
+            cells,
+            ..draft.others
+        })
     }
 }
 
 /// The content of the tables, each read separately.
 #[derive(Clone, Debug, Default)]
 struct Draft {
-    matrix: MatrixTable,
+    /// The axes; `None` if the table couldn't be read.
+    matrix: Option<MatrixTable>,
     /// The tables of the values of each axis.
     values: BTreeMap<String, ValueTables>,
+    /// Whether the file replaces the reference mock, whose counters are known.
+    has_own_mock: bool,
     /// All other tables, as a matrix without cells.
     others: Matrix,
 }
 
 impl Draft {
     /// The tables of a file.
-    fn read(keys: &mut Keys<'_>) -> Self {
+    fn read(keys: &mut Table<'_>) -> Self {
         let mut draft = Self::default();
-        let (mut kubernetes, mut config) = (ValueTables::default(), ValueTables::default());
+        let (mut kubernetes, mut config) = (ValueTables::NONE, ValueTables::NONE);
+        let mut images = (Images::default(), false);
         let others = &mut draft.others;
         keys! { keys;
             /// The axes, and the cells that are excluded and included.
@@ -84,7 +86,7 @@ impl Draft {
             /// Config variants: what one value of the `config` axis changes.
             "config": variants::tables("config") => config;
             /// The system under test and the mock Central API.
-            "images": table("`[images]`", deploy::images) => others.images;
+            "images": table("`[images]`", deploy::images) => images;
             /// The manifests of the agent and of the mock.
             "deploy": table("`[deploy]`", deploy::deploy) => others.deploy;
             /// How the cells run.
@@ -92,39 +94,37 @@ impl Draft {
             /// The cluster of the provider `existing`.
             "existing": table("`[existing]`", run::existing) => others.existing;
             /// Timeouts and other settings of phases.
-            "phases": table("`[phases]`", phases::phases) => others.phases;
+            "phases": table("`[phases]`", run::phases) => others.phases;
             /// Conditions on request bodies, in addition to those that every agent must meet.
-            "checks": named_tables("checks", check, |check| &check.name) => others.checks.bodies;
+            "checks": named_tables("check", check, |check| &check.name) => others.checks.bodies;
             /// Programs that run on this machine after a phase.
-            "commands": named_tables("commands", command, |command| command.name.as_str()) => others.checks.commands;
+            "commands": named_tables("command", command, |command| command.name.as_str()) => others.checks.commands;
         }
+        (others.images, draft.has_own_mock) = images;
         draft.values.insert("kubernetes".to_owned(), kubernetes);
         draft.values.insert("config".to_owned(), config);
         let doc = "The tables of the values of a further axis.";
         for entry in keys.others(doc, || variants::tables("").schema) {
             draft.read_values(entry, keys);
         }
-        check_has_matrix(&keys.table);
+        check_has_matrix(keys);
         draft
     }
 
     /// Reads the tables of the values of a further axis.
-    fn read_values(&mut self, entry: Entry<'_>, keys: &Keys<'_>) {
-        let further = &self.matrix.further_names;
-        if !further.iter().any(|axis| axis == entry.key) {
-            let further = further.iter().map(String::as_str);
-            let known: Vec<&str> = keys.names().into_iter().chain(further).collect();
-            keys.table.report_unknown(entry, &known);
-        } else if AxisName::parse(entry.key).is_ok() {
-            let values = variants::tables(entry.key).read(entry).unwrap_or_default();
-            self.values.insert(entry.key.to_owned(), values);
-        }
-    }
-
-    fn into_matrix(self) -> Matrix {
-        Matrix {
-            cells: expand::cells(&self),
-            ..self.others
+    fn read_values(&mut self, entry: Entry<'_>, keys: &Table<'_>) {
+        let matrix = self.matrix.iter();
+        let further: Vec<&str> = matrix
+            .flat_map(|matrix| &matrix.further_names)
+            .map(String::as_str)
+            .collect();
+        if !further.contains(&entry.key) {
+            let known = [keys.names(), further].concat();
+            keys.report_unknown(entry, &known);
+        } else if check_axis_name(entry.key).is_ok() {
+            let values = variants::tables(entry.key).read(entry);
+            self.values
+                .extend(values.map(|values| (entry.key.to_owned(), values)));
         }
     }
 }
@@ -140,5 +140,5 @@ fn check_has_matrix(root: &Table<'_>) {
     } else {
         Problem::at(root.span, "the file has no `[matrix]`", HELP)
     };
-    root.report.add_missing(problem);
+    root.document.report_missing(problem);
 }

@@ -3,12 +3,11 @@
 use serde_json::{Value, json};
 
 use super::axes::MatrixTable;
-use super::checks::check;
-use super::commands::command;
+use super::checks::{check, command};
 use super::expect::expectation;
 use super::keys::{Key, described, schema as schema_of};
 use super::variants::{settings, version};
-use super::{Draft, deploy, phases, run};
+use super::{Draft, deploy, run};
 use crate::matrix::{Phase, PhaseSettings};
 
 /// The JSON Schema of a matrix file. It accepts each valid file, and rejects unknown keys and values of the wrong type.
@@ -101,7 +100,7 @@ fn plural(schema: &Value) -> String {
 fn phase_table() -> String {
     let head = "| Phase | `timeout` | Its own keys |\n|---|---|---|\n".to_owned();
     Phase::ALL.into_iter().fold(head, |table, phase| {
-        let keys = described(|keys| phases::of(phase, keys, &mut PhaseSettings::default()));
+        let keys = described(|keys| run::settings_of(phase, keys, &mut PhaseSettings::default()));
         let (mut timeout, mut own) = (Value::Null, Vec::new());
         for Key { name, schema, .. } in keys {
             match name.as_deref() {

@@ -1,22 +1,23 @@
-//! `[run]` and `[existing]`.
+//! `[run]`, `[existing]` and `[phases.*]`.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
 use super::from_env;
-use super::keys::{Keys, keys};
-use super::reader::{Entry, Table};
+use super::keys::{Table, keys, schema};
+use super::reader::Entry;
 use super::shape::{Shape, boolean, choice, duration, integer, list, name, parsed, path, text};
+use crate::matrix::nearest::quoted;
 use crate::matrix::problem::Problem;
 use crate::matrix::{
-    Existing, FlakyResult, Jobs, Keep, MAX_RETRIES, PortRange, Prefix, Prepared, ProviderChoice,
-    RetryClass, RunSettings,
+    Existing, FlakyResult, Jobs, Keep, MAX_RETRIES, Phase, PhaseSettings, PortRange, Prefix,
+    Prepared, ProviderChoice, RestartScope, RetryClass, RunSettings,
 };
 use crate::secret::Secret;
 
 /// `[run]`.
-pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
+pub(super) fn run(keys: &mut Table<'_>) -> RunSettings {
     let mut run = RunSettings::default();
     keys! { keys;
         /// `"kind"`, `"local"`, `"existing"`, or `"auto"`: kind if it is available, otherwise local.
@@ -57,12 +58,12 @@ pub(super) fn run(keys: &mut Keys<'_>) -> RunSettings {
         /// How to count a cell that passed on a retry: `"pass"` or `"fail"`.
         "flaky-result": choice(FlakyResult::NAMES) => run.retry.flaky_result;
     }
-    enough_ports(&run, &keys.table);
+    enough_ports(&run, keys);
     run
 }
 
 /// `[existing]`.
-pub(super) fn existing(keys: &mut Keys<'_>) -> Existing {
+pub(super) fn existing(keys: &mut Table<'_>) -> Existing {
     let mut existing = Existing::default();
     keys! { keys;
         /// The kubeconfig's context; by default its current one.
@@ -101,22 +102,19 @@ fn ports() -> Shape<PortRange> {
         }
         entry.fail("`ports` must be a quoted range, or `\"any\"`", HELP)
     });
-    range
-        .with("pattern", "^(any|[0-9]+-[0-9]+)$")
-        .written(|ports| json!(ports.to_string()))
+    range.with("pattern", "^(any|[0-9]+-[0-9]+)$")
 }
 
 fn prefix() -> Shape<Prefix> {
     parsed(Prefix::parse, "for example `plexd-e2e`")
         .with("pattern", "^[a-z]([a-z0-9-]*[a-z0-9])?$")
         .with("maxLength", Prefix::MAX)
-        .written(|prefix| json!(prefix.as_str()))
 }
 
 /// How many times a cell is retried.
-pub(super) fn retries() -> Shape<u32> {
+fn retries() -> Shape<u32> {
     let help = format!("0 to {MAX_RETRIES} retries");
-    integer(0..=u64::from(MAX_RETRIES), help).written(|retries| json!(retries))
+    integer(0..=u64::from(MAX_RETRIES), help)
 }
 
 fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
@@ -135,8 +133,10 @@ fn retry_classes() -> Shape<BTreeSet<RetryClass>> {
 
 fn secret() -> Shape<String> {
     let long_enough = text().checked(
-        |text| !Secret::new(text).is_too_short(),
-        |_, _| format!("the secret is shorter than {} bytes", Secret::SHORTEST),
+        |text, _| {
+            let message = || format!("the secret is shorter than {} bytes", Secret::SHORTEST);
+            Secret::new(text).is_too_short().then(message)
+        },
         "masking it would also hide unrelated text: use a longer secret, or remove it",
     );
     long_enough.with("minLength", 1)
@@ -148,12 +148,76 @@ fn enough_ports(run: &RunSettings, table: &Table<'_>) {
     if let (Some((jobs, ports)), Jobs::Exactly(count)) = (given, run.jobs)
         && let Some(room) = run.ports.len().filter(|room| *room < count.get())
         // If they differ, the range couldn't be read, which is already reported.
-        && ports.value.as_str() == Some(&*run.ports.to_string())
+        && ports.value.as_str().is_some_and(|text| text.parse() == Ok(run.ports.clone()))
     {
         let message = format!("{room} ports are too few for {count} jobs");
         let help = "widen the range, lower `jobs`, or use `ports = \"any\"`";
         let problem = Problem::at(ports.span, message, help);
         let problem = problem.and_at(jobs.span, "each job needs a port");
-        table.report.add(problem);
+        table.document.report(problem);
     }
+}
+
+/// `[phases]`.
+pub(super) fn phases(keys: &mut Table<'_>) -> PhaseSettings {
+    let mut settings = PhaseSettings::default();
+    for phase in Phase::ALL {
+        let schema = || schema(|keys| settings_of(phase, keys, &mut PhaseSettings::default()));
+        let entry = keys.entry(phase.name(), "The settings of the phase.", schema);
+        let table = entry.and_then(|entry| entry.table(format!("`[phases.{phase}]`")));
+        if let Some(table) = table {
+            table.read(|keys| settings_of(phase, keys, &mut settings));
+        }
+    }
+    settings
+}
+
+/// `[phases.<phase>]`.
+pub(super) fn settings_of(phase: Phase, keys: &mut Table<'_>, settings: &mut PhaseSettings) {
+    keys! { keys;
+        /// The timeout of the phase.
+        "timeout": duration() => settings[phase].timeout;
+        /// How many times a cell is retried if it failed in this phase.
+        "retries": retries_of(phase) => settings[phase].retries;
+        /// `false` skips the phase.
+        "run": runs(phase) => settings[phase].runs;
+    }
+    if phase == Phase::Readiness {
+        keys! { keys;
+            /// The timeout for the mock's Deployment.
+            "mock-timeout": duration() => settings.mock_timeout;
+        }
+    }
+    if phase == Phase::Restart {
+        keys! { keys;
+            /// How many agents are deleted, `"one"` or `"all"`.
+            "agents": choice(RestartScope::NAMES) => settings.restart;
+        }
+    }
+}
+
+fn retries_of(phase: Phase) -> Shape<u32> {
+    let reason = if phase == Phase::Preflight {
+        "it runs once for all cells"
+    } else if phase == Phase::Cleanup {
+        "another attempt would only leave more resources behind"
+    } else {
+        return retries();
+    };
+    let problem = move |retries: &u32, _: &str| {
+        let message = || format!("a cell that failed in `{phase}` is never retried");
+        (*retries > 0).then(message)
+    };
+    retries().checked(problem, reason)
+}
+
+fn runs(phase: Phase) -> Shape<bool> {
+    let phases = Phase::ALL.into_iter();
+    let optional = phases.filter(|phase| phase.can_be_turned_off());
+    let problem = move |runs: &bool, _: &str| {
+        let message = || format!("`{phase}` can't be skipped, because every cell needs it");
+        (!runs && !phase.can_be_turned_off()).then(message)
+    };
+    let help = format!("these phases can be skipped: {}", quoted(optional));
+    boolean().checked(problem, help)
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::Regex;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::reader::{BOOLEAN, Entry, INTEGER, Located};
@@ -58,20 +59,19 @@ impl<V: 'static> Shape<V> {
         Shape::new(self.schema, move |entry| next(read(entry)?, entry))
     }
 
-    /// Accepts only valid values. `message` turns any other value and its key into the error message.
+    /// Rejects invalid values. `problem` returns the error message if a value, whose key it also gets, is invalid.
     pub(super) fn checked<M: Into<String>>(
         self,
-        is_valid: impl Fn(&V) -> bool + 'static,
-        message: impl Fn(&V, &str) -> M + 'static,
+        problem: impl Fn(&V, &str) -> Option<M> + 'static,
         help: impl Into<String>,
     ) -> Self {
         let (read, help) = (self.read, help.into());
         let read = move |entry: Entry<'_>| {
             let value = read(entry)?;
-            if is_valid(&value) {
-                return Some(value);
+            match problem(&value, entry.key) {
+                None => Some(value),
+                Some(message) => entry.fail(message, &help),
             }
-            entry.fail(message(&value, entry.key), &help)
         };
         Self {
             read: Box::new(read),
@@ -107,34 +107,27 @@ impl<V: 'static> Shape<V> {
 
 /// `true` or `false`.
 pub(super) fn boolean() -> Shape<bool> {
-    let read = |entry: Entry<'_>| {
-        let value = entry.value.as_bool();
-        value.or_else(|| entry.wrong_type(BOOLEAN))
-    };
+    let read = |entry: Entry<'_>| entry.value.as_bool().or_else(|| entry.wrong_type(BOOLEAN));
     Shape::new(json!({ "type": "boolean" }), read).written(|value| json!(value))
 }
 
 /// Any text.
 pub(super) fn text() -> Shape<String> {
-    Shape::new(json!({ "type": "string" }), |entry| {
-        entry.text().map(str::to_owned)
-    })
+    let read = |entry: Entry<'_>| entry.text().map(str::to_owned);
+    Shape::new(json!({ "type": "string" }), read)
 }
 
 /// Text that can be a name: not empty, and without control characters.
 pub(super) fn name() -> Shape<String> {
-    const HELP: &str = "give it a value, or remove the key";
-    let not_empty = text().checked(
-        |text| !text.trim().is_empty(),
-        |_, key| format!("`{key}` is empty"),
-        HELP,
-    );
-    let named = not_empty.checked(
-        |text| !text.chars().any(char::is_control),
-        |_, key| format!("`{key}` contains a control character"),
-        HELP,
-    );
-    named.with("minLength", 1)
+    let problem = |text: &String, key: &str| {
+        if text.trim().is_empty() {
+            return Some(format!("`{key}` is empty"));
+        }
+        let has_control_character = text.contains(char::is_control);
+        has_control_character.then(|| format!("`{key}` contains a control character"))
+    };
+    let name = text().checked(problem, "give it a value, or remove the key");
+    name.with("minLength", 1)
 }
 
 impl Shape<String> {
@@ -146,12 +139,11 @@ impl Shape<String> {
         help: &'static str,
     ) -> Self {
         let expression = Regex::new(pattern).expect("the pattern is a valid regular expression");
-        let checked = self.checked(
-            move |text| expression.is_match(text),
-            move |text, _| format!("`{text}` {problem}"),
-            help,
-        );
-        checked.with("pattern", pattern)
+        let problem = move |text: &String, _: &str| {
+            let is_invalid = !expression.is_match(text);
+            is_invalid.then(|| format!("`{text}` {problem}"))
+        };
+        self.checked(problem, help).with("pattern", pattern)
     }
 }
 
@@ -161,13 +153,13 @@ pub(super) fn path() -> Shape<PathBuf> {
 }
 
 /// An integer in `range`; `help` explains the limits.
-pub(super) fn integer<N: TryFrom<u64> + 'static>(
+pub(super) fn integer<N: TryFrom<u64> + Serialize + 'static>(
     range: RangeInclusive<u64>,
     help: impl Into<String>,
 ) -> Shape<N> {
     let schema = json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() });
     let help = help.into();
-    Shape::new(schema, move |entry| {
+    let read = move |entry: Entry<'_>| {
         let Some(integer) = entry.value.as_integer() else {
             return entry.wrong_type(INTEGER);
         };
@@ -179,16 +171,16 @@ pub(super) fn integer<N: TryFrom<u64> + 'static>(
         }
         let message = format!("`{}` can't be {}", entry.key, entry.source());
         entry.reject(Problem::at(entry.span, message, &help).labelled("out of range"))
-    })
+    };
+    Shape::new(schema, read).written(|number| json!(number))
 }
 
-/// One of several words.
-pub(super) fn choice<T: Copy + PartialEq + 'static>(
+/// One of several words, which are also how the values are displayed.
+pub(super) fn choice<T: Copy + Display + 'static>(
     choices: impl IntoIterator<Item = (&'static str, T)>,
 ) -> Shape<T> {
     let (words, values): (Vec<_>, Vec<_>) = choices.into_iter().unzip();
     let schema = json!({ "enum": words });
-    let (written, meant) = (words.clone(), values.clone());
     let read = move |entry: Entry<'_>| {
         let text = entry.text()?;
         if let Some(index) = words.iter().position(|word| *word == text) {
@@ -197,21 +189,19 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(
         let message = format!("`{}` can't be `{text}`", entry.key);
         entry.fail(message, suggestion(text, &words, "one of"))
     };
-    Shape::new(schema, read).written(move |value| {
-        let index = meant.iter().position(|known| known == value);
-        json!(index.map(|index| written[index]))
-    })
+    Shape::new(schema, read).written(|value| json!(value.to_string()))
 }
 
 /// Text that `parse` accepts. An error of `parse` becomes the message.
-pub(super) fn parsed<T: 'static, E: Display>(
+pub(super) fn parsed<T: Display + 'static, E: Display>(
     parse: impl Fn(&str) -> Result<T, E> + 'static,
     help: &'static str,
 ) -> Shape<T> {
-    text().then(move |text, entry| match parse(&text) {
+    let parsed = text().then(move |text, entry| match parse(&text) {
         Ok(value) => Some(value),
         Err(error) => entry.fail(error.to_string(), help),
-    })
+    });
+    parsed.written(|value| json!(value.to_string()))
 }
 
 /// A timeout or a delay.
@@ -235,13 +225,52 @@ pub(super) fn duration() -> Shape<Duration> {
         .written(|duration| json!(format!("{}s", duration.as_secs())))
 }
 
-/// An array. Elements with problems are left out.
-pub(super) fn list<V: 'static>(element: Shape<V>) -> Shape<Vec<V>> {
+/// The elements of an array, or the tables of a table. Those with problems are left out.
+#[derive(Clone, Debug)]
+pub(super) struct Elements<V> {
+    pub(super) list: Vec<V>,
+    /// Whether every element could be read. If so, the file has no others.
+    pub(super) complete: bool,
+}
+
+impl<V> Elements<V> {
+    pub(super) const NONE: Self = Self {
+        list: Vec::new(),
+        complete: true,
+    };
+    /// The elements of something that couldn't be read at all.
+    pub(super) const UNREADABLE: Self = Self {
+        list: Vec::new(),
+        complete: false,
+    };
+}
+
+impl<V> FromIterator<Option<V>> for Elements<V> {
+    fn from_iter<I: IntoIterator<Item = Option<V>>>(read: I) -> Self {
+        let mut elements = Self::NONE;
+        for element in read {
+            elements.complete &= element.is_some();
+            elements.list.extend(element);
+        }
+        elements
+    }
+}
+
+/// An array, with information about its completeness.
+pub(super) fn elements<V: 'static>(element: Shape<V>) -> Shape<Elements<V>> {
     let schema = json!({ "type": "array", "items": element.schema });
     Shape::new(schema, move |entry| {
-        let elements = entry.list()?.into_iter();
-        Some(elements.filter_map(|entry| element.read(entry)).collect())
+        let Some(elements) = entry.list() else {
+            return Some(Elements::UNREADABLE);
+        };
+        let elements = elements.into_iter();
+        Some(elements.map(|entry| element.read(entry)).collect())
     })
+}
+
+/// An array. Elements with problems are left out.
+pub(super) fn list<V: 'static>(element: Shape<V>) -> Shape<Vec<V>> {
+    elements(element).map(|elements| elements.list)
 }
 
 /// A table with arbitrary keys. Entries with problems are left out.

@@ -6,7 +6,8 @@ use serde_json::{Map, Number, Value};
 use toml::de::{DeInteger, DeValue};
 
 use super::from_env;
-use super::reader::{Entry, Table};
+use super::keys::Table;
+use super::reader::Entry;
 use crate::matrix::environment::{FromEnv, Place};
 use crate::matrix::problem::Problem;
 
@@ -28,7 +29,7 @@ pub(super) fn plain(entry: Entry<'_>) -> Option<Value> {
         let message =
             format!("`{key}` can't take a value from the environment variable `{variable}`");
         let help = "only `env`, `agent` and `[run] secrets` can take values from the environment";
-        entry.report.add(Problem::at(*span, message, help));
+        entry.document.report(Problem::at(*span, message, help));
     }
     value.filter(|_| references.is_empty())
 }

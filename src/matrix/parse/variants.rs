@@ -8,22 +8,17 @@ use serde_json::{Map, Value, json};
 use super::axes::AxisValue;
 use super::deploy::{image, manifests};
 use super::expect::expectations;
-use super::keys::{Keys, described, keys, schema, table};
-use super::reader::{Entry, Located, Table};
-use super::shape::{Shape, boolean, list, map, path, text};
+use super::keys::{Table, keys, schema, table};
+use super::reader::{Entry, Located};
+use super::shape::{Elements, Shape, boolean, list, map, path, text};
 use super::to_json::References;
 use super::{from_env, to_json};
 use crate::matrix::environment::{Place, TextSource};
 use crate::matrix::problem::Problem;
-use crate::matrix::{AgentProgram, Layer, Variant};
+use crate::matrix::{AgentProgram, Expectations, Layer, Variant};
 
 /// The tables of the values of an axis.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ValueTables {
-    pub(super) tables: Vec<(Located<AxisValue>, ValueTable)>,
-    /// Whether a table couldn't be read. If `false`, no other value has a table.
-    pub(super) incomplete: bool,
-}
+pub(super) type ValueTables = Elements<(Located<AxisValue>, ValueTable)>;
 
 /// The settings that apply to each cell with a value, or to an included cell.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +28,8 @@ pub(super) struct CellSettings {
 }
 
 impl CellSettings {
-    pub(super) fn read(keys: &mut Keys<'_>) -> Self {
+    /// Reads the settings; `None` if the table has none.
+    pub(super) fn read(keys: &mut Table<'_>) -> Option<Self> {
         let mut settings = Self::default();
         keys! { keys;
             /// Tags of the cells, for [filters](filters.md).
@@ -41,12 +37,8 @@ impl CellSettings {
             /// If `true`, failures of the cells don't change the exit code. Reports show them.
             "allow-failure": boolean() => settings.allow_failure;
         }
-        settings
-    }
-
-    /// Whether the settings change a cell that would exist without them.
-    pub(super) fn change_the_cell(&self) -> bool {
-        !self.tags.is_empty() || self.allow_failure.is_some()
+        let given = ["tags", "allow-failure"].map(|key| keys.get(key));
+        given.iter().any(Option::is_some).then_some(settings)
     }
 }
 
@@ -58,14 +50,6 @@ fn tag() -> Shape<String> {
     )
 }
 
-/// The `30` of `[kubernetes.1.30]`, or the `4` of `[agent.1.4]`. Without quotes, TOML reads such a header as a table
-/// within a table.
-fn minor_table(entry: Entry<'_>) -> Option<&str> {
-    let (key, _) = entry.value.as_table()?.iter().next()?;
-    let is_number = key.get_ref().bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some(key.get_ref())
-}
-
 /// The table of a value: `[kubernetes."x.y"]`, `[config.<name>]` or `[<axis>.<value>]`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ValueTable {
@@ -73,36 +57,35 @@ pub(super) struct ValueTable {
     pub(super) node_image: Option<String>,
     /// The settings, in the table of any other value.
     pub(super) layer: Option<Layer>,
+    /// The names of the counters in `expect`.
+    pub(super) counters: Vec<Located<String>>,
     pub(super) settings: CellSettings,
 }
 
 /// The table of a Kubernetes version.
-pub(super) fn version(keys: &mut Keys<'_>) -> ValueTable {
+pub(super) fn version(keys: &mut Table<'_>) -> ValueTable {
     let mut table = ValueTable::default();
     keys! { keys;
         /// kind's node image, with a tag or digest. The default is the newest local `kindest/node:v<version>.*`,
         /// or a published image if there is none.
         "image": image() => table.node_image;
     }
-    table.settings = CellSettings::read(keys);
+    table.settings = CellSettings::read(keys).unwrap_or_default();
     table
 }
 
 /// The table of any other value.
-pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
+pub(super) fn settings(keys: &mut Table<'_>) -> ValueTable {
     let mut variant = Variant::default();
-    let (mut configured, mut env) = ((Map::new(), Vec::new()), BTreeMap::new());
-    let mut program = AgentProgram {
-        table: keys.table.name.trim_matches('`').to_owned(),
-        image: None,
-        binary: None,
-    };
+    let mut configured = (Map::new(), Vec::new());
+    let mut expected = (Expectations::default(), Vec::new());
+    let (mut env, mut program_image, mut binary) = (BTreeMap::new(), None, None);
     keys! { keys;
         /// Merged key by key over [the base of the agent's configuration](#the-agents-configuration). All keys are
         /// allowed; dates and infinite numbers are not. Strings can [come from the environment](#values-from-the-environment).
         "agent": agent() => configured;
         /// The values that the counters must reach, per node; by default 1 each.
-        "expect": table("`expect`", expectations) => variant.expect;
+        "expect": table("`expect`", expectations) => expected;
         /// Additional environment variables for the agent's container. A value can
         /// [come from the environment](#values-from-the-environment).
         "env": map(variable()) => env;
@@ -111,28 +94,35 @@ pub(super) fn settings(keys: &mut Keys<'_>) -> ValueTable {
         /// `name` and `image` are rejected, because the cell sets them.
         "kind": kind() => variant.kind;
         /// The agent's image in clusters, instead of the one in `[images.agent]`.
-        "image": image() => program.image;
+        "image": image() => program_image;
         /// The agent's program for the local provider, instead of `[images.agent] binary`.
-        "binary": path() => program.binary;
+        "binary": path() => binary;
     }
+    let table = keys.name.trim_matches('`').to_owned();
     variant.manifests = manifests(keys);
-    let settings = CellSettings::read(keys);
     (variant.agent, variant.from_env) = configured;
+    let (expect, counters) = expected;
+    variant.expect = expect;
     for (name, given) in env {
         match given {
             TextSource::Literal(text) => drop(variant.env.insert(name, text)),
             TextSource::FromEnv(reference) => variant.from_env.push((Place::Env(name), reference)),
         }
     }
-    let table = program.table.clone();
     // A value that sets an image or a binary selects another agent.
-    let has_program = program.image.is_some() || program.binary.is_some();
-    variant.program = has_program.then_some(program);
+    if program_image.is_some() || binary.is_some() {
+        variant.program = Some(AgentProgram {
+            table: table.clone(),
+            image: program_image,
+            binary,
+        });
+    }
     let variant = Arc::new(variant);
     ValueTable {
         node_image: None,
         layer: Some(Layer { table, variant }),
-        settings,
+        counters,
+        settings: CellSettings::read(keys).unwrap_or_default(),
     }
 }
 
@@ -144,53 +134,51 @@ pub(super) fn tables(axis: &str) -> Shape<ValueTables> {
     };
     let schema = json!({ "type": "object", "additionalProperties": schema });
     Shape::new(schema, move |axis| {
-        let table = axis.table(format!("`[{}]`", axis.key));
-        let entries: Vec<_> = table.iter().flat_map(Table::entries).collect();
-        let tables = entries.iter().filter_map(|entry| value(*entry, axis.key));
-        let tables: Vec<_> = tables.collect();
-        let incomplete = table.is_none() || tables.len() < entries.len();
-        Some(ValueTables { tables, incomplete })
+        let Some(table) = axis.table(format!("`[{}]`", axis.key)) else {
+            return Some(Elements::UNREADABLE);
+        };
+        let entries = table.entries();
+        Some(entries.map(|entry| value(entry, axis.key)).collect())
     })
 }
 
 fn value(entry: Entry<'_>, axis: &str) -> Option<(Located<AxisValue>, ValueTable)> {
-    let value = value_key(entry, axis);
-    let table = entry.table(format!("`{}`", header(axis, entry.key)))?;
-    if axis == "kubernetes" {
-        // `value?` comes first: after an invalid header such as `[kubernetes.1.30]`, the keys would also be reported as
-        // unknown.
-        return Some((value?, Keys::read(table, version)));
+    let (key, span) = (entry.key, entry.key_span);
+    let (read, noun, example): (fn(&mut Table<'_>) -> ValueTable, _, _) = match axis {
+        "kubernetes" => (
+            version,
+            "version",
+            "write it in quotes: `[kubernetes.\"1.30\"]`".to_owned(),
+        ),
+        "config" => (settings, "value", "for example `[config.fast]`".to_owned()),
+        axis => (settings, "value", format!("for example `[{axis}.\"1.4\"]`")),
+    };
+    let value = AxisValue::named(axis, key);
+    if let Some(minor) = minor_table(entry) {
+        let help = format!(
+            "a dot separates keys: write the {noun} in quotes, `[{axis}.\"{key}.{minor}\"]`"
+        );
+        let message = match value {
+            Ok(_) => format!("`{key}.{minor}` is read as two keys"),
+            Err(error) => error.to_string(),
+        };
+        return entry.reject(Problem::at(span, message, help));
     }
-    if let Some(minor) = minor_table(entry)
-        && !described(settings)
-            .iter()
-            .any(|key| key.name.as_deref() == Some(entry.key))
-    {
-        let value = format!("{}.{minor}", entry.key);
-        let message = format!("`{value}` is read as two keys");
-        let help =
-            format!("a dot separates keys: write the value in quotes, `[{axis}.\"{value}\"]`");
-        return entry.reject(Problem::at(entry.key_span, message, help));
+    let table = entry.table(format!("`{}`", header(axis, key)));
+    let table = table.map(|table| table.read(read));
+    match value {
+        Ok(value) => Some((Located { value, span }, table?)),
+        Err(error) => entry.reject(Problem::at(span, error.to_string(), example)),
     }
-    let settings = Keys::read(table, settings);
-    Some((value?, settings))
 }
 
-/// The key of the table as a value of the axis.
-fn value_key(entry: Entry<'_>, axis: &str) -> Option<Located<AxisValue>> {
-    let (key, span) = (entry.key, entry.key_span);
-    let help = match (axis, minor_table(entry)) {
-        ("kubernetes", Some(minor)) => format!(
-            "a dot separates keys: write the version in quotes, `[kubernetes.\"{key}.{minor}\"]`"
-        ),
-        ("kubernetes", None) => "write it in quotes: `[kubernetes.\"1.30\"]`".to_owned(),
-        ("config", _) => "for example `[config.fast]`".to_owned(),
-        (axis, _) => format!("for example `[{axis}.\"1.4\"]`"),
-    };
-    match AxisValue::named(axis, key) {
-        Ok(value) => Some(Located { value, span }),
-        Err(error) => entry.reject(Problem::at(span, error.to_string(), help)),
-    }
+/// The `30` of `[kubernetes.1.30]`, or the `4` of `[agent.1.4]`. Without quotes, TOML reads such a header as a table
+/// within a table.
+fn minor_table(entry: Entry<'_>) -> Option<&str> {
+    let (inner, _) = entry.value.as_table()?.iter().next()?;
+    let may_continue = entry.key.ends_with(|c: char| c.is_ascii_digit());
+    let is_split = may_continue && inner.get_ref().parse::<u32>().is_ok();
+    is_split.then_some(inner.get_ref())
 }
 
 /// The header of a value's table.
@@ -211,7 +199,7 @@ fn agent() -> Shape<(Map<String, Value>, References)> {
             let help = "single values in it can: `agent = { token = { from-env = \"NAME\" } }`";
             return entry.fail(message, help);
         }
-        let table = entry.table("`agent`".to_owned())?;
+        let table = entry.table("`agent`")?;
         Some(to_json::object(&table))
     })
 }
@@ -232,12 +220,13 @@ fn kind() -> Shape<Map<String, Value>> {
     let schema =
         json!({ "type": "object", "properties": properties, "additionalProperties": false });
     Shape::new(schema, |entry| {
-        let table = entry.table("`kind`".to_owned())?;
+        let table = entry.table("`kind`")?;
         for entry in table.entries() {
             if let Some(instead) = set_by_the_cell(entry.key) {
                 let message = format!("`kind` can't set `{}`", entry.key);
                 let problem = Problem::at(entry.key_span, message, instead);
-                entry.report.add(problem.labelled("the cell sets this"));
+                let problem = problem.labelled("the cell sets this");
+                entry.document.report(problem);
             } else if !KIND_KEYS.contains(&entry.key) {
                 table.report_unknown(entry, &KIND_KEYS);
             }
@@ -260,8 +249,10 @@ fn set_by_the_cell(key: &str) -> Option<&'static str> {
 /// A variable of the agent's container.
 fn variable() -> Shape<TextSource> {
     let value = text().checked(
-        |text| !text.contains('\0'),
-        |_, key| format!("`{key}` contains a NUL character"),
+        |text, key| {
+            text.contains('\0')
+                .then(|| format!("`{key}` contains a NUL character"))
+        },
         "the value of an environment variable can't contain one: remove it",
     );
     let value = from_env::or(value);

@@ -16,7 +16,7 @@ type TimedEvent = (Timestamp, Event);
 
 /// All events of a merged run except the last one, which states the verdict.
 pub struct MergedEvents<'p> {
-    head: std::vec::IntoIter<TimedEvent>,
+    head: std::vec::IntoIter<Event>,
     parts: Vec<Peekable<PartEvents<'p>>>,
     sequence: u64,
     last: Timestamp,
@@ -30,7 +30,7 @@ impl<'p> MergedEvents<'p> {
         let notices = plan.notices.iter().cloned();
         let notices = notices.map(|(severity, text)| Event::Notice { severity, text });
         let head = std::iter::once(Event::RunStarted { facts }).chain(notices);
-        let head: Vec<TimedEvent> = head.map(|event| (first, event)).collect();
+        let head: Vec<Event> = head.collect();
         let events = parts
             .iter()
             .map(|part| Ok(PartEvents::open(part)?.peekable()));
@@ -80,7 +80,7 @@ impl Iterator for MergedEvents<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = match self.head.next() {
-            Some(event) => Ok(event),
+            Some(event) => Ok((self.last, event)),
             None => self.earliest()?,
         };
         Some(next.map(|(at, event)| {

@@ -1,5 +1,6 @@
 //! The facts of a merged run, combined from the facts of its parts.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
@@ -26,7 +27,7 @@ pub(super) fn merged(parts: &[Part], origins: Vec<PartFacts>) -> RunFacts {
         filters: unique(facts().flat_map(|facts| &facts.filters)),
         provider: texts(|facts| &facts.provider),
         provider_reason: facts().find_map(|facts| facts.provider_reason.clone()),
-        jobs: facts().fold(0, |sum, facts| sum.saturating_add(facts.jobs)),
+        jobs: jobs(parts),
         flaky_result: strict.unwrap_or_default(),
         host: host(parts),
         rerun_of: None,
@@ -66,6 +67,18 @@ fn id(parts: &[Part]) -> String {
     let first = Part::first_start(parts).to_zoned(TimeZone::UTC);
     let token = &short_hash(hash)[..TOKEN_LENGTH];
     format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// How many cells ran at once. Only parts that ran at the same time add up: shards do, but not a run and its rerun.
+fn jobs(parts: &[Part]) -> usize {
+    let jobs_at = |time: Timestamp| {
+        let running = parts
+            .iter()
+            .filter(|part| part.started <= time && time <= part.ended);
+        running.fold(0, |sum: usize, part| sum.saturating_add(part.facts.jobs))
+    };
+    let jobs = parts.iter().map(|part| jobs_at(part.started));
+    jobs.max().unwrap_or_default()
 }
 
 /// The machine on which the parts ran. If they ran on several machines, these machines are combined.

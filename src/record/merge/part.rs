@@ -1,7 +1,7 @@
 //! A run that takes part in a merge.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::event::{PartFacts, RunFacts};
 use crate::matrix::CellId;
 use crate::record::model::{CellModel, ModelBuilder};
-use crate::record::{FILE_NAME, RecordReader, RecordWriter, RunModel};
+use crate::record::{FILE_NAME, RecordReader, RunModel};
 
 use super::MergeError;
 
@@ -57,11 +57,7 @@ impl Part {
 
     /// Whether the run is still running. On a file system without locks, this isn't known, and the answer is no.
     pub fn is_running(&self) -> bool {
-        // The record contains the start of the run, so its writer took the lock long ago, and trying to take it here
-        // doesn't disturb the writer.
-        let claim = || RecordWriter::reopen(&self.folder.join(FILE_NAME));
-        let is_locked = || claim().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        self.run.verdict.is_none() && is_locked()
+        self.run.verdict.is_none() && is_locked(&self.folder.join(FILE_NAME))
     }
 
     /// Whether the part was merged from other runs. The combined processes of one run have the id of that run.
@@ -108,9 +104,9 @@ impl Part {
         origins
     }
 
-    /// Whether the part was cut off before all cells that are reported from it had a verdict.
+    /// Whether the part ended before all cells that are reported from it had a verdict.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.cells().any(|cell| !cell.verdict.is_settled())
+        self.cells().any(CellModel::is_cut_off)
     }
 
     /// The ids of this run and of the runs that it was merged from.
@@ -118,4 +114,12 @@ impl Part {
         let origins = self.facts.parts.iter().map(|part| part.run.as_str());
         origins.chain([self.facts.run.as_str()])
     }
+}
+
+/// Whether a process that writes `record` holds the lock on it.
+fn is_locked(record: &Path) -> bool {
+    // The lock is shared, so that processes that check at the same time don't take each other for the writer. The record
+    // contains the start of the run, so the writer took its lock long ago, and isn't disturbed.
+    let lock = File::open(record).map(|record| record.try_lock_shared());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }

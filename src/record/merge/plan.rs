@@ -1,11 +1,11 @@
 //! The plan of a merge, made before any event is copied: whether the parts belong together, and which part reports each
 //! cell.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::{Part, facts};
-use crate::event::{PartFacts, RunFacts, Severity};
+use crate::event::{PartFacts, RunFacts, Severity, ShardFacts};
 use crate::matrix::CellId;
 use crate::record::RecordError;
 use crate::record::model::CellModel;
@@ -63,15 +63,15 @@ pub struct Plan {
     pub facts: RunFacts,
     /// Notices about the merge itself.
     pub notices: Vec<(Severity, String)>,
-    /// Whether every selected cell is reported by some part.
+    /// Whether no shard is missing and the end of a part cut off no cell.
     pub is_whole: bool,
     /// The time during which at least one of the parts ran, in milliseconds.
     pub duration_ms: u64,
 }
 
 impl Plan {
-    /// Sorts `parts`, chooses the part that reports each cell, and plans the merge. If shards are missing, the merged run
-    /// isn't whole.
+    /// Sorts `parts`, chooses the part that reports each cell, and plans the merge. The merged run isn't whole if shards
+    /// are missing, or if a part ended before a cell that is reported from it had a verdict.
     pub fn new(parts: &mut [Part]) -> Result<Self, MergeError> {
         Self::with_gaps(parts, missing_shards)
     }
@@ -90,7 +90,7 @@ impl Plan {
         let mut notices = assign_cells(parts)?;
         let origins = combine_processes(parts.iter().flat_map(Part::origins));
         let mut gaps = gaps(&origins);
-        gaps.extend(killed_runs(parts, &origins));
+        gaps.extend(cut_off_runs(parts));
         let is_whole = gaps.is_empty();
         notices.extend(gaps.into_iter().map(|text| (Severity::Warning, text)));
         Ok(Self {
@@ -198,18 +198,15 @@ fn is_rerun(part: &Part, parts: &[Part]) -> bool {
 
 /// Notices about missing shards of a selection.
 fn missing_shards(origins: &[PartFacts]) -> Vec<String> {
-    let shards: Vec<_> = origins
-        .iter()
-        .filter_map(|part| part.shard.as_ref())
-        .collect();
+    let shards = origins.iter().filter_map(|part| part.shard.as_ref());
+    let shards: Vec<&ShardFacts> = shards.collect();
     let Some(first) = shards.first() else {
         return Vec::new();
     };
     let mut gaps = Vec::new();
-    if shards
-        .iter()
-        .any(|shard| shard.count != first.count || shard.digest != first.digest)
-    {
+    let differs =
+        |shard: &&ShardFacts| (shard.count, &shard.digest) != (first.count, &first.digest);
+    if shards.iter().any(differs) {
         gaps.push(
             "the shards belong to different selections: the matrix, filters, timings or number of shards differ, so cells may be missing"
                 .to_owned(),
@@ -235,16 +232,13 @@ fn missing_shards(origins: &[PartFacts]) -> Vec<String> {
     gaps
 }
 
-/// Notices about runs that were killed before all of their cells had a verdict, even if they were merged before.
-fn killed_runs(parts: &[Part], origins: &[PartFacts]) -> Vec<String> {
-    let cells = parts.iter().flat_map(Part::cells);
-    let open = cells.filter(|cell| !cell.verdict.is_settled());
-    let open: HashSet<&CellId> = open.map(|cell| &cell.summary.id).collect();
-    let is_cut_off =
-        |origin: &&PartFacts| origin.killed && origin.cells.iter().any(|cell| open.contains(cell));
-    let killed = origins.iter().filter(is_cut_off).map(|origin| {
-        let (run, host) = (&origin.run, &origin.host);
-        format!("the run {run} on {host} was killed before it finished")
+/// Notices about runs that ended before all cells that are reported from them had a verdict, for example because they
+/// were killed, or because `--fail-fast` took effect.
+fn cut_off_runs(parts: &[Part]) -> BTreeSet<String> {
+    let cut_off = parts.iter().filter(|part| part.is_cut_off());
+    let notices = cut_off.map(|part| {
+        let (run, host) = (&part.facts.run, &part.facts.host.name);
+        format!("the run {run} on {host} ended before all of its cells had a verdict")
     });
-    killed.collect()
+    notices.collect()
 }

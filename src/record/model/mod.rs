@@ -19,6 +19,7 @@ use crate::event::{
     MachineLoad, Record, RunFacts, RunVerdict, SessionFacts, Severity, Step, Termination,
 };
 use crate::matrix::{Phase, ProviderChoice};
+use crate::record::NOT_STARTED;
 pub use fault::{Fault, failure_kind};
 pub use fold::ModelBuilder;
 
@@ -267,6 +268,21 @@ impl CellModel {
         match self.verdict {
             CellVerdict::Failed | CellVerdict::Error | CellVerdict::Interrupted => true,
             CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Skipped => false,
+        }
+    }
+
+    /// Whether the end of the run interrupted the cell or kept it from starting. This isn't the case for a cell that
+    /// was skipped because it can't run here.
+    pub fn is_cut_off(&self) -> bool {
+        match self.verdict {
+            CellVerdict::Interrupted => true,
+            CellVerdict::Skipped => {
+                let reason = self.reason.as_deref();
+                reason.is_some_and(|reason| reason.starts_with(NOT_STARTED))
+            }
+            CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Error => {
+                false
+            }
         }
     }
 

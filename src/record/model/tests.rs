@@ -1,7 +1,7 @@
 //! The fold, in particular of incomplete and unusual records.
 
 use super::*;
-use crate::event::{AxisFacts, CommandFacts, Event, Record};
+use crate::event::{AxisFacts, CommandFacts, Event, HostFacts, Symptom};
 use crate::report::fixture::Mark;
 use crate::report::fixture::{self, MIXED, Plan, Story};
 
@@ -17,18 +17,11 @@ fn every_cell_and_phase_matches_the_table() {
     let run = RunModel::new(&fixture::mixed());
     assert_eq!(run.cells.len(), MIXED.len());
     for (plan, cell) in MIXED.iter().zip(&run.cells) {
-        assert_eq!(
-            (&cell.summary.id, cell.verdict),
-            (&plan.id(), plan.verdict())
-        );
+        let id = plan.id();
+        assert_eq!((&cell.summary.id, cell.verdict), (&id, plan.verdict()));
         for phase in &cell.phases {
-            assert_eq!(
-                Mark::of(phase),
-                plan.mark(phase.phase),
-                "{} {}",
-                plan.id(),
-                phase.phase
-            );
+            let mark = plan.mark(phase.phase);
+            assert_eq!(Mark::of(phase), mark, "{id} {}", phase.phase);
         }
     }
     let tally = run.tally();
@@ -53,10 +46,7 @@ fn nodes_are_shown_without_their_common_prefix() {
 #[test]
 fn phases_start_within_their_cell() {
     let run = RunModel::new(&fixture::mixed());
-    let starts: Vec<_> = run.cells[1].phases[1..4]
-        .iter()
-        .map(|phase| phase.start_ms)
-        .collect();
+    let starts = [1, 2, 3].map(|phase| run.cells[1].phases[phase].start_ms);
     assert_eq!(starts, [Some(0), Some(1200), Some(3600)]);
 }
 
@@ -75,12 +65,10 @@ fn a_cell_that_was_not_reached_is_skipped() {
 
 #[test]
 fn a_phase_that_was_not_reached_says_why() {
-    let broken = Story::Fails(Phase::Cluster, crate::event::Symptom::ClusterNotUp);
+    let broken = Story::Fails(Phase::Cluster, Symptom::ClusterNotUp);
+    let cut_off = Story::IsCutOffIn(Phase::Readiness);
     for (story, why) in [
-        (
-            Story::IsCutOffIn(Phase::Readiness),
-            "the run ended before this phase",
-        ),
+        (cut_off, "the run ended before this phase"),
         (Story::IsSkipped, "not started: another cell failed"),
         (broken, "not reached"),
     ] {
@@ -95,22 +83,17 @@ fn a_phase_that_was_not_reached_says_why() {
 
 #[test]
 fn an_interruption_between_phases_belongs_to_the_next_phase() {
-    let cut = Story::IsCutOffIn(Phase::Readiness);
-    let cell = one_cell(cut, |event| {
-        matches!(
-            event,
-            Event::PhaseStarted {
-                phase: Phase::Readiness,
-                ..
-            } | Event::PhaseProgress { .. }
-        )
+    let cut_off = Story::IsCutOffIn(Phase::Readiness);
+    let cell = one_cell(cut_off, |event| match event {
+        Event::PhaseStarted { phase, .. } => *phase == Phase::Readiness,
+        event => matches!(event, Event::PhaseProgress { .. }),
     });
     assert_eq!(cell.failed_phase().unwrap().phase, Phase::Readiness);
 }
 
 #[test]
 fn a_failed_cell_always_has_a_fault() {
-    let broken = Story::Fails(Phase::Cluster, crate::event::Symptom::ClusterNotUp);
+    let broken = Story::Fails(Phase::Cluster, Symptom::ClusterNotUp);
     let cell = one_cell(broken, |event| matches!(event, Event::PhaseFinished { .. }));
     assert_eq!(cell.verdict, CellVerdict::Error);
     let killed = one_cell(Story::Passes, |event| {
@@ -119,10 +102,8 @@ fn a_failed_cell_always_has_a_fault() {
     assert_eq!(killed.verdict, CellVerdict::Interrupted);
     let fault = killed.faults()[0];
     assert_eq!(fault.phase, None);
-    assert_eq!(
-        fault.sentence(),
-        "the run ended while this cell was running"
-    );
+    let sentence = "the run ended while this cell was running";
+    assert_eq!(fault.sentence(), sentence);
 }
 
 #[test]
@@ -169,31 +150,26 @@ fn an_attempt_during_which_the_run_was_killed_is_dropped() {
 /// `records` followed by those of a later session, which starts an hour later and repeats the sequence numbers.
 fn resumed(mut records: Vec<Record>, later: &[Record]) -> Vec<Record> {
     let last = records.last().unwrap().clone();
-    let RunFacts { host, .. } = match &records[0].event {
-        Event::RunStarted { facts } => facts.clone(),
-        other => panic!("{other:?}"),
+    let Event::RunStarted { facts } = &records[0].event else {
+        panic!("{:?}", records[0]);
     };
-    let resumed = Event::RunResumed {
-        facts: SessionFacts {
-            token: "y8".to_owned(),
-            runner: "0.1.0".to_owned(),
-            jobs: 1,
-            host: crate::event::HostFacts {
-                name: "other".to_owned(),
-                ..host
-            },
-        },
+    let host = HostFacts {
+        name: "other".to_owned(),
+        ..facts.host.clone()
+    };
+    let facts = SessionFacts {
+        token: "y8".to_owned(),
+        runner: "0.1.0".to_owned(),
+        jobs: 1,
+        host,
     };
     let begin = later[0].at;
     let after = last.at + jiff::SignedDuration::from_hours(1);
-    let events =
-        std::iter::once(resumed).chain(later[1..].iter().map(|record| record.event.clone()));
-    let times = later
-        .iter()
-        .map(|record| after + record.at.duration_since(begin));
-    records.extend(times.zip(events).map(|(at, event)| Record {
-        at,
-        event,
+    let mut later = later.to_vec();
+    later[0].event = Event::RunResumed { facts };
+    records.extend(later.into_iter().map(|record| Record {
+        at: after + record.at.duration_since(begin),
+        event: record.event,
         ..last.clone()
     }));
     records
@@ -227,7 +203,7 @@ fn a_cell_that_was_cut_off_ends_with_its_session() {
 
 #[test]
 fn a_phase_may_fail_before_its_cell_was_started() {
-    let broken = Story::Fails(Phase::Preflight, crate::event::Symptom::ToolMissing);
+    let broken = Story::Fails(Phase::Preflight, Symptom::ToolMissing);
     let cell = one_cell(broken, |event| matches!(event, Event::CellStarted { .. }));
     assert_eq!(cell.failed_phase().unwrap().phase, Phase::Preflight);
     assert_eq!(cell.started, None);
@@ -319,10 +295,8 @@ fn commands_are_stages_after_their_phase() {
 fn diagnostics_that_are_reported_twice_are_listed_once() {
     let mut records = fixture::mixed();
     let expected = RunModel::new(&records).cells;
-    let index = records
-        .iter()
-        .position(|record| matches!(record.event, Event::Diagnostics { .. }))
-        .unwrap();
+    let is_it = |record: &Record| matches!(record.event, Event::Diagnostics { .. });
+    let index = records.iter().position(is_it).unwrap();
     records.insert(index, records[index].clone());
     for (cell, expected) in RunModel::new(&records).cells.iter().zip(expected) {
         assert_eq!(cell.diagnostics, expected.diagnostics);

@@ -15,7 +15,6 @@ const EVIDENCE_SHOWN: usize = 100;
 pub(super) struct CellView<'a> {
     pub(super) id: &'a str,
     pub(super) kubernetes: String,
-    pub(super) open: bool,
     pub(super) last: AttemptView<'a>,
     pub(super) earlier: Vec<AttemptView<'a>>,
 }
@@ -32,15 +31,15 @@ pub(super) struct AttemptView<'a> {
     pub(super) phases: Vec<PhaseView<'a>>,
     pub(super) counters: Vec<CounterRow>,
     pub(super) expected: Option<Vec<String>>,
-    pub(super) more_nodes: usize,
+    pub(super) more_nodes: Option<String>,
     pub(super) bars: Vec<BarView<'a>>,
 }
 
 pub(super) struct PhaseView<'a> {
     pub(super) model: &'a PhaseModel,
-    pub(super) mark: String,
-    pub(super) meaning: &'static str,
-    pub(super) tone: &'static str,
+    pub(super) mark: Mark,
+    /// The mark in the table.
+    pub(super) word: String,
     pub(super) open: bool,
     pub(super) duration: String,
     pub(super) note: Option<String>,
@@ -68,7 +67,6 @@ impl<'a> CellView<'a> {
         Self {
             id,
             kubernetes: text::kubernetes(run, cell),
-            open: cell.is_failure() || cell.is_flaky(),
             last: AttemptView::new(cell, id.to_owned(), columns),
             earlier: earlier.collect(),
         }
@@ -78,7 +76,7 @@ impl<'a> CellView<'a> {
 impl<'a> AttemptView<'a> {
     fn new(cell: &'a CellModel, anchor: String, columns: &[&str]) -> Self {
         let nodes = counters::nodes(cell, columns);
-        let more_nodes = nodes.len().saturating_sub(NODES_SHOWN);
+        let hidden = nodes.len().saturating_sub(NODES_SHOWN);
         let nodes = nodes.into_iter().take(NODES_SHOWN);
         let total = counters::total(cell, columns).into_iter();
         let phases = cell.phases.iter();
@@ -93,7 +91,7 @@ impl<'a> AttemptView<'a> {
             phases: phases.map(|phase| PhaseView::new(cell, phase)).collect(),
             counters: total.chain(nodes).collect(),
             expected: counters::expected_of_a_node(cell, columns),
-            more_nodes,
+            more_nodes: (hidden > 0).then(|| text::counted(hidden, "more node")),
             bars: bars(cell),
         }
     }
@@ -119,8 +117,7 @@ fn cell_facts(cell: &CellModel) -> Vec<(&'static str, String)> {
         ]);
     }
     if cell.summary.allow_failure {
-        let meaning = "its result does not change the exit code";
-        list.push(("allowed to fail", meaning.to_owned()));
+        list.push(("allowed to fail", text::ALLOWED_TO_FAIL.to_owned()));
     }
     list.retain(|(_, value)| !value.is_empty());
     list
@@ -134,9 +131,8 @@ impl<'a> PhaseView<'a> {
         let row = |one: &&'a Evidence| (*one, text::evidence_row(cell, one));
         Self {
             model: phase,
-            mark: mark.narrow(phase.duration_ms),
-            meaning: mark.meaning(),
-            tone: mark.tone().name(),
+            mark,
+            word: mark.narrow(phase.duration_ms),
             open: matches!(mark.tone(), Tone::Bad | Tone::Warning),
             duration: text::duration(phase.duration_ms),
             note: note(cell, phase),

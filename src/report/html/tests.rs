@@ -77,3 +77,13 @@ fn a_local_run_is_marked_as_local() {
     assert!(page.contains("Kubernetes 1.30 was not exercised"));
     assert!(page.contains("Cells × phases (local)"));
 }
+
+#[test]
+fn nodes_without_a_row_are_counted_even_if_they_do_not_meet_their_expectations() {
+    for (nodes, note) in [(51, "and 1 more node<"), (52, "and 2 more nodes<")] {
+        let page = render(&fixture::unmet(nodes));
+        let notes = page.lines().filter(|line| line.contains("more node"));
+        let notes: Vec<_> = notes.collect();
+        assert!(notes.len() == 1 && notes[0].contains(note), "{notes:?}");
+    }
+}

@@ -14,22 +14,15 @@ use crate::report::text;
 #[derive(Template)]
 #[template(path = "report.html")]
 pub(super) struct Page<'a> {
-    verdict: &'static str,
-    tone: &'static str,
-    tally: String,
     duration: String,
     facts: Vec<(&'static str, String)>,
     notices: Vec<(&'static str, String)>,
-    cell_column: String,
     local: &'static str,
     phase_names: Vec<&'a str>,
-    legend: Vec<(String, &'static str)>,
-    counter_names: Vec<&'a str>,
     reasons: Vec<ReasonView>,
     run: &'a RunModel,
     columns: Vec<&'a str>,
-    phase_times: Vec<TimeRow<'a>>,
-    step_times: Vec<TimeRow<'a>>,
+    times: Vec<(&'static str, Vec<TimeRow<'a>>)>,
 }
 
 /// A failed phase, in one line.
@@ -46,24 +39,16 @@ impl<'a> Page<'a> {
         let columns = counters::columns(run);
         let stages = run.stages().into_iter();
         let names = stages.map(|(phase, command)| command.unwrap_or(phase.name()));
-        let short = columns.iter().map(|name| marks::short_counter(name));
         Self {
-            verdict: text::run_verdict(run),
-            tone: marks::run_tone(run).name(),
-            tally: text::tally(run.tally()),
             duration: text::duration(run.duration_ms),
             facts: run_facts(run),
             notices: notices(run),
-            cell_column: text::cell_column(run),
             local: text::local_mark(run),
             phase_names: names.collect(),
-            legend: legend(),
-            counter_names: short.collect(),
             reasons: run.cells.iter().flat_map(ReasonView::of_cell).collect(),
             run,
             columns,
-            phase_times: times::phases(run),
-            step_times: times::steps(run),
+            times: times::kinds(run),
         }
     }
 
@@ -81,9 +66,7 @@ fn legend() -> Vec<(String, &'static str)> {
 }
 
 fn notices(run: &RunModel) -> Vec<(&'static str, String)> {
-    let local = run
-        .is_local()
-        .then(|| ("warning", text::not_exercised(run)));
+    let local = text::not_exercised(run).map(|text| ("warning", text));
     let notices = run.notices.iter();
     let notices = notices.map(|notice| (text::notice_mark(notice.severity), notice.text.clone()));
     local.into_iter().chain(notices).collect()
@@ -120,24 +103,25 @@ impl ReasonView {
     fn of_cell(cell: &CellModel) -> Vec<Self> {
         let earlier = cell.earlier.iter().flat_map(CellModel::faults);
         let earlier = earlier.map(|fault| {
-            let attempt = fault.cell.attempt;
-            let place = format!("{}, attempt {attempt}", fault.place());
-            Self::new(fault, &format!(".attempt-{attempt}"), place)
+            let number = fault.cell.attempt;
+            let (anchor, place) = (format!(".attempt-{number}"), format!(", attempt {number}"));
+            Self::new(fault, &anchor, &place)
         });
         let last = cell.faults().into_iter();
-        let last = last.map(|fault| Self::new(fault, "", fault.place()));
+        let last = last.map(|fault| Self::new(fault, "", ""));
         earlier.chain(last).collect()
     }
 
-    fn new(fault: Fault<'_>, attempt: &str, place: String) -> Self {
+    /// The reason `fault`. `anchor` and `place` are the attempt's parts of these fields.
+    fn new(fault: Fault<'_>, anchor: &str, place: &str) -> Self {
         let id = &fault.cell.summary.id;
         let (verdict, tone) = marks::verdict(fault.cell);
         Self {
             anchor: match fault.phase {
-                Some(phase) => format!("{id}{attempt}.{}", phase.name()),
+                Some(phase) => format!("{id}{anchor}.{}", phase.name()),
                 None => id.to_string(),
             },
-            place,
+            place: fault.place() + place,
             verdict,
             tone: tone.name(),
             text: fault.sentence(),

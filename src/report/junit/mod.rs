@@ -51,8 +51,8 @@ pub(super) fn write(run: &RunModel, folder: &Path, out: &mut impl Write) -> io::
     report.add_test_suites(run_suite(run, run.failures.iter().map(failed_run)));
     let mut suites = tempfile::spooled_tempfile(BUFFER);
     for cells in run.cells.chunks(CELLS_AT_ONCE) {
-        let cells = cells.par_iter().map(|cell| with_paths(cell, folder));
-        let added = cells.map(|cell| cell_suite(run, &cell, explained.as_deref()));
+        let added = cells.par_iter();
+        let added = added.map(|cell| cell_suite(run, cell, explained.as_deref(), folder));
         report.add_test_suites(added.collect::<Vec<_>>());
         let text = report.to_string().map_err(io::Error::other)?;
         suites.write_all(parts(&text)[1].as_bytes())?;
@@ -78,54 +78,45 @@ fn parts(text: &str) -> [&str; 3] {
     [&text[..start], &text[start..end], &text[end..]]
 }
 
-/// The cell, with the paths of its diagnostics below `folder`.
-fn with_paths(cell: &CellModel, folder: &Path) -> CellModel {
-    let mut cell = cell.clone();
-    let earlier = cell.earlier.iter_mut();
-    let earlier = earlier.flat_map(|attempt| &mut attempt.diagnostics);
-    for file in cell.diagnostics.iter_mut().chain(earlier) {
-        *file = folder.join(file.as_str()).display().to_string();
-    }
-    cell
-}
-
-fn cell_suite(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> TestSuite {
-    let cases = cell.phases.iter().map(|phase| phase_case(cell, phase));
+fn cell_suite(
+    run: &RunModel,
+    cell: &CellModel,
+    explained: Option<&str>,
+    folder: &Path,
+) -> TestSuite {
+    let cases = cell.phases.iter();
+    let cases = cases.map(|phase| phase_case(cell, phase, folder));
     let cases = cases.chain(cell_case(cell)).chain(flaky_case(run, cell));
-    let host = cell.host.as_deref().map(attribute);
-    let mut suite = suite(
-        attribute(cell.summary.id.as_str()),
-        cell.began().or(run.started),
-        host.unwrap_or_else(|| host_name(run)),
-        cases,
-    );
+    let host = cell.host.as_deref().unwrap_or(host_name(run));
+    let began = cell.began().or(run.started);
+    let mut suite = suite(cell.summary.id.as_str(), began, host, cases);
     suite
         .add_properties(properties(cell))
-        .set_system_out(block(&output::of_cell(run, cell, explained)));
+        .set_system_out(block(&output::of_cell(run, cell, explained, folder)));
     suite
 }
 
 /// The cell's value on each axis, and its tags.
-fn properties(cell: &CellModel) -> impl Iterator<Item = Property> {
+fn properties(cell: &CellModel) -> Vec<Property> {
     let summary = &cell.summary;
-    let fixed = [
-        ("kubernetes", summary.kubernetes.as_str()),
-        ("nodes", &summary.nodes.to_string()),
+    let nodes = summary.nodes.to_string();
+    let mut all: Vec<(&str, &str)> = vec![
+        ("kubernetes", &summary.kubernetes),
+        ("nodes", &nodes),
         ("config", &summary.config),
     ];
-    let fixed = fixed.map(|(name, value)| Property::new(name, attribute(value)));
-    let further = summary.axes.iter();
-    let further =
-        further.map(|place| Property::new(attribute(&place.axis), attribute(&place.value)));
-    let tags = summary.tags.iter();
-    let tags = tags.map(|tag| Property::new("tag", attribute(tag)));
-    fixed.into_iter().chain(further).chain(tags)
+    let axes = summary.axes.iter();
+    all.extend(axes.map(|place| (&*place.axis, &*place.value)));
+    all.extend(summary.tags.iter().map(|tag| ("tag", tag.as_str())));
+    let all = all.into_iter();
+    all.map(|(name, value)| Property::new(attribute(name), attribute(value)))
+        .collect()
 }
 
 /// The suite for cases outside of any cell; `None` if there are none.
 fn run_suite(run: &RunModel, cases: impl IntoIterator<Item = TestCase>) -> Option<TestSuite> {
     let cases: Vec<_> = cases.into_iter().collect();
-    (!cases.is_empty()).then(|| suite("run".into(), run.started, host_name(run), cases))
+    (!cases.is_empty()).then(|| suite("run", run.started, host_name(run), cases))
 }
 
 /// The case of a failure outside of any cell.
@@ -153,45 +144,55 @@ fn unexplained_run(run: &RunModel) -> Option<TestCase> {
 
 /// A suite with these cases. Its time is the sum of their times.
 fn suite(
-    name: XmlString,
+    name: &str,
     began: Option<Timestamp>,
-    host: XmlString,
+    host: &str,
     cases: impl IntoIterator<Item = TestCase>,
 ) -> TestSuite {
-    let mut suite = TestSuite::new(name);
+    let mut suite = TestSuite::new(attribute(name));
     suite.add_test_cases(cases);
     let times = suite.test_cases.iter().filter_map(|case| case.time);
     suite.time = Some(times.sum());
     // If the time isn't known, it is the epoch: the file must not depend on the clock.
-    let began = began.unwrap_or(Timestamp::UNIX_EPOCH);
-    let facts = [
-        ("timestamp", attribute(&began.to_string())),
-        ("hostname", host),
-    ];
-    let facts = facts.map(|(name, value)| (name.into(), value));
+    let began = began.unwrap_or(Timestamp::UNIX_EPOCH).to_string();
+    let facts = [("timestamp", began.as_str()), ("hostname", host)];
+    let facts = facts.map(|(name, value)| (name.into(), attribute(value)));
     suite.extra.extend(facts);
     suite
 }
 
-fn phase_case(cell: &CellModel, phase: &PhaseModel) -> TestCase {
+fn phase_case(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> TestCase {
     let status = match &phase.outcome {
         PhaseOutcome::Passed => TestCaseStatus::success(),
         PhaseOutcome::Skipped(reason) => because(TestCaseStatus::skipped(), "skipped", reason),
-        PhaseOutcome::Failed(failure) if cell.summary.allow_failure => {
-            allowed(failure.symptom.name(), &failure.message)
-        }
         PhaseOutcome::Failed(failure) => red(failure),
-        PhaseOutcome::Interrupted(_) => unexplained(Fault {
-            cell,
-            phase: Some(phase),
-        }),
+        PhaseOutcome::Interrupted(_) => {
+            let phase = Some(phase);
+            unexplained(Fault { cell, phase })
+        }
     };
-    let mut case = case(phase.name(), &class_name(cell), status);
+    let mut case = case_of(cell, phase.name(), status);
     case.set_time(Duration::from_millis(phase.duration_ms));
-    if let Some(text) = output::of_phase(cell, phase) {
+    if let Some(text) = output::of_phase(cell, phase, folder) {
         case.set_system_out(block(&text));
     }
     case
+}
+
+/// A case of `cell` that took no time. If the cell is allowed to fail, a failure doesn't count.
+fn case_of(cell: &CellModel, name: &str, status: TestCaseStatus) -> TestCase {
+    let status = match status {
+        TestCaseStatus::NonSuccess {
+            ty: Some(kind),
+            message: Some(message),
+            ..
+        } if cell.summary.allow_failure => {
+            let message = format!("allowed to fail: {}", message.as_str());
+            because(TestCaseStatus::skipped(), &kind, &message)
+        }
+        status => status,
+    };
+    case(name, &format!("{CLASS_NAME}.{}", cell.summary.id), status)
 }
 
 /// A case that took no time.
@@ -200,12 +201,6 @@ fn case(name: &str, class_name: &str, status: TestCaseStatus) -> TestCase {
     case.set_classname(attribute(class_name))
         .set_time(Duration::ZERO);
     case
-}
-
-/// The status of a failure that doesn't count.
-fn allowed(name: &str, message: &str) -> TestCaseStatus {
-    let message = format!("allowed to fail: {message}");
-    because(TestCaseStatus::skipped(), name, &message)
 }
 
 fn non_success(kind: NonSuccessKind, name: &str, message: &str) -> TestCaseStatus {
@@ -231,18 +226,14 @@ fn red(failure: &Failure) -> TestCaseStatus {
 
 /// The status of a failure without a cause: the run ended or a bug occurred before the phase had a result.
 fn unexplained(fault: Fault<'_>) -> TestCaseStatus {
-    let (kind, sentence) = (fault.kind(), fault.sentence());
-    if fault.cell.summary.allow_failure {
-        return allowed(&kind, &sentence);
-    }
-    non_success(NonSuccessKind::Error, &kind, &sentence)
+    non_success(NonSuccessKind::Error, &fault.kind(), &fault.sentence())
 }
 
 /// A cell that failed without a failed phase gets a failed case, so that it doesn't look as if it passed.
 fn cell_case(cell: &CellModel) -> Option<TestCase> {
     let mut faults = cell.faults().into_iter();
     let fault = faults.find(|fault| fault.phase.is_none())?;
-    Some(case("cell", &class_name(cell), unexplained(fault)))
+    Some(case_of(cell, "cell", unexplained(fault)))
 }
 
 /// A flaky cell has no failed phase in its last attempt. If it counts as failed, it needs a failed case.
@@ -254,20 +245,12 @@ fn flaky_case(run: &RunModel, cell: &CellModel) -> Option<TestCase> {
     let fault = cell.earlier.iter().flat_map(CellModel::faults).next()?;
     let (number, failed) = (cell.attempt, text::attempt(&fault));
     let message = format!("passed on attempt {number}; {failed}");
-    let status = if cell.summary.allow_failure {
-        allowed("flaky", &message)
-    } else {
-        non_success(NonSuccessKind::Failure, "flaky", &message)
-    };
-    let mut case = case("flaky", &class_name(cell), status);
+    let status = non_success(NonSuccessKind::Failure, "flaky", &message);
+    let mut case = case_of(cell, "flaky", status);
     if let Some(failure) = fault.failure() {
         case.set_system_out(block(&output::cause(failure)));
     }
     Some(case)
-}
-
-fn class_name(cell: &CellModel) -> String {
-    format!("{CLASS_NAME}.{}", cell.summary.id)
 }
 
 /// Text for an attribute, on one line.
@@ -280,9 +263,9 @@ fn block(text: &str) -> XmlString {
     XmlText::new(text).as_str().replace('\t', TAB).into()
 }
 
-fn host_name(run: &RunModel) -> XmlString {
-    let name = run.facts.as_ref().map(|facts| facts.host.name.as_str());
-    attribute(name.unwrap_or("unknown"))
+fn host_name(run: &RunModel) -> &str {
+    let facts = run.facts.as_ref();
+    facts.map_or("unknown", |facts| facts.host.name.as_str())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The content of `system-out` in the JUnit file, as plain text: the facts of a cell, evidence, logs and attachments.
 
+use std::path::Path;
+
 use crate::event::{Execution, Failure, LogExcerpt};
 use crate::record::model::{CellModel, PhaseModel, RunModel};
 use crate::report::text::{self, push};
@@ -18,15 +20,17 @@ pub(super) fn cause(failure: &Failure) -> String {
 }
 
 /// The facts that all cases of a cell have in common, including the attribution of the run's failures.
-pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>) -> String {
+pub(super) fn of_cell(
+    run: &RunModel,
+    cell: &CellModel,
+    explained: Option<&str>,
+    folder: &Path,
+) -> String {
     let mut lines = Lines::default();
     lines.fact("verdict", cell.verdict.name());
     lines.optional("reason", cell.reason.as_deref());
     if cell.summary.allow_failure {
-        lines.fact(
-            "allowed to fail",
-            "its result does not change the exit code",
-        );
+        lines.fact("allowed to fail", text::ALLOWED_TO_FAIL);
     }
     lines.fact("kubernetes", &text::kubernetes(run, cell));
     lines.fact("config", &cell.summary.config);
@@ -37,13 +41,10 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
     if let Some(facts) = &run.facts {
         lines.fact("provider", &facts.provider);
         lines.optional("provider chosen because", facts.provider_reason.as_deref());
-        match cell.host.as_deref() {
-            Some(host) if host != facts.host.name => lines.fact("host", host),
-            Some(_) | None => {
-                let machine = text::machine(&facts.host);
-                lines.fact("host", &format!("{} ({machine})", facts.host.name));
-            }
-        }
+        let (own, other) = (&facts.host, cell.host.as_ref());
+        let other = other.filter(|other| **other != own.name).cloned();
+        let own = || format!("{} ({})", own.name, text::machine(own));
+        lines.fact("host", &other.unwrap_or_else(own));
         lines.list("tools", &facts.host.tools);
         lines.fact("runner", &facts.runner);
         lines.fact("run", &facts.run);
@@ -72,31 +73,32 @@ pub(super) fn of_cell(run: &RunModel, cell: &CellModel, explained: Option<&str>)
     for warning in cell.phases.iter().flat_map(PhaseModel::warnings) {
         lines.fact("warning", warning);
     }
-    let attempts = cell.attempts().map(attachments);
-    lines.0 + &attempts.collect::<String>()
+    let attempts = cell.attempts();
+    let attachments = attempts.map(|attempt| attachments(attempt, folder));
+    lines.0 + &attachments.collect::<String>()
 }
 
 /// The details of a phase in each attempt; `None` if there are none.
-pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel) -> Option<String> {
+pub(super) fn of_phase(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> Option<String> {
+    let heading =
+        |attempt: &CellModel| format!("=== attempt {}: {} ===\n", attempt.attempt, attempt.verdict);
     let mut sections: Vec<String> = Vec::new();
     for attempt in &cell.earlier {
         let failed = attempt.phases.iter().filter(|one| one.is_failure());
         for phase in failed.filter(|one| one.name() == phase.name()) {
-            let (number, verdict) = (attempt.attempt, attempt.verdict);
-            sections.push(format!("=== attempt {number}: {verdict} ===\n"));
-            sections.extend(of_attempt(attempt, phase));
+            sections.push(heading(attempt));
+            sections.extend(of_attempt(attempt, phase, folder));
         }
     }
-    let last = of_attempt(cell, phase);
+    let last = of_attempt(cell, phase, folder);
     if !sections.is_empty() && !last.is_empty() {
-        let (number, verdict) = (cell.attempt, cell.verdict);
-        sections.push(format!("=== attempt {number}: {verdict} ===\n"));
+        sections.push(heading(cell));
     }
     sections.extend(last);
     (!sections.is_empty()).then(|| sections.join("\n"))
 }
 
-fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
+fn of_attempt(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> Vec<String> {
     let mut sections = Vec::new();
     if phase.execution == Execution::Simulated {
         sections.push("simulated: the provider has no equivalent of this phase\n".into());
@@ -111,9 +113,10 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel) -> Vec<String> {
     let of_failure = phase.failure().map(|failure| logs(&failure.logs));
     sections.extend(of_failure.into_iter().flatten());
     sections.extend(logs(phase.logs()));
-    if owns_diagnostics(cell, phase) {
+    // Diagnostics are collected when a phase fails, so they belong to that phase's case.
+    if cell.failed_phase().map(PhaseModel::name) == Some(phase.name()) {
         sections.extend(logs(&cell.quotes));
-        sections.push(attachments(cell));
+        sections.push(attachments(cell, folder));
     }
     sections.retain(|section| !section.is_empty());
     sections
@@ -126,12 +129,6 @@ pub(super) fn of_run_failure(failure: &Failure) -> String {
     sections.join("\n")
 }
 
-/// Diagnostics are collected when a phase fails, so they belong to that phase's case.
-fn owns_diagnostics(cell: &CellModel, phase: &PhaseModel) -> bool {
-    let first = cell.failed_phase();
-    first.is_some_and(|first| first.name() == phase.name())
-}
-
 fn logs(logs: &[LogExcerpt]) -> impl Iterator<Item = String> {
     logs.iter().map(|log| {
         let title = text::log_title(log);
@@ -139,13 +136,11 @@ fn logs(logs: &[LogExcerpt]) -> impl Iterator<Item = String> {
     })
 }
 
-/// Files of a case in the format that common CI servers recognize.
-fn attachments(cell: &CellModel) -> String {
-    let mut out = String::new();
-    for file in &cell.diagnostics {
-        push(&mut out, format_args!("[[ATTACHMENT|{file}]]\n"));
-    }
-    out
+/// Files of a case, which are in `folder`, in the format that common CI servers recognize.
+fn attachments(cell: &CellModel, folder: &Path) -> String {
+    let paths = cell.diagnostics.iter().map(|file| folder.join(file));
+    let lines = paths.map(|path| format!("[[ATTACHMENT|{}]]\n", path.display()));
+    lines.collect()
 }
 
 /// Lines of `name: value`.

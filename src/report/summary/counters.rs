@@ -69,24 +69,19 @@ pub(in crate::report) fn total(cell: &CellModel, columns: &[&str]) -> Option<Cou
 
 /// The smallest value of each counter on any node, which the total would hide.
 pub(in crate::report) fn minimum(cell: &CellModel, columns: &[&str]) -> Option<CounterRow> {
-    let nodes = &cell.counters.as_ref()?.nodes;
+    let counters = cell.counters.as_ref()?;
+    let nodes = &counters.nodes;
     if nodes.len() < 2 {
         return None;
     }
-    let mut tables = nodes.values();
-    let mut least = tables.next()?.clone();
-    for table in tables {
-        for (name, value) in &mut least {
-            *value = (*value).min(table.get(name).copied().unwrap_or(0));
-        }
-    }
+    let least = |counter: &str| {
+        counters.total_of(counter)?;
+        // A node that doesn't report a counter of the mock has counted nothing.
+        let counts = nodes.values().map(|counts| counts.get(counter));
+        counts.map(|count| count.copied().unwrap_or(0)).min()
+    };
     let label = format!("min of {} nodes", nodes.len());
-    Some(row(
-        label,
-        columns,
-        |counter| least.get(counter).copied(),
-        |_| None,
-    ))
+    Some(row(label, columns, least, |_| None))
 }
 
 /// One row per node: those with failed checks first, then the others by name.
@@ -121,10 +116,8 @@ pub(in crate::report) fn expected_of_a_node(
         about.map(|one| one.expected.clone()).unwrap_or_default()
     };
     let expected: Vec<_> = columns.iter().map(find).collect();
-    expected
-        .iter()
-        .any(|text| !text.is_empty())
-        .then_some(expected)
+    let has_any = expected.iter().any(|text| !text.is_empty());
+    has_any.then_some(expected)
 }
 
 /// A row with the values that `value_of` returns. If a counter doesn't meet its expectation, `unmet` returns the
@@ -157,4 +150,29 @@ fn unmet(cell: &CellModel) -> BTreeMap<(Option<&str>, &str), &str> {
     unmet
         .map(|one| ((one.node.as_deref(), &*one.subject), &*one.expected))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::minimum;
+    use crate::record::RunModel;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_minimum_is_zero_if_any_node_does_not_report_a_counter_of_the_mock() {
+        let run = RunModel::new(&fixture::mixed());
+        for node in 0..3 {
+            let mut cell = run.cells[1].clone();
+            let nodes = &mut cell.counters.as_mut().unwrap().nodes;
+            nodes
+                .values_mut()
+                .nth(node)
+                .unwrap()
+                .remove("audit_count")
+                .unwrap();
+            let least = minimum(&cell, &["audit_count", "unknown_count"]).unwrap();
+            let texts: Vec<_> = least.values.iter().map(|value| &*value.text).collect();
+            assert_eq!(texts, ["0", "-"], "{node}");
+        }
+    }
 }

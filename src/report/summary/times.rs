@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::matrix::CellId;
-use crate::record::model::{PhaseOutcome, RunModel};
-use crate::report::marks::QUICK_MS;
+use crate::record::model::{PhaseModel, RunModel};
+use crate::report::marks::{Mark, QUICK_MS};
 use crate::report::text;
 
 /// The durations of a phase or step in all cells.
@@ -24,46 +24,36 @@ pub(in crate::report) struct TimeRow<'a> {
 
 /// The rows of a table of all phases and steps, at most `limit` of each.
 pub(super) fn table_rows(run: &RunModel, limit: usize) -> Vec<[String; 6]> {
-    let phases = phases(run).into_iter().take(limit);
-    let steps = steps(run).into_iter().take(limit);
-    let phases = phases.map(|row| ("phase", row));
-    let rows = phases.chain(steps.map(|row| ("step", row)));
-    rows.map(|(kind, row)| {
-        [
-            kind.to_owned(),
-            row.name.to_owned(),
-            row.cells.to_string(),
-            row.median,
-            row.slowest,
-            row.slowest_in.to_string(),
-        ]
-    })
-    .collect()
+    let rows = kinds(run).into_iter().flat_map(|(kind, rows)| {
+        let rows = rows.into_iter().take(limit);
+        rows.map(move |row| {
+            [
+                kind.to_owned(),
+                row.name.to_owned(),
+                row.cells.to_string(),
+                row.median,
+                row.slowest,
+                row.slowest_in.to_string(),
+            ]
+        })
+    });
+    rows.collect()
 }
 
-/// The phases that ran, slowest first.
-pub(in crate::report) fn phases(run: &RunModel) -> Vec<TimeRow<'_>> {
-    let taken = run.cells.iter().flat_map(|cell| {
-        let phases = cell.phases.iter().filter(|phase| was_run(&phase.outcome));
+/// The phases that ran and the steps that providers measured, slowest first. A kind without rows is left out.
+pub(in crate::report) fn kinds(run: &RunModel) -> Vec<(&'static str, Vec<TimeRow<'_>>)> {
+    let phases = run.cells.iter().flat_map(|cell| {
+        let ran = |phase: &&PhaseModel| Mark::of(phase) != Mark::Skipped;
+        let phases = cell.phases.iter().filter(ran);
         phases.map(|phase| (phase.name(), phase.duration_ms, &cell.summary.id))
     });
-    ranked(taken)
-}
-
-/// The steps that providers measured, slowest first.
-pub(in crate::report) fn steps(run: &RunModel) -> Vec<TimeRow<'_>> {
-    let taken = run.cells.iter().flat_map(|cell| {
+    let steps = run.cells.iter().flat_map(|cell| {
         let steps = cell.steps.iter();
         steps.map(|step| (step.name.as_str(), step.duration_ms, &cell.summary.id))
     });
-    ranked(taken)
-}
-
-const fn was_run(outcome: &PhaseOutcome) -> bool {
-    match outcome {
-        PhaseOutcome::Passed | PhaseOutcome::Failed(_) | PhaseOutcome::Interrupted(_) => true,
-        PhaseOutcome::Skipped(_) => false,
-    }
+    let mut kinds = vec![("phase", ranked(phases)), ("step", ranked(steps))];
+    kinds.retain(|(_, rows)| !rows.is_empty());
+    kinds
 }
 
 fn ranked<'a>(taken: impl Iterator<Item = (&'a str, u64, &'a CellId)>) -> Vec<TimeRow<'a>> {

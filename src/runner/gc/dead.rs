@@ -19,18 +19,17 @@ struct Case {
 impl Collector<'_> {
     /// Deletes the resources of the dead runs among `folders`, and the folders of the runs that have no resources left.
     pub(super) async fn runs(&mut self, folders: &[PathBuf]) {
-        let dead = self.read(folders);
         let mut entries: Vec<(usize, Left)> = Vec::new();
-        for (index, run) in dead.iter().enumerate() {
+        let mut cases: Vec<Case> = Vec::new();
+        for run in self.read(folders) {
             let lefts = run.contents.left.iter().rev().cloned();
-            entries.extend(lefts.map(|left| (index, left)));
+            entries.extend(lefts.map(|left| (cases.len(), left)));
+            cases.push(Case {
+                is_open: run.contents.unknown > 0,
+                gone: Vec::new(),
+                run,
+            });
         }
-        let case = |run: DeadRun| Case {
-            is_open: run.contents.unknown > 0,
-            gone: Vec::new(),
-            run,
-        };
-        let mut cases: Vec<Case> = dead.into_iter().map(case).collect();
         // A resource in use may become free when the resources of all other entries are gone.
         for is_last in [false, true] {
             for (index, left) in std::mem::take(&mut entries) {
@@ -39,7 +38,7 @@ impl Collector<'_> {
                 if matches!(reclaimed, Ok(Reclaimed::Used(_))) && !is_last {
                     entries.push((index, left));
                 } else {
-                    self.conclude(case, left, reclaimed);
+                    self.conclude(case, left.resource, reclaimed);
                 }
             }
         }
@@ -49,20 +48,21 @@ impl Collector<'_> {
         }
     }
 
-    /// Lets the provider reclaim an entry, unless it was kept on purpose.
-    async fn entry(&self, run: &DeadRun, left: &Left) -> Result<Reclaimed, String> {
-        if self.spared(left).is_some() {
-            return Ok(Reclaimed::Present);
+    /// Lets the provider reclaim an entry, unless it was kept on purpose. The error is the outcome for a resource that
+    /// stays.
+    async fn entry(&self, run: &DeadRun, left: &Left) -> Result<Reclaimed, GcOutcome> {
+        if let (Some(commands), false) = (&left.kept, self.options.kept) {
+            return Err(GcOutcome::Kept(commands.clone()));
         }
         let resource = &left.resource;
         let mut reclaimers = self.reclaimers.iter();
         let reclaimer = reclaimers.find(|it| it.provider() == resource.provider);
         let Some(reclaimer) = reclaimer else {
-            return Err(format!(
+            return Err(GcOutcome::Failed(format!(
                 "this version doesn't know the provider `{}`: {}",
                 resource.provider,
                 manual_cleanup(&run.folder)
-            ));
+            )));
         };
         let entry = Entry {
             run: &run.token,
@@ -74,37 +74,36 @@ impl Collector<'_> {
         };
         let live = LiveClaims::of_all(self.state);
         let reclaimed = reclaimer.reclaim(&entry, &live).await;
-        reclaimed.map_err(|failure| failure.message)
+        reclaimed.map_err(|failure| GcOutcome::Failed(failure.message))
     }
 
-    /// The commands to inspect a resource that was kept on purpose and stays.
-    fn spared(&self, left: &Left) -> Option<Vec<String>> {
-        left.kept.clone().filter(|_| !self.options.kept)
-    }
-
-    fn conclude(&mut self, case: &mut Case, left: Left, reclaimed: Result<Reclaimed, String>) {
-        let (is_gone, outcome) = match (reclaimed, self.spared(&left)) {
-            (_, Some(commands)) => (false, Some(GcOutcome::Kept(commands))),
-            (Ok(Reclaimed::Absent), None) => (true, None),
-            (Ok(Reclaimed::Present), None) => (false, Some(GcOutcome::WouldDelete)),
-            (Ok(Reclaimed::Deleted), None) => (true, Some(GcOutcome::Deleted)),
-            (Ok(Reclaimed::Foreign(reason)), None) => (true, Some(GcOutcome::LeftAlone(reason))),
+    fn conclude(
+        &mut self,
+        case: &mut Case,
+        resource: Resource,
+        reclaimed: Result<Reclaimed, GcOutcome>,
+    ) {
+        let (is_gone, outcome) = match reclaimed {
+            Ok(Reclaimed::Absent) => (true, None),
+            Ok(Reclaimed::Present) => (false, Some(GcOutcome::WouldDelete)),
+            Ok(Reclaimed::Deleted) => (true, Some(GcOutcome::Deleted)),
+            Ok(Reclaimed::Foreign(reason)) => (true, Some(GcOutcome::LeftAlone(reason))),
             // The resource stays for its other user, and this run's folder can be deleted. In a dry run, that user may
             // be a resource that would be deleted first.
-            (Ok(Reclaimed::Used(reason)), None) => {
+            Ok(Reclaimed::Used(reason)) => {
                 if !self.options.dry_run {
                     let outcome = GcOutcome::LeftAlone(reason);
-                    self.push(Some(&case.run), left.resource.name, outcome);
+                    self.push(Some(&case.run), resource.name, outcome);
                 }
                 return;
             }
-            (Err(reason), None) => (false, Some(GcOutcome::Failed(reason))),
+            Err(outcome) => (false, Some(outcome)),
         };
         if let Some(outcome) = outcome {
-            self.push(Some(&case.run), &left.resource.name, outcome);
+            self.push(Some(&case.run), &resource.name, outcome);
         }
         if is_gone {
-            case.gone.push(left.resource);
+            case.gone.push(resource);
         } else {
             case.is_open = true;
         }

@@ -98,9 +98,8 @@ impl<'s> Collector<'s> {
         let taken = self.deadline.run(Lock::take(&path)).await;
         let lock = taken.unwrap_or_else(|late| {
             let budget = humantime::format_duration(late.budget);
-            let source = io::Error::other(format!(
-                "another `gc` has been running for more than {budget}"
-            ));
+            let message = format!("another `gc` has been running for more than {budget}");
+            let source = io::Error::other(message);
             Err(LockError { path, source })
         });
         Ok(Some(lock?))

@@ -62,12 +62,9 @@ impl Scene<'_> {
         let mut volumes = items(&self.pod()["volumes"]);
         let name = volumes.find_map(|volume| volume["configMap"]["name"].as_str());
         let mut objects = self.rendered.objects();
-        let deployed = || {
-            objects
-                .find(|object| object.kind == "ConfigMap")
-                .map(|object| object.name.clone())
-        };
-        name.map(str::to_owned).or_else(deployed)
+        let deployed = objects.find(|object| object.kind == "ConfigMap");
+        let deployed = deployed.map(|object| object.name.as_str());
+        name.or(deployed).map(str::to_owned)
     }
 }
 
@@ -77,9 +74,6 @@ fn after<'l>(line: &'l str, words: &str) -> Option<&'l str> {
 
 /// The text in quotes at the start of `rest`. The quotes may be escaped.
 fn quoted(rest: &str) -> String {
-    let rest = rest.trim_start_matches(['\\', '"']);
-    rest.split(['\\', '"'])
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    let mut parts = rest.trim_start_matches(['\\', '"']).split(['\\', '"']);
+    parts.next().unwrap_or_default().to_owned()
 }

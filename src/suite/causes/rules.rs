@@ -1,8 +1,8 @@
 //! The table of rules. The first rule that applies is used.
 
 use crate::event::Symptom::{
-    self, AgentCrashed, AgentNotReady, AgentOutOfMemory, CounterNotMet, ImageNameUnusable,
-    ImagePullFailed, RestartNotMet, Unschedulable, WrongNodes,
+    self, AgentCrashed, AgentNotReady, AgentOutOfMemory, AgentUnhealthy, CounterNotMet,
+    ImageNameUnusable, ImagePullFailed, RestartNotMet, Unschedulable, WrongNodes,
 };
 
 /// A rule that explains certain failures by one cause.
@@ -71,10 +71,11 @@ impl Fact {
 }
 
 /// The symptoms of an agent that doesn't run properly.
-const STARTS: &[Symptom] = &[AgentCrashed, AgentNotReady, RestartNotMet];
+const STARTS: &[Symptom] = &[AgentCrashed, AgentUnhealthy, AgentNotReady, RestartNotMet];
 /// The symptoms of an agent that doesn't run properly, or runs without doing its work.
 const WORKS: &[Symptom] = &[
     AgentCrashed,
+    AgentUnhealthy,
     AgentNotReady,
     RestartNotMet,
     CounterNotMet,

@@ -51,14 +51,11 @@ impl<'s> Scene<'s> {
                 let unmet = self.failure.evidence.iter().filter(|row| !row.holds);
                 let rows = unmet.map(|row| {
                     let node = row.node.as_deref().unwrap_or("all nodes");
-                    format!(
-                        "{node}: {} is {}, not {}",
-                        row.subject, row.seen, row.expected
-                    )
+                    let (subject, seen, expected) = (&row.subject, &row.seen, &row.expected);
+                    format!("{node}: {subject} is {seen}, not {expected}")
                 });
-                std::iter::once(self.failure.message.clone())
-                    .chain(rows)
-                    .collect()
+                let message = self.failure.message.clone();
+                std::iter::once(message).chain(rows).collect()
             }
         }
     }
@@ -80,10 +77,8 @@ impl<'s> Scene<'s> {
     pub(super) fn pod(&self) -> &'s Value {
         let name = self.daemon_set();
         let object = self.rendered.object("DaemonSet", name);
-        object.map_or(
-            &Value::Null,
-            |object| &object.value["spec"]["template"]["spec"],
-        )
+        let object = object.map_or(&Value::Null, |object| &object.value);
+        &object["spec"]["template"]["spec"]
     }
 
     pub(super) fn daemon_set(&self) -> &'s str {
@@ -95,9 +90,8 @@ impl<'s> Scene<'s> {
     pub(super) fn container(&self) -> &'s Value {
         let name = &self.rendered.agent().container;
         let mut containers = items(&self.pod()["containers"]);
-        containers
-            .find(|container| container["name"] == name.as_str())
-            .unwrap_or(&Value::Null)
+        let container = containers.find(|container| container["name"] == name.as_str());
+        container.unwrap_or(&Value::Null)
     }
 
     /// `path` as seen in the container. The local provider stores files in other folders, so `path` is replaced by a
@@ -116,11 +110,7 @@ impl<'s> Scene<'s> {
 
     /// The volume that is mounted at `path`.
     fn mount(&self, path: &str) -> Option<&'s Value> {
-        let is_above = |mount: &&Value| {
-            let folder = mount["mountPath"].as_str();
-            folder.is_some_and(|folder| Path::new(path).starts_with(folder))
-        };
-        let mount = items(&self.container()["volumeMounts"]).find(is_above)?;
+        let mount = innermost(items(&self.container()["volumeMounts"]), path)?;
         let mut volumes = items(&self.pod()["volumes"]);
         volumes.find(|volume| volume["name"] == mount["name"])
     }
@@ -141,10 +131,8 @@ impl<'s> Scene<'s> {
         if files.peek().is_some() {
             return !files.any(|item| item["path"].as_str() == file);
         }
-        !self
-            .keys(volume)
-            .iter()
-            .any(|key| Some(key.as_str()) == file)
+        let mut keys = self.keys(volume).into_iter();
+        !keys.any(|key| Some(key.as_str()) == file)
     }
 
     /// The keys of the ConfigMap of `volume`.
@@ -152,25 +140,51 @@ impl<'s> Scene<'s> {
         let name = volume["configMap"]["name"].as_str().unwrap_or_default();
         let object = self.rendered.object("ConfigMap", name);
         let data = object.and_then(|object| object.value["data"].as_object());
-        data.into_iter()
-            .flat_map(|data| data.keys().cloned())
-            .collect()
+        let keys = data.into_iter().flat_map(serde_json::Map::keys);
+        keys.cloned().collect()
     }
 
     /// The image of a container that `line` names. If `policy` is given, only containers with this pull policy are
     /// searched.
     pub(super) fn image(&self, line: &str, policy: Option<&str>) -> Option<&'s str> {
-        let pods = self
-            .rendered
-            .objects()
-            .map(|object| &object.value["spec"]["template"]["spec"]);
-        let containers =
-            pods.flat_map(|pod| items(&pod["initContainers"]).chain(items(&pod["containers"])));
-        let mut with_policy = containers
-            .filter(|container| policy.is_none_or(|policy| container["imagePullPolicy"] == policy));
-        with_policy.find_map(|container| {
+        let objects = self.rendered.objects();
+        let mut containers = objects.flat_map(|object| {
+            let pod = &object.value["spec"]["template"]["spec"];
+            items(&pod["initContainers"]).chain(items(&pod["containers"]))
+        });
+        containers.find_map(|container| {
             let image = container["image"].as_str()?;
-            line.contains(image).then_some(image)
+            let matches = policy.is_none_or(|policy| container["imagePullPolicy"] == policy);
+            (matches && line.contains(image)).then_some(image)
         })
+    }
+}
+
+/// The mount that contains `path`. If mounts are nested, the innermost one hides the others.
+fn innermost<'m>(mounts: impl Iterator<Item = &'m Value>, path: &str) -> Option<&'m Value> {
+    let is_above = |mount: &&Value| {
+        let folder = mount["mountPath"].as_str();
+        folder.is_some_and(|folder| Path::new(path).starts_with(folder))
+    };
+    let mounts = mounts.filter(is_above);
+    mounts.max_by_key(|mount| mount["mountPath"].as_str().map(str::len))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_nested_mounts_the_innermost_one_contains_a_path() {
+        let mounts = json!([
+            {"name": "etc", "mountPath": "/etc/"},
+            {"name": "config", "mountPath": "/etc/plexd"},
+        ]);
+        let name = |path| Some(innermost(items(&mounts), path)?["name"].as_str().unwrap());
+        assert_eq!(name("/etc/plexd/config.yaml"), Some("config"));
+        assert_eq!(name("/etc/hosts"), Some("etc"));
+        assert_eq!(name("/var/lib/plexd"), None);
     }
 }

@@ -128,11 +128,9 @@ fn loops_continue(
         (Counter::HeartbeatCount, HEARTBEATS),
         (Counter::MetricsCount, metrics),
     ];
-    loops
-        .into_iter()
-        .filter(|(counter, _)| is_checked(expect, *counter))
-        .map(row)
-        .collect()
+    let loops = loops.into_iter();
+    let checked = loops.filter(|(counter, _)| is_checked(expect, *counter));
+    checked.map(row).collect()
 }
 
 /// Evidence that the new process reported its start.

@@ -15,23 +15,37 @@ use crate::kill::left::{self, Known};
 use crate::kill::local;
 use crate::support::Scratch;
 
-/// Runs `gc` with `arguments`. Returns its exit code, and a row per resource: token, resource and outcome.
-fn gc(scratch: &Scratch, arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
-    let all = [&["gc", "--json"], arguments].concat();
-    let mut command = scratch.command(&all);
+/// Runs `gc` with `arguments`. Returns its exit code, and the columns `keys` of each row.
+fn columns<const N: usize>(
+    scratch: &Scratch,
+    arguments: &[&str],
+    keys: [&str; N],
+) -> (Option<i32>, Vec<[String; N]>) {
+    let mut command = scratch.command(&[&["gc", "--json"], arguments].concat());
     let output = command.env("DOCKER_HOST", local::NO_ENGINE).output();
     let output = output.unwrap();
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
-    let row = |row: &Value| ["run", "resource", "outcome"].map(|key| text(row, key));
+    let row = |row: &Value| keys.map(|key| text(row, key));
     (output.status.code(), rows.iter().map(row).collect())
+}
+
+/// Runs `gc` with `arguments`. Returns its exit code, and a row per resource: token, resource and outcome.
+fn gc(scratch: &Scratch, arguments: &[&str]) -> (Option<i32>, Vec<[String; 3]>) {
+    columns(scratch, arguments, ["run", "resource", "outcome"])
+}
+
+/// Creates the private folder `name` of a run that isn't alive, with a lock and without a ledger.
+fn run_folder(scratch: &Scratch, name: &str) -> PathBuf {
+    let folder = scratch.path().join("state/runs").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("lock"), "").unwrap();
+    folder
 }
 
 /// Writes the ledger of a dead run. `lines` are its lines after the first one. Returns the run's folder.
 fn dead_run(scratch: &Scratch, lines: &str) -> PathBuf {
-    let folder = scratch.path().join("state/runs/abcde");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("lock"), "").unwrap();
+    let folder = run_folder(scratch, "abcde");
     let owner = serde_json::to_string(&Owner::new("abcde", scratch.path().join("out"))).unwrap();
     let began = format!(r#"{{"state":"began","owner":{owner}}}"#);
     fs::write(folder.join("ledger.ndjson"), format!("{began}\n{lines}")).unwrap();
@@ -58,10 +72,8 @@ fn a_dead_run_is_deleted_and_a_live_one_is_not_touched() {
     let known_dead = Known::of(&scratch);
     dead.signal(Signal::KILL);
     dead.end();
-    assert!(
-        !Marked::Run(known_dead.token.clone()).find().is_empty(),
-        "its processes keep running"
-    );
+    let has_processes = |known: &Known| !Marked::Run(known.token.clone()).find().is_empty();
+    assert!(has_processes(&known_dead), "they keep running");
 
     let alive = local::held(&scratch, Phase::Restart);
     let (code, planned) = gc(&scratch, &["--dry-run"]);
@@ -73,7 +85,7 @@ fn a_dead_run_is_deleted_and_a_live_one_is_not_touched() {
             (&known_dead.token, "would be deleted")
         );
     }
-    assert!(!Marked::Run(known_dead.token.clone()).find().is_empty());
+    assert!(has_processes(&known_dead));
 
     let (code, removed) = gc(&scratch, &[]);
     assert_eq!(code, Some(0));
@@ -90,14 +102,11 @@ fn a_dead_run_is_deleted_and_a_live_one_is_not_touched() {
         removed.iter().all(|[_, _, outcome]| outcome == "deleted"),
         "{removed:?}"
     );
-    assert!(Marked::Run(known_dead.token.clone()).find().is_empty());
+    assert!(!has_processes(&known_dead));
 
     let known = Known::of(&scratch);
     assert_ne!(known.token, known_dead.token);
-    assert!(
-        !Marked::Run(known.token.clone()).find().is_empty(),
-        "the processes of the live run keep running"
-    );
+    assert!(has_processes(&known), "the run is alive");
     alive.signal(Signal::INT);
     let ended = alive.end();
     assert_eq!(ended.code, Some(130));
@@ -235,23 +244,14 @@ fn entries_of_another_version_are_reported_with_file_reason_and_next_step() {
         &scratch,
         &[&planned("moon", "base 1", &json!([1])), &disk, lent].concat(),
     );
-    let without_process = scratch.path().join("state/runs/bbbbb");
-    fs::create_dir_all(&without_process).unwrap();
-    fs::write(without_process.join("lock"), "").unwrap();
+    let without_process = run_folder(&scratch, "bbbbb");
     let began = r#"{"state":"began","owner":{"run":"bbbbb","folder":"/out","started":"2026-01-01T00:00:00Z","version":"0.0.1"}}"#;
     fs::write(without_process.join("ledger.ndjson"), began).unwrap();
-    let mut command = scratch.command(&["gc", "--json"]);
-    let output = command.env("DOCKER_HOST", local::NO_ENGINE).output();
-    let output = output.unwrap();
-    assert_eq!(output.status.code(), Some(3));
-    let stdout = String::from_utf8(output.stdout).unwrap();
+    let (code, rows) = columns(&scratch, &[], ["resource", "outcome", "detail"]);
+    assert_eq!(code, Some(3));
     let runs = scratch.path().join("state/runs");
-    let stdout = stdout.replace(runs.to_str().unwrap(), "/runs");
-    let rows: Vec<Value> = serde_json::from_str(&stdout).unwrap();
-    let lines = rows
-        .iter()
-        .map(|row| ["resource", "outcome", "detail"].map(|key| row[key].as_str().unwrap()));
-    let lines: Vec<String> = lines.map(|line| line.join("\n  ")).collect();
+    let line = |row: &[String; 3]| row.join("\n  ").replace(runs.to_str().unwrap(), "/runs");
+    let lines: Vec<String> = rows.iter().map(line).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -297,13 +297,9 @@ fn an_unreadable_ledger_is_reported_and_the_rest_is_deleted() {
     let scratch = Scratch::new();
     let mine = dead_run(&scratch, "");
     let runs = scratch.path().join("state/runs");
-    let with_lock = |name: &str| {
-        fs::create_dir(runs.join(name)).unwrap();
-        fs::write(runs.join(name).join("lock"), "").unwrap();
-        runs.join(name).join("ledger.ndjson")
-    };
-    fs::create_dir(with_lock("aaaaa")).unwrap();
-    fs::write(with_lock("bbbbb"), b"\xff\xfe\n").unwrap();
+    let ledger = |name: &str| run_folder(&scratch, name).join("ledger.ndjson");
+    fs::create_dir(ledger("aaaaa")).unwrap();
+    fs::write(ledger("bbbbb"), b"\xff\xfe\n").unwrap();
     fs::write(runs.join("stray"), "not a run").unwrap();
     fs::create_dir_all(runs.join("zzzzz/theirs")).unwrap();
     let cache = scratch.path().join("state/cache");
@@ -337,9 +333,7 @@ fn resources_of_another_user_are_reported_and_stay() {
     let scratch = Scratch::new();
     let mine = dead_run(&scratch, "");
     let state = scratch.path().join("state");
-    let roots = state.join("runs/rroot");
-    fs::create_dir(&roots).unwrap();
-    fs::write(roots.join("lock"), "").unwrap();
+    let roots = run_folder(&scratch, "rroot");
     fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
     let folders = [scratch.path(), &state, &state.join("runs"), &mine];
     let files = [mine.join("lock"), mine.join("ledger.ndjson")];

@@ -15,6 +15,7 @@ use quick_junit::Report;
 
 use crate::support::Scratch;
 use crate::support::listeners::listeners;
+use crate::support::record::{below, folder};
 
 /// The content of the user's own kubeconfig.
 const KUBECONFIG: &[u8] = b"apiVersion: v1\nkind: Config # mine\ncurrent-context: production\n";
@@ -157,7 +158,7 @@ fn is_temporary(path: &Path) -> bool {
 
 /// Asserts that each report of a run that was interrupted exists and can be read.
 pub(crate) fn assert_is_reported(scratch: &Scratch) {
-    let read = |name: &str| fs::read_to_string(latest(scratch).join(name)).unwrap();
+    let read = |name: &str| fs::read_to_string(folder(scratch).join(name)).unwrap();
     Report::deserialize_from_str(&read("junit.xml")).unwrap();
     for name in ["summary.md", "report.html"] {
         assert!(read(name).contains("interrupted by"), "{name}");
@@ -166,33 +167,7 @@ pub(crate) fn assert_is_reported(scratch: &Scratch) {
 
 /// Asserts that the record can be read, even if the run was killed while writing it.
 pub(crate) fn assert_is_recorded(scratch: &Scratch) {
-    let path = latest(scratch).join(record::FILE_NAME);
+    let path = folder(scratch).join(record::FILE_NAME);
     let records = record::read(&path).unwrap();
     assert!(!records.is_empty());
-}
-
-/// The folder of the newest run in `scratch`.
-fn latest(scratch: &Scratch) -> PathBuf {
-    scratch.path().join("target/e2e-matrix/latest")
-}
-
-/// All files and all empty folders below `folder`, in order.
-fn below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut entries: Vec<_> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        let is_folder = fs::symlink_metadata(&path).unwrap().is_dir();
-        let inside = if is_folder { below(&path) } else { Vec::new() };
-        if inside.is_empty() {
-            found.push(path);
-        } else {
-            found.extend(inside);
-        }
-    }
-    found
 }

@@ -1,7 +1,6 @@
 //! Runs on the local provider, with one cell.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use e2e_matrix::matrix::Phase;
@@ -37,8 +36,3 @@ pub(crate) fn gc(scratch: &Scratch) {
 
 /// An address at which no engine listens.
 pub(crate) const NO_ENGINE: &str = "unix:///no/such/engine.sock";
-
-/// The file `name` of the newest run in `scratch`.
-pub(crate) fn file(scratch: &Scratch, name: &str) -> PathBuf {
-    scratch.path().join("target/e2e-matrix/latest").join(name)
-}

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use crate::kill::left::{self, Known};
 use crate::kill::local;
 use crate::kill::running::{Running, wait};
-use crate::support::{Scratch, through};
+use crate::support::{Scratch, record, through};
 
 #[test]
 fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_rest() {
@@ -35,7 +35,7 @@ fn the_second_signal_kills_everything_and_names_the_command_that_removes_the_res
     assert_eq!(ended.code, Some(code), "{ended:#?}");
     left::assert_is_reported(&scratch);
     assert!(Marked::Run(known.token.clone()).find().is_empty());
-    let summary = local::file(&scratch, "summary.md");
+    let summary = record::folder(&scratch).join("summary.md");
     assert!(!fs::read_to_string(summary).unwrap().contains("none left"));
 
     let [.., command] = &ended.stderr[..] else {

@@ -69,6 +69,7 @@ impl Fixture {
         let cell = cell();
         let rendered = render(&Inputs {
             daemon_set: None,
+            config_key: None,
             sources: &Sources::builtin(),
             namespace: NAMESPACE,
             nodes: 1,

@@ -192,7 +192,7 @@ async fn logs_are_private_and_without_tokens() {
     let modes: BTreeSet<u32> = logs.map(mode).collect();
     assert_eq!(modes, [0o600].into());
     let logs = lab.cluster.logs(Some(&lab.node(0))).await;
-    assert_eq!(logs[0].source, "plexd on test-control-plane");
+    assert_eq!(logs[0].source.to_string(), "plexd on test-control-plane");
     assert_eq!(logs[0].processes.len(), 1);
     lab.destroy().await;
 }

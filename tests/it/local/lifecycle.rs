@@ -10,10 +10,14 @@ use e2e_matrix::excerpt::ProcessOutput;
 
 /// Waits until the agent has crashed too many times, and returns the failure.
 async fn crash(lab: &Lab) -> Failure {
-    lab.apply().await.unwrap();
-    let failure = lab.cluster.broken().await;
+    let failure = broken(lab).await;
     assert_eq!(failure.symptom, Symptom::AgentCrashed);
     failure
+}
+
+async fn broken(lab: &Lab) -> Failure {
+    lab.apply().await.unwrap();
+    lab.cluster.broken().await
 }
 
 #[tokio::test]
@@ -172,7 +176,8 @@ async fn a_failing_liveness_probe_ends_the_process() {
         .with_probes()
         .lab()
         .await;
-    let failure = crash(&lab).await;
+    let failure = broken(&lab).await;
+    assert_eq!(failure.symptom, Symptom::AgentUnhealthy);
     assert!(
         failure
             .message

@@ -132,6 +132,7 @@ impl Setup {
         let images = LocalProvider::new(shell()).images(&cell("1.34", 1));
         render(&Inputs {
             daemon_set: None,
+            config_key: None,
             sources: &sources,
             namespace: "plexd-e2e",
             nodes: 1,

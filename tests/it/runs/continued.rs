@@ -2,22 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
-use std::time::Duration;
+use std::process::Output;
 
 use e2e_matrix::event::{CellVerdict, Event, Evidence};
 use e2e_matrix::record::RunModel;
 use e2e_matrix::record::model::{CellModel, PhaseOutcome};
 use e2e_matrix::record::{self as file, RecordReader};
+use rustix::process::Signal;
 
+use crate::kill::running::Running;
 use crate::support::Scratch;
 use crate::support::record;
-
-/// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Two cells that pass and two that fail, one at a time.
 const MATRIX: &str = r#"
@@ -36,25 +34,10 @@ provider = "local"
 "#;
 const CELLS: usize = 4;
 
-/// A run that is killed at the end of the test, whether the test passes or fails.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Fails if the process has already exited.
-        drop(self.0.kill());
-    }
-}
-
 fn prepare() -> Scratch {
     let scratch = Scratch::new();
     fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
     scratch
-}
-
-fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = scratch.command(arguments);
-    command.timeout(PATIENCE).output().unwrap()
 }
 
 fn stderr(output: &Output) -> String {
@@ -63,13 +46,9 @@ fn stderr(output: &Output) -> String {
 
 /// Starts a run in `scratch`, and waits until its first cell has ended and its second one is running.
 fn start_and_wait_for_second_cell(scratch: &Scratch, arguments: &[&str]) -> Running {
-    let mut command = scratch.process(&[arguments, &["--verbose"]].concat());
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut run = Running(command.spawn().unwrap());
-    let lines = BufReader::new(run.0.stderr.take().unwrap()).lines();
-    let mut lines = lines.map(Result::unwrap);
-    assert!(lines.any(|line| line.contains("(1/")));
-    assert!(lines.any(|line| line.contains(" ok ") && line.contains(" manifests ")));
+    let mut run = Running::start(scratch.process(&[arguments, &["--verbose"]].concat()));
+    run.wait_for("(1/");
+    run.wait_for(" manifests ");
     run
 }
 
@@ -100,22 +79,20 @@ fn subject(evidence: &Evidence) -> Option<String> {
 #[test]
 fn a_killed_and_resumed_run_equals_an_uninterrupted_one() {
     let whole = prepare();
-    assert_eq!(run(&whole, &[]).status.code(), Some(1));
+    whole.exits(1, &[]);
     let expected = record::read(&whole);
 
     let scratch = prepare();
-    let mut killed = start_and_wait_for_second_cell(&scratch, &[]);
-    let alive = run(&scratch, &["--resume"]);
-    assert_eq!(alive.status.code(), Some(2), "{alive:?}");
+    let killed = start_and_wait_for_second_cell(&scratch, &[]);
+    let alive = scratch.exits(2, &["--resume"]);
     assert!(stderr(&alive).contains("is still running"), "{alive:?}");
-    killed.0.kill().unwrap();
-    killed.0.wait().unwrap();
+    killed.signal(Signal::KILL);
+    killed.end();
     tear(&record::folder(&scratch));
     let first = record::read(&scratch);
     assert_eq!(first.verdict, None);
 
-    let resumed = run(&scratch, &["--resume"]);
-    assert_eq!(resumed.status.code(), Some(1), "{resumed:?}");
+    let resumed = scratch.exits(1, &["--resume"]);
     let progress = stderr(&resumed);
     assert!(
         progress.contains("after 1/4 cells") && progress.contains("(4/4 cells)"),
@@ -129,7 +106,9 @@ fn a_killed_and_resumed_run_equals_an_uninterrupted_one() {
     }
     assert_eq!((actual.verdict, actual.signal), (expected.verdict, None));
     assert_one_record(&scratch, &first);
-    assert_reports_match_the_record(&scratch);
+    record::assert_reports_can_be_created_again(&scratch, &[]);
+    let replay = scratch.exits(0, &["replay"]);
+    assert!(stderr(&replay).contains("after 1/4 cells"), "{replay:?}");
     record::assert_nothing_else_is_left(&scratch, &actual);
 }
 
@@ -155,37 +134,14 @@ fn assert_one_record(scratch: &Scratch, first: &RunModel) {
     assert_eq!(record::read(scratch).cells[0], *ended);
 }
 
-fn assert_reports_match_the_record(scratch: &Scratch) {
-    let folder = record::folder(scratch);
-    let elsewhere = scratch.path().join("elsewhere");
-    fs::create_dir(&elsewhere).unwrap();
-    fs::copy(
-        folder.join(file::FILE_NAME),
-        elsewhere.join(file::FILE_NAME),
-    )
-    .unwrap();
-    assert_eq!(
-        run(scratch, &["report", "elsewhere"]).status.code(),
-        Some(0)
-    );
-    for name in ["junit.xml", "summary.md", "report.html", "timings.json"] {
-        let read = |folder: &Path| fs::read_to_string(folder.join(name)).unwrap();
-        let expected = record::of_copy(scratch, &read(&folder), "elsewhere");
-        assert_eq!(read(&elsewhere), expected, "{name}");
-    }
-    let replay = run(scratch, &["replay"]);
-    assert!(stderr(&replay).contains("after 1/4 cells"), "{replay:?}");
-}
-
 #[test]
 fn runs_with_repeat_can_be_resumed() {
     let scratch = prepare();
-    let mut killed =
+    let killed =
         start_and_wait_for_second_cell(&scratch, &["--filter", "n1 and fast", "--repeat", "3"]);
-    killed.0.kill().unwrap();
-    killed.0.wait().unwrap();
-    let resumed = run(&scratch, &["--resume"]);
-    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    killed.signal(Signal::KILL);
+    killed.end();
+    let resumed = scratch.exits(0, &["--resume"]);
     let stdout = String::from_utf8(resumed.stdout).unwrap();
     assert!(
         stdout.contains("k8s-1.36-n1-fast: 3 of 3 passed"),
@@ -197,16 +153,10 @@ fn runs_with_repeat_can_be_resumed() {
 #[test]
 fn a_run_can_be_resumed_only_with_the_same_selection() {
     let scratch = prepare();
-    let passing = ["--filter", "fast and n1"];
-    assert_eq!(run(&scratch, &passing).status.code(), Some(0));
-    let finished = run(&scratch, &["--resume"]);
-    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    scratch.exits(0, &["--filter", "fast and n1"]);
+    let finished = scratch.exits(0, &["--resume"]);
     assert!(stderr(&finished).contains("every cell of"), "{finished:?}");
-    let folder = record::folder(&scratch);
-    let text = fs::read_to_string(folder.join(file::FILE_NAME)).unwrap();
-    let end = text.find("\"type\":\"cell-finished\"").unwrap();
-    let end = text[..end].rfind('\n').unwrap() + 1;
-    fs::write(folder.join(file::FILE_NAME), &text[..end]).unwrap();
+    unsettle(&scratch);
     for (arguments, message) in [
         (&["--resume", "--filter", "fast"][..], "cannot be used with"),
         (&["--resume", "--shard", "1/2"], "cannot be used with"),
@@ -216,22 +166,15 @@ fn a_run_can_be_resumed_only_with_the_same_selection() {
             "the run was started with the provider local",
         ),
     ] {
-        let rejected = run(&scratch, arguments);
-        assert_eq!(
-            rejected.status.code(),
-            Some(2),
-            "{arguments:?} {rejected:?}"
-        );
+        let rejected = scratch.exits(2, arguments);
         assert!(stderr(&rejected).contains(message), "{rejected:?}");
     }
     let changed = MATRIX.replace("jobs = 1", "jobs = 2");
     fs::write(scratch.path().join("matrix.toml"), changed).unwrap();
-    let rejected = run(&scratch, &["--resume"]);
-    assert_eq!(rejected.status.code(), Some(2), "{rejected:?}");
+    let rejected = scratch.exits(2, &["--resume"]);
     assert!(stderr(&rejected).contains("--rerun-failed"), "{rejected:?}");
     fs::write(scratch.path().join("matrix.toml"), MATRIX).unwrap();
-    let resumed = run(&scratch, &["--resume"]);
-    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    scratch.exits(0, &["--resume"]);
     assert_eq!(
         record::read(&scratch).cells.len(),
         1,
@@ -242,7 +185,7 @@ fn a_run_can_be_resumed_only_with_the_same_selection() {
 #[test]
 fn failed_cells_can_be_rerun_and_merged() {
     let scratch = prepare();
-    assert_eq!(run(&scratch, &["--filter", "n1"]).status.code(), Some(1));
+    scratch.exits(1, &["--filter", "n1"]);
     let first = record::read(&scratch).facts.unwrap().run;
     // A summary that can't be written doesn't change the verdict.
     let folder = record::folder(&scratch);
@@ -255,14 +198,12 @@ fn failed_cells_can_be_rerun_and_merged() {
     assert!(stderr(&unwritable).contains(warning), "{unwritable:?}");
     let renamed = MATRIX.replace("garbled", "renamed");
     fs::write(scratch.path().join("matrix.toml"), renamed).unwrap();
-    let gone = run(&scratch, &["--rerun-failed"]);
-    assert_eq!(gone.status.code(), Some(2), "{gone:?}");
+    let gone = scratch.exits(2, &["--rerun-failed"]);
     assert!(stderr(&gone).contains("k8s-1.36-n1-garbled"), "{gone:?}");
     let fixed = MATRIX.replace("heartbeat-not-json", "none");
     let fixed = fixed.replace("env = { PLEXD_FAULT = \"none\" }", "");
     fs::write(scratch.path().join("matrix.toml"), fixed).unwrap();
-    let again = run(&scratch, &["--rerun-failed"]);
-    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    scratch.exits(0, &["--rerun-failed"]);
     let rerun = record::read(&scratch);
     let ids: Vec<&str> = rerun
         .cells
@@ -273,12 +214,10 @@ fn failed_cells_can_be_rerun_and_merged() {
     let facts = rerun.facts.unwrap();
     assert_eq!(facts.rerun_of.as_deref(), Some(&*first));
 
-    let nothing = run(&scratch, &["--rerun-failed"]);
-    assert_eq!(nothing.status.code(), Some(0), "{nothing:?}");
+    let nothing = scratch.exits(0, &["--rerun-failed"]);
     assert!(stderr(&nothing).contains("nothing to rerun"), "{nothing:?}");
 
-    let merged = run(&scratch, &["merge", &facts.run, &first]);
-    assert_eq!(merged.status.code(), Some(0), "{merged:?}");
+    scratch.exits(0, &["merge", &facts.run, &first]);
     let both = record::read(&scratch);
     let verdicts: Vec<_> = both.cells.iter().map(|cell| cell.verdict).collect();
     assert_eq!(verdicts, [CellVerdict::Passed; 2]);
@@ -293,33 +232,31 @@ fn failed_cells_can_be_rerun_and_merged() {
 fn a_rerun_of_an_incomplete_run_does_not_pass() {
     let scratch = prepare();
     let shard = ["--filter", "fast", "--shard", "1/2"];
-    assert_eq!(run(&scratch, &shard).status.code(), Some(0));
+    scratch.exits(0, &shard);
     let part = record::read(&scratch).facts.unwrap().run;
-    assert_eq!(run(&scratch, &["merge", &part]).status.code(), Some(3));
-    let nothing = run(&scratch, &["--rerun-failed"]);
-    assert_eq!(nothing.status.code(), Some(3), "{nothing:?}");
+    scratch.exits(3, &["merge", &part]);
+    scratch.exits(3, &["--rerun-failed"]);
     // The process was killed before it recorded anything.
     fs::write(record::folder(&scratch).join(file::FILE_NAME), "").unwrap();
-    let empty = run(&scratch, &["--rerun-failed"]);
-    assert_eq!(empty.status.code(), Some(2), "{empty:?}");
+    scratch.exits(2, &["--rerun-failed"]);
 }
 
 #[test]
 fn merged_shards_equal_one_run_of_the_whole_selection() {
     let scratch = prepare();
     let listed = |shard: &str| {
-        let output = run(&scratch, &["list", "--json", "--shard", shard]);
+        let output = scratch.run(&["list", "--json", "--shard", shard]);
         let cells: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         cells.as_array().unwrap().len()
     };
     assert_eq!(["1/2", "2/2"].map(listed), [2, 2]);
     let mut runs = Vec::new();
     for shard in ["1/2", "2/2"] {
-        let code = run(&scratch, &["--shard", shard]).status.code();
+        let code = scratch.run(&["--shard", shard]).status.code();
         assert!(matches!(code, Some(0 | 1)), "{code:?}");
         runs.push(record::read(&scratch).facts.unwrap().run);
     }
-    let incomplete = run(&scratch, &["merge", &runs[0]]);
+    let incomplete = scratch.run(&["merge", &runs[0]]);
     assert!(
         matches!(incomplete.status.code(), Some(1 | 3)),
         "{incomplete:?}"
@@ -328,8 +265,7 @@ fn merged_shards_equal_one_run_of_the_whole_selection() {
     assert!(stdout.contains("shards are missing: 2/2"), "{stdout}");
 
     let merge = |runs: [&str; 2]| {
-        let output = run(&scratch, &["merge", runs[0], runs[1], "--junit", "ci.xml"]);
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        scratch.exits(1, &["merge", runs[0], runs[1], "--junit", "ci.xml"]);
         let folder = record::folder(&scratch);
         let files = ["events.ndjson", "junit.xml", "summary.md", "report.html"];
         files.map(|name| fs::read_to_string(folder.join(name)).unwrap())
@@ -343,8 +279,7 @@ fn merged_shards_equal_one_run_of_the_whole_selection() {
         .collect();
     assert!(!files.is_empty());
     assert!(files.iter().all(|file| file.is_file()), "{files:?}");
-    let empty = run(&scratch, &["--shard", "5/5", "--no-cells", "pass"]);
-    assert_eq!(empty.status.code(), Some(0), "{empty:?}");
+    scratch.exits(0, &["--shard", "5/5", "--no-cells", "pass"]);
 }
 
 #[test]
@@ -354,15 +289,9 @@ fn a_folder_of_runs_can_be_merged() {
     fs::create_dir(&parts).unwrap();
     for filter in ["n1 and fast", "n2 and fast"] {
         let out = parts.to_str().unwrap();
-        assert_eq!(
-            run(&scratch, &["--filter", filter, "--output-dir", out])
-                .status
-                .code(),
-            Some(0)
-        );
+        scratch.exits(0, &["--filter", filter, "--output-dir", out]);
     }
-    let merged = run(&scratch, &["merge", "parts"]);
-    assert_eq!(merged.status.code(), Some(0), "{merged:?}");
+    scratch.exits(0, &["merge", "parts"]);
     let run = record::read(&scratch);
     assert_eq!(run.cells.len(), 2);
     let reader = RecordReader::open(&record::folder(&scratch).join(file::FILE_NAME)).unwrap();
@@ -375,15 +304,18 @@ fn a_folder_of_runs_can_be_merged() {
 
 /// Creates a run in `scratch` whose only cell has no verdict. Returns the run's folder.
 fn unsettled(scratch: &Scratch) -> PathBuf {
-    let passing = ["--filter", "fast and n1"];
-    assert_eq!(run(scratch, &passing).status.code(), Some(0));
-    let folder = record::folder(scratch);
-    let path = folder.join(file::FILE_NAME);
+    scratch.exits(0, &["--filter", "fast and n1"]);
+    unsettle(scratch);
+    record::folder(scratch)
+}
+
+/// Removes the verdict of the newest run's first cell from the record, and everything after it.
+fn unsettle(scratch: &Scratch) {
+    let path = record::folder(scratch).join(file::FILE_NAME);
     let text = fs::read_to_string(&path).unwrap();
     let end = text.find("\"type\":\"cell-finished\"").unwrap();
     let end = text[..end].rfind('\n').unwrap() + 1;
     fs::write(path, &text[..end]).unwrap();
-    folder
 }
 
 #[test]
@@ -397,8 +329,7 @@ fn a_record_cannot_name_a_folder_outside_its_run() {
     fs::create_dir(folder.join("beside")).unwrap();
     for id in [elsewhere.to_str().unwrap(), "../beside"] {
         fs::write(&path, text.replace("k8s-1.36-n1-fast", id)).unwrap();
-        let rejected = run(&scratch, &["--resume"]);
-        assert_eq!(rejected.status.code(), Some(2), "{rejected:?}");
+        let rejected = scratch.exits(2, &["--resume"]);
         assert!(stderr(&rejected).contains("a cell id is"), "{rejected:?}");
         assert!(elsewhere.exists() && folder.join("beside").exists());
     }
@@ -415,8 +346,7 @@ fn resuming_does_not_follow_symlinks() {
     let cells = folder.join("cells");
     fs::remove_dir_all(&cells).unwrap();
     symlink(&elsewhere, &cells).unwrap();
-    let rejected = run(&scratch, &["--resume"]);
-    assert_eq!(rejected.status.code(), Some(2), "{rejected:?}");
+    let rejected = scratch.exits(2, &["--resume"]);
     assert!(
         stderr(&rejected).contains("is a symbolic link"),
         "{rejected:?}"
@@ -426,7 +356,6 @@ fn resuming_does_not_follow_symlinks() {
     fs::remove_file(&cells).unwrap();
     fs::create_dir(&cells).unwrap();
     symlink(theirs.parent().unwrap(), cells.join("k8s-1.36-n1-fast")).unwrap();
-    let resumed = run(&scratch, &["--resume"]);
-    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    scratch.exits(0, &["--resume"]);
     assert!(theirs.exists());
 }

@@ -2,14 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Output;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::Scratch;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const MATRIX: &str = "[matrix]\nkubernetes = [\"1.36\"]\n[run]\nprovider = \"local\"\n";
 const CELL: &str = "k8s-1.36-n1-default";
 
@@ -56,16 +53,10 @@ fn prepare(id: &str, change: fn(&mut [Value; 3])) -> (Scratch, PathBuf) {
     (scratch, folder)
 }
 
-fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = scratch.command(arguments);
-    command.timeout(PATIENCE).output().unwrap()
-}
-
 /// Asserts that every command rejects the record in `scratch`, and that the error has `line` and `reason`.
 fn assert_rejected(scratch: &Scratch, line: usize, reason: &str) {
     for command in COMMANDS {
-        let output = run(scratch, command);
-        assert_eq!(output.status.code(), Some(2), "{command:?}: {output:?}");
+        let output = scratch.exits(2, command);
         let stderr = String::from_utf8(output.stderr).unwrap().replace('\n', " ");
         let stderr = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         let position = format!("line {line} of ");
@@ -121,6 +112,6 @@ fn every_command_rejects_a_run_id_or_token_that_is_not_a_name() {
 #[test]
 fn a_record_with_plain_names_is_read() {
     let (scratch, folder) = prepare(CELL, |_| ());
-    assert_eq!(run(&scratch, &["report", "foreign"]).status.code(), Some(0));
+    scratch.exits(0, &["report", "foreign"]);
     assert!(folder.join("report.html").exists());
 }

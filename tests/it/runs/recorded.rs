@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
 use e2e_matrix::event::{CellVerdict, schema};
 use e2e_matrix::record as file;
@@ -11,9 +10,6 @@ use e2e_matrix::record as file;
 use crate::runs::scripted;
 use crate::support::Scratch;
 use crate::support::record;
-
-/// Far longer than a whole run should take; a run that hangs is killed and its output is shown.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The arguments of a run with a cell that passes, one that fails, and one that is flaky.
 const RUN: [&str; 8] = [
@@ -31,11 +27,6 @@ fn prepare() -> Scratch {
     scripted::prepare(&["fast", "silent", "shaky"], "*/k8s-1.36-n1-shaky")
 }
 
-fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
-    let mut command = scratch.command(arguments);
-    command.timeout(PATIENCE).output().unwrap()
-}
-
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -44,8 +35,7 @@ fn read(path: impl AsRef<Path>) -> String {
 #[test]
 fn reports_and_replay_equal_the_output_of_the_run() {
     let scratch = prepare();
-    let live = run(&scratch, &[&RUN[..], &["--verbose"]].concat());
-    assert_eq!(live.status.code(), Some(1), "{live:?}");
+    let live = scratch.exits(1, &[&RUN[..], &["--verbose"]].concat());
     let verdicts = record::read(&scratch)
         .cells
         .into_iter()
@@ -56,40 +46,25 @@ fn reports_and_replay_equal_the_output_of_the_run() {
     assert_lines_match_the_schema(&folder);
     assert_replay_equals(&scratch, &live);
 
-    let elsewhere = scratch.path().join("elsewhere");
-    fs::create_dir(&elsewhere).unwrap();
-    fs::copy(
-        folder.join(file::FILE_NAME),
-        elsewhere.join(file::FILE_NAME),
-    )
-    .unwrap();
     let copies = ["--junit", "copy.xml", "--summary", "copy.md"];
-    let report = run(&scratch, &[&["report", "elsewhere"][..], &copies].concat());
-    assert_eq!(report.status.code(), Some(0), "{report:?}");
-    for name in ["junit.xml", "summary.md", "report.html", "timings.json"] {
-        let original = read(folder.join(name));
-        let expected = record::of_copy(&scratch, &original, "elsewhere");
-        assert_eq!(read(elsewhere.join(name)), expected, "{name}");
-    }
+    record::assert_reports_can_be_created_again(&scratch, &copies);
     let copy = read(scratch.path().join("copy.xml"));
-    assert_eq!(copy, read(elsewhere.join("junit.xml")));
+    assert_eq!(copy, read(scratch.path().join("elsewhere/junit.xml")));
     assert!(copy.contains("[[ATTACHMENT|elsewhere/cells/"), "{copy}");
     assert_eq!(
         read(scratch.path().join("copy.md")),
         read(folder.join("summary.md"))
     );
-    let coded = run(&scratch, &["report", "--exit-code"]);
-    assert_eq!(coded.status.code(), Some(1), "{coded:?}");
+    scratch.exits(1, &["report", "--exit-code"]);
 }
 
 /// Asserts that replay prints the same as the run on both streams, if it is as verbose as the run.
 fn assert_replay_equals(scratch: &Scratch, live: &Output) {
-    let replay = run(scratch, &["replay", "--verbose"]);
-    assert_eq!(replay.status.code(), Some(0), "{replay:?}");
+    let replay = scratch.exits(0, &["replay", "--verbose"]);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     assert_eq!(text(&replay.stderr), text(&live.stderr));
     assert_eq!(text(&replay.stdout), text(&live.stdout));
-    let brief = run(scratch, &["replay"]);
+    let brief = scratch.run(&["replay"]);
     assert!(brief.stderr.len() < replay.stderr.len());
 }
 
@@ -105,22 +80,20 @@ fn assert_lines_match_the_schema(folder: &Path) {
 #[test]
 fn reports_can_be_created_for_a_killed_run() {
     let scratch = prepare();
-    let live = run(&scratch, &["--provider", "local", "--filter", "fast"]);
-    assert_eq!(live.status.code(), Some(0), "{live:?}");
+    scratch.exits(0, &["--provider", "local", "--filter", "fast"]);
     let folder = scratch.path().join("target/e2e-matrix/latest");
     let whole = read(folder.join(file::FILE_NAME));
     let torn = scratch.path().join("torn.ndjson");
     let end = whole.find("\"type\":\"phase-finished\"").unwrap();
     fs::write(&torn, &whole[..end]).unwrap();
-    let report = run(&scratch, &["report", "torn.ndjson", "--exit-code"]);
-    assert_eq!(report.status.code(), Some(3), "{report:?}");
+    scratch.exits(3, &["report", "torn.ndjson", "--exit-code"]);
     let summary = read(scratch.path().join("summary.md"));
     assert!(summary.contains("killed before it finished"), "{summary}");
     assert!(
         summary.contains("ends in the middle of a line"),
         "{summary}"
     );
-    let replay = run(&scratch, &["replay", "torn.ndjson"]);
+    let replay = scratch.run(&["replay", "torn.ndjson"]);
     let tables = String::from_utf8(replay.stdout).unwrap();
     assert!(tables.contains("KILLED BEFORE IT FINISHED"), "{tables}");
 }
@@ -134,8 +107,7 @@ fn the_error_names_a_run_that_does_not_exist() {
         (&["--resume"], "there is no latest run in"),
         (&["report", "home"], "there is no record in home"),
     ] {
-        let output = run(&scratch, arguments);
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let output = scratch.exits(2, arguments);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.contains(message), "{stderr}");
         assert!(stderr.contains("hint:"), "{stderr}");

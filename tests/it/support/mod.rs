@@ -15,10 +15,14 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use e2e_matrix::matrix::{Cell, Matrix};
 use tempfile::TempDir;
+
+/// Far longer than a whole run on the local provider should take.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A temporary folder with folders for the home, for temporary files and for state. If the test fails, it is not
 /// deleted.
@@ -42,6 +46,24 @@ impl Scratch {
     /// The binary with `arguments` in this folder, in a clean environment: no Docker, no kind, no color.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         Command::from_std(self.process(arguments))
+    }
+
+    /// Runs the binary with `arguments` in this folder. A run that hangs is killed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> process::Output {
+        let mut command = self.command(arguments);
+        command.timeout(PATIENCE).output().unwrap()
+    }
+
+    /// Like [`Self::run`], for a run that has to exit with `code`.
+    #[track_caller]
+    pub(crate) fn exits(&self, code: i32, arguments: &[&str]) -> process::Output {
+        let output = self.run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+        output
     }
 
     /// Like [`Self::command`], for tests that read the output while the binary runs.

@@ -28,9 +28,24 @@ pub(crate) fn read(scratch: &Scratch) -> RunModel {
     RunModel::new(&records)
 }
 
+/// Asserts that `report`, with the options `options`, creates the same reports from a copy of the newest run's record in
+/// the folder `elsewhere`.
+pub(crate) fn assert_reports_can_be_created_again(scratch: &Scratch, options: &[&str]) {
+    let [folder, elsewhere] = [folder(scratch), scratch.path().join("elsewhere")];
+    fs::create_dir(&elsewhere).unwrap();
+    let record = |folder: &Path| folder.join(record::FILE_NAME);
+    fs::copy(record(&folder), record(&elsewhere)).unwrap();
+    scratch.exits(0, &[&["report", "elsewhere"], options].concat());
+    for name in ["junit.xml", "summary.md", "report.html", "timings.json"] {
+        let read = |folder: &Path| fs::read_to_string(folder.join(name)).unwrap();
+        let expected = of_copy(scratch, &read(&folder), "elsewhere");
+        assert_eq!(read(&elsewhere), expected, "{name}");
+    }
+}
+
 /// The text `report` of a report of the newest run, with the paths of its attachments changed to those in a copy of the
 /// run's folder at `copy`.
-pub(crate) fn of_copy(scratch: &Scratch, report: &str, copy: &str) -> String {
+fn of_copy(scratch: &Scratch, report: &str, copy: &str) -> String {
     let run = read(scratch).facts.unwrap().run;
     let attachment = format!("[[ATTACHMENT|target/e2e-matrix/{run}/");
     report.replace(&attachment, &format!("[[ATTACHMENT|{copy}/"))
@@ -117,19 +132,18 @@ fn contains_secret(file: &Path) -> bool {
     bytes.windows(SECRET.len()).any(|window| window == SECRET)
 }
 
-/// All files and all empty folders below `folder`.
-fn below(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
+/// All files and all empty folders below `folder`, in order.
+pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.unwrap().path();
-        let inside = if path.is_dir() {
-            below(&path)
-        } else {
-            Vec::new()
-        };
+    let mut entries: Vec<_> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        let is_folder = fs::symlink_metadata(&path).unwrap().is_dir();
+        let inside = if is_folder { below(&path) } else { Vec::new() };
         if inside.is_empty() {
             found.push(path);
         } else {

@@ -7,9 +7,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::freeze;
-use super::image;
 use super::template::{self, Template, prune};
+use super::{freeze, image, interrupted};
 use crate::cluster::kind::destroy;
 use crate::cluster::kind::provider::DELETION_TIMEOUT;
 use crate::cluster::kind::work::{self, Source, Work};
@@ -48,10 +47,8 @@ pub(super) fn build(
         let limit = clock.deadline(BUILD_TIMEOUT);
         let building = Box::pin(create(&work, &tenant, &image, &id, limit));
         let building = cell.steps.measure("template", building);
-        let built = stop.run_until_cancelled(building).await.unwrap_or_else(|| {
-            let message = "creating the template was interrupted";
-            Err(Failure::new(Symptom::ClusterNotUp, message))
-        });
+        let built = stop.run_until_cancelled(building).await;
+        let built = built.unwrap_or_else(|| Err(interrupted()));
         let deadline = clock.deadline(DELETION_TIMEOUT);
         if built.is_err() {
             // Some of the template's images may exist. If they can't be deleted now, the next attempt deletes them.
@@ -92,15 +89,12 @@ async fn create(
         Failure::new(Symptom::ClusterNotUp, message)
     };
     let nodes = work.nodes();
-    tenant
-        .watch(&deadline, |snapshot| ready::core(snapshot, &nodes))
-        .await?;
-    tenant
-        .reach(&work.created, &deadline, late("created"))
-        .await?;
-    let message = "not all images were loaded on the template's nodes in time";
-    let late_images = Failure::new(Symptom::ClusterNotUp, message);
-    tenant.reach(&work.loaded, &deadline, late_images).await?;
+    let watching = tenant.watch(&deadline, |snapshot| ready::core(snapshot, &nodes));
+    watching.await?;
+    let reaching = tenant.reach(&work.created, &deadline, late("created"));
+    reaching.await?;
+    let loading = tenant.reach(&work.loaded, &deadline, late("given its images"));
+    loading.await?;
     let kube = tenant.kube(&deadline).await?;
     let creation_time = tenant.steps.elapsed();
     // The API server would not exit while a watch is open.

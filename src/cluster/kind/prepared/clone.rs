@@ -4,7 +4,6 @@
 //! is such a restart.
 
 use std::collections::HashMap;
-use std::fs;
 
 use bollard::Docker;
 use bollard::models::{
@@ -13,13 +12,10 @@ use bollard::models::{
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions,
 };
-use futures::future::try_join_all;
+use futures::future::join_all;
 
 use super::template::{self, Template};
-use crate::cluster::NodeName;
 use crate::cluster::kind::access::API_SERVER;
-use crate::cluster::kind::create::OUTPUT;
-use crate::cluster::kind::destroy::filesystem_failed;
 use crate::cluster::kind::nodes::CLUSTER_LABEL;
 use crate::cluster::kind::work::Work;
 use crate::event::{Failure, Symptom};
@@ -72,12 +68,12 @@ pub(in crate::cluster::kind) async fn clone(
     template: &Template,
 ) -> Result<(), Failure> {
     template.touch(&work.shared.options.state);
-    write_note(work, template)?;
     let docker = work.shared.docker().await?;
     let nodes = template.frozen.iter().zip(&work.containers).enumerate();
     let mut nodes = nodes.map(|(number, (frozen, container))| {
         let image = template::image(&template.id, number);
-        (container, body(work, frozen.container.clone(), image))
+        let body = body(work, frozen.container.clone(), image);
+        (container.as_str(), body)
     });
     let Some((control_plane, body)) = nodes.next() else {
         return Ok(());
@@ -92,15 +88,9 @@ pub(in crate::cluster::kind) async fn clone(
         hosts.push(known.clone());
         start(docker, container, body)
     });
-    try_join_all(starting).await.map(drop)
-}
-
-/// Writes a note into the file for kind's output that says why there is no output.
-fn write_note(work: &Work, template: &Template) -> Result<(), Failure> {
-    let path = work.file(OUTPUT);
-    let id = &template.id;
-    let text = format!("kind did not create this cluster: it is a clone of the template {id}\n");
-    fs::write(&path, text).map_err(|error| filesystem_failed("write to", &path, &error))
+    // Wait for all of them even if one fails, because the engine can't cancel the creation of a container.
+    let started = join_all(starting).await;
+    started.into_iter().try_for_each(|node| node.map(drop))
 }
 
 /// The request to create a node's container in this cluster, with the cluster's own label, seal and port.
@@ -110,22 +100,16 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
     labels.insert(CLUSTER_LABEL.to_owned(), work.plan.cluster.to_string());
     let host = body.host_config.get_or_insert_default();
     host.binds.get_or_insert_default().push(work.sealed_mount());
-    let is_in_var = |bind: &String| {
-        let mut parts = bind.split(':');
-        parts.nth(1).is_some_and(|it| it.starts_with("/var/"))
-    };
-    if !host.binds.iter().flatten().any(is_in_var) {
-        body.volumes = None;
-        host.mounts = Some(vec![Mount {
-            target: Some(VOLUME.to_owned()),
-            typ: Some(MountType::VOLUME),
-            volume_options: Some(MountVolumeOptions {
-                no_copy: Some(true),
-                ..MountVolumeOptions::default()
-            }),
-            ..Mount::default()
-        }]);
-    }
+    body.volumes = None;
+    host.mounts = Some(vec![Mount {
+        target: Some(VOLUME.to_owned()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            ..MountVolumeOptions::default()
+        }),
+        ..Mount::default()
+    }]);
     let entrypoint = body.entrypoint.take().into_iter().chain(body.cmd.take());
     body.cmd = Some(entrypoint.flatten().collect());
     body.entrypoint = Some(["bash", "-c", ENTRY, "bash"].map(str::to_owned).to_vec());
@@ -139,29 +123,25 @@ fn body(work: &Work, mut body: ContainerCreateBody, image: String) -> ContainerC
 }
 
 /// Creates and starts a container. Returns its address.
-async fn start(
-    docker: &Docker,
-    name: &NodeName,
-    body: ContainerCreateBody,
-) -> Result<String, Failure> {
-    let options = CreateContainerOptionsBuilder::new()
-        .name(name.as_str())
-        .build();
+async fn start(docker: &Docker, name: &str, body: ContainerCreateBody) -> Result<String, Failure> {
+    let options = CreateContainerOptionsBuilder::new().name(name).build();
     let id = docker.create_container(Some(options), body).await?.id;
     let starting = docker.start_container(&id, None::<StartContainerOptions>);
     starting.await?;
     let inspecting = docker.inspect_container(&id, None::<InspectContainerOptions>);
     let inspected = inspecting.await?;
     let networks = inspected.network_settings.and_then(|it| it.networks);
-    address(networks).ok_or_else(|| {
+    let address = all_addresses(networks).into_iter().next();
+    address.ok_or_else(|| {
         let message = format!("the container of node {name} has no address");
         Failure::new(Symptom::ClusterNotUp, message)
     })
 }
 
-/// The address of a container in its networks.
-pub(super) fn address(networks: Option<HashMap<String, EndpointSettings>>) -> Option<String> {
+/// The addresses of a container in its networks, IPv4 first.
+pub(super) fn all_addresses(networks: Option<HashMap<String, EndpointSettings>>) -> Vec<String> {
     let networks = networks.into_iter().flat_map(HashMap::into_values);
-    let mut addresses = networks.filter_map(|network| network.ip_address);
-    addresses.find(|address| !address.is_empty())
+    let addresses = networks.flat_map(|network| [network.ip_address, network.global_ipv6_address]);
+    let addresses = addresses.flatten();
+    addresses.filter(|address| !address.is_empty()).collect()
 }

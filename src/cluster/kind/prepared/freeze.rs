@@ -5,15 +5,15 @@ use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, PodStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::NamespaceResourceScope;
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::cluster::NodeName;
 use crate::cluster::kind::work::Work;
-use crate::cluster::kind::{disk_space, nodes};
+use crate::cluster::kind::{limits, nodes};
 use crate::event::{Failure, Symptom};
 
 /// The annotation of the namespace `kube-system` with the template's id.
@@ -143,19 +143,14 @@ async fn reset_nodes(client: &Client) -> Result<(), Failure> {
 }
 
 /// Deletes all objects of a kind in all namespaces.
-async fn delete_all<K>(client: &Client) -> Result<(), Failure>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let all: Api<K> = Api::all(client.clone());
+async fn delete_all<K: Resource<DynamicType = ()>>(client: &Client) -> Result<(), Failure> {
+    let resource = ApiResource::erase::<K>(&());
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let listed = all.list_metadata(&ListParams::default()).await?;
     let namespaces = listed.iter().filter_map(ResourceExt::namespace);
     let namespaces: std::collections::BTreeSet<_> = namespaces.collect();
     for namespace in namespaces {
-        let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
         let (how, which) = (DeleteParams::default(), ListParams::default());
         api.delete_collection(&how, &which).await?;
     }
@@ -166,13 +161,12 @@ where
 async fn mark(client: &Client, id: &str) -> Result<u64, Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
     let patch = Patch::Merge(json!({"metadata": {"annotations": {TEMPLATE: id}}}));
-    let marked = api
+    let patched = api
         .patch("kube-system", &PatchParams::default(), &patch)
         .await?;
-    let version = marked.resource_version();
-    version
-        .and_then(|version| version.parse().ok())
-        .ok_or_else(|| failed("the API server reports no numeric resource version"))
+    let version = patched.resource_version();
+    let version = version.and_then(|version| version.parse().ok());
+    version.ok_or_else(|| failed("the API server reports no numeric resource version"))
 }
 
 /// Runs `script` on all nodes at the same time.
@@ -190,7 +184,7 @@ async fn run(work: &Work, node: &NodeName, script: &str) -> Result<(), Failure> 
 
 fn failed(why: &str) -> Failure {
     let message = format!("failed to freeze the cluster: {why}");
-    disk_space::diagnose(Failure::new(Symptom::ClusterNotUp, message))
+    limits::diagnose(Failure::new(Symptom::ClusterNotUp, message))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub(super) async fn commit(
     let server_version = work.access.reached().await?.server_version;
     let committing = work.containers.iter().enumerate().map(|(number, node)| {
         let frozen = FrozenNode {
-            name: node.to_string(),
+            name: node.clone(),
             of: work.containers.len(),
             revision,
             server_version: server_version.clone(),
@@ -72,11 +72,9 @@ async fn commit_node(
     mut frozen: FrozenNode,
 ) -> Result<FrozenNode, Failure> {
     let docker = work.shared.docker().await?;
-    let inspected = docker
-        .inspect_container(node.as_str(), None::<InspectContainerOptions>)
-        .await?;
-    let state = inspected.state.as_ref();
-    let started = state.and_then(|state| state.started_at.clone());
+    let inspecting = docker.inspect_container(node.as_str(), None::<InspectContainerOptions>);
+    let mut inspected = inspecting.await?;
+    let started = inspected.state.take().and_then(|state| state.started_at);
     let started = started.ok_or_else(|| failed(node, "its container was never started"))?;
     frozen.container = recipe(inspected);
     let labels = template::labels(id, &frozen);
@@ -94,7 +92,8 @@ async fn commit_node(
         }),
         ..ContainerCreateBody::default()
     };
-    docker.create_container(Some(options), body).await?;
+    // The name could belong to another container later, but the id can't.
+    let helper = docker.create_container(Some(options), body).await?.id;
     let size = pack(docker, node, &started, &helper).await?;
     let options = CommitContainerOptionsBuilder::new()
         .container(&helper)
@@ -102,9 +101,8 @@ async fn commit_node(
         .tag(&template::tag(id, number))
         .changes(&format!("LABEL {}={size}", template::SIZE))
         .build();
-    docker
-        .commit_container(options, ContainerConfig::default())
-        .await?;
+    let committing = docker.commit_container(options, ContainerConfig::default());
+    committing.await?;
     let options = RemoveContainerOptionsBuilder::new().force(true).build();
     docker.remove_container(&helper, Some(options)).await?;
     Ok(frozen)
@@ -142,9 +140,8 @@ async fn pack(
     });
     let options = UploadToContainerOptionsBuilder::new().path("/").build();
     let body = bollard::body_try_stream(archive);
-    docker
-        .upload_to_container(helper, Some(options), body)
-        .await?;
+    let uploading = docker.upload_to_container(helper, Some(options), body);
+    uploading.await?;
     match docker.inspect_exec(&exec).await?.exit_code {
         Some(0) => Ok(size.load(Ordering::Relaxed)),
         code => {

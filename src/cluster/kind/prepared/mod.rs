@@ -24,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim::Kept;
 use super::fingerprint::Fingerprint;
+use super::node_image::NodeImage;
 use super::provider::KindContext;
 use super::work::{Source, Work};
+use crate::deadline::Deadline;
 use crate::event::{Failure, Symptom};
-use crate::machine::Lock;
+use crate::machine::{Lock, StateFolder};
 use crate::matrix::Prepared;
 
 pub(super) use build::TIMEOUT;
@@ -75,7 +77,7 @@ pub(super) enum Origin {
 /// cluster.
 pub(super) async fn template(
     work: &Arc<Work>,
-    image: &str,
+    image: &NodeImage,
     stop: &CancellationToken,
 ) -> Option<Arc<Template>> {
     let found = match &work.source {
@@ -104,52 +106,74 @@ pub(super) async fn discard(shared: &KindContext, template: &Template) -> Result
 
 /// The id of the template for the cluster that `work` plans: a digest of everything that the cluster is created from,
 /// except the images of the agent and the mock. These images are imported if the template doesn't contain them.
-pub(super) async fn id(work: &Work) -> Result<String, Failure> {
-    let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell).await?;
+async fn id(work: &Work, image: &NodeImage) -> Result<String, Failure> {
+    let fingerprint = Fingerprint::of(&work.shared, &work.plan.cell, image).await?;
     Ok(fingerprint.template())
 }
 
-/// Creates the template `id` for the cluster that `work` plans, unless the template exists. Also returns whether the
+/// Creates the template for the cluster that `work` plans, unless the template exists. Also returns whether the
 /// template is new. If several runs call this at once, one of them creates the template, and the others wait for it,
 /// but not longer than `patience`.
 pub(super) async fn prepare(
     work: &Arc<Work>,
-    image: &str,
-    id: String,
+    image: &NodeImage,
     stop: &CancellationToken,
     patience: Duration,
 ) -> Result<(Arc<Template>, bool), Failure> {
-    let docker = work.shared.docker().await?;
-    let path = work.shared.options.state.lock(&format!("template-{id}"));
+    let shared = &work.shared;
+    let docker = shared.docker().await?;
+    let id = id(work, image).await?;
     let patience = work.plan.clock.deadline(patience);
-    let lock = patience.run(Lock::take(&path)).await;
-    let lock = lock.map_err(|timed_out| {
-        let message =
-            format!("another run is creating the template {id}, and waiting for it {timed_out}");
-        Failure::new(Symptom::ClusterNotUp, message)
-    })??;
+    let lock = lock(&shared.options.state, &id, stop, &patience).await?;
     let found = Template::find(docker, &id).await?;
     let is_new = found.is_none();
     let template = match found {
         Some(template) => template,
-        None => build::build(Arc::clone(work), image.to_owned(), id, stop.clone()).await?,
+        None => build::build(Arc::clone(work), image.name.clone(), id, stop.clone()).await?,
     };
     lock.remove()?;
     Ok((Arc::new(template), is_new))
+}
+
+/// Takes the lock of the template `id`. Fails if another run is still creating the template when `patience` passes, or
+/// if `stop` is cancelled.
+async fn lock(
+    state: &StateFolder,
+    id: &str,
+    stop: &CancellationToken,
+    patience: &Deadline,
+) -> Result<Lock, Failure> {
+    let path = state.lock(&format!("template-{id}"));
+    let waiting = patience.run(Lock::take(&path));
+    let Some(taken) = stop.run_until_cancelled(waiting).await else {
+        return Err(interrupted());
+    };
+    let lock = taken.map_err(|timed_out| {
+        let message =
+            format!("another run is creating the template {id}, and waiting for it {timed_out}");
+        Failure::new(Symptom::ClusterNotUp, message)
+    })?;
+    Ok(lock?)
+}
+
+fn interrupted() -> Failure {
+    let message = "creating the template was interrupted";
+    Failure::new(Symptom::ClusterNotUp, message)
 }
 
 /// The existing template, or a new one if that pays off. One cell of the run finds or creates it, and the others wait
 /// for that cell.
 async fn obtain(
     work: &Arc<Work>,
-    image: &str,
+    image: &NodeImage,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Template>>, Failure> {
     let docker = work.shared.docker().await?;
-    let id = id(work).await?;
+    let id = id(work, image).await?;
     let state = work.shared.templates.state(&id).await;
     let patience = work.plan.clock.deadline(PATIENCE);
-    let Ok(mut state) = patience.run(state.lock()).await else {
+    let waiting = patience.run(state.lock());
+    let Some(Ok(mut state)) = stop.run_until_cancelled(waiting).await else {
         return Ok(None);
     };
     match &*state {
@@ -167,7 +191,7 @@ async fn obtain(
         }
         // If creating the template fails, the other cells of this run don't retry it.
         *state = State::Unusable;
-        prepare(work, image, id, stop, PATIENCE).await?.0
+        prepare(work, image, stop, PATIENCE).await?.0
     };
     *state = State::Exists(Arc::clone(&template));
     Ok(Some(template))
@@ -177,5 +201,30 @@ impl Templates {
     async fn state(&self, id: &str) -> Arc<Mutex<State>> {
         let mut states = self.0.lock().await;
         Arc::clone(states.entry(id.to_owned()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline::RunClock;
+
+    #[tokio::test]
+    async fn waiting_for_a_template_that_another_run_creates_ends_when_the_run_is_interrupted() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(folder.path());
+        let path = state.lock("template-id");
+        let held = Lock::try_take(&path).unwrap().unwrap();
+        let (stop, patience) = (CancellationToken::new(), RunClock::new().deadline(PATIENCE));
+        let interrupting = async {
+            tokio::task::yield_now().await;
+            stop.cancel();
+        };
+        let (locked, ()) = tokio::join!(lock(&state, "id", &stop, &patience), interrupting);
+        let failure = locked.unwrap_err();
+        assert!(failure.message.contains("interrupted"), "{failure}");
+        drop(held);
+        // When the lock is free again, the thread that waited for it has ended.
+        drop(Lock::take(&path).await.unwrap());
     }
 }

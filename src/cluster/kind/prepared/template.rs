@@ -38,7 +38,7 @@ const BUDGET: u64 = 4 << 30;
 #[serde(deny_unknown_fields)]
 pub(super) struct FrozenNode {
     /// Its name in Kubernetes, which is also its host name.
-    pub(super) name: String,
+    pub(super) name: NodeName,
     /// How many nodes the cluster has.
     pub(super) of: usize,
     /// The resource version of the cluster's last change: every change in a clone has a higher resource version.
@@ -104,14 +104,12 @@ impl Template {
 
     /// The names of the nodes in Kubernetes, control plane first.
     pub(in crate::cluster::kind) fn nodes(&self) -> Vec<NodeName> {
-        let names = self.frozen.iter().map(|node| node.name.as_str());
-        names.map(NodeName::new).collect()
+        self.frozen.iter().map(|node| node.name.clone()).collect()
     }
 
     /// How long kind took to create the template's cluster.
     pub(in crate::cluster::kind) fn creation(&self) -> Duration {
-        let longest = self.frozen.iter().map(|node| node.creation_ms).max();
-        Duration::from_millis(longest.unwrap_or(0))
+        Duration::from_millis(self.frozen[0].creation_ms)
     }
 
     /// Deletes the template's images. Existing clones keep working, and other names of the images stay valid.
@@ -126,10 +124,8 @@ impl Template {
     pub(super) fn touch(&self, state: &StateFolder) {
         let path = used(state, &self.id);
         if let Err(error) = replace_private(&path, |_| Ok(())) {
-            tracing::warn!(
-                error = chain(&error),
-                "failed to record the use of a template"
-            );
+            let error = chain(&error);
+            tracing::warn!(error, "failed to record the use of a template");
         }
     }
 }
@@ -142,12 +138,11 @@ fn used(state: &StateFolder, id: &str) -> PathBuf {
 /// The disk space that each template in the engine uses, in bytes, by the template's id.
 async fn templates(docker: &Docker) -> Result<BTreeMap<String, u64>, Failure> {
     let mut sizes = BTreeMap::new();
-    for image in stored_images::with_label(docker, ID).await? {
-        let Some(id) = image.labels.get(ID) else {
-            continue;
-        };
+    for mut image in stored_images::with_label(docker, ID).await? {
+        // Each image in the list has this label.
+        let id = image.labels.remove(ID).unwrap_or_default();
         let size = image.labels.get(SIZE).and_then(|size| size.parse().ok());
-        *sizes.entry(id.clone()).or_default() += size.unwrap_or(0);
+        *sizes.entry(id).or_default() += size.unwrap_or(0);
     }
     Ok(sizes)
 }
@@ -159,18 +154,11 @@ pub(super) async fn prune(
     newest: &str,
 ) -> Result<(), Failure> {
     let sizes = templates(docker).await?;
-    let last_use = |id: &String| {
-        fs::metadata(used(state, id))
-            .and_then(|it| it.modified())
-            .ok()
-    };
+    let last_use = |id: &String| fs::metadata(used(state, id)).ok()?.modified().ok();
     let mut by_use: Vec<_> = sizes.keys().filter(|id| *id != newest).collect();
     by_use.sort_by_key(|id| last_use(id));
     for id in excess(by_use, &sizes, BUDGET) {
-        tracing::info!(
-            id,
-            "deleting a template because templates use too much disk space"
-        );
+        tracing::info!(id, "deleting a template to free disk space");
         delete(docker, id).await?;
         drop(fs::remove_file(used(state, id)));
     }
@@ -224,7 +212,7 @@ mod tests {
     #[test]
     fn a_label_in_another_format_is_not_a_node() {
         let node = FrozenNode {
-            name: "node".to_owned(),
+            name: NodeName::new("node"),
             of: 1,
             revision: 7,
             server_version: "v1.34.4".to_owned(),

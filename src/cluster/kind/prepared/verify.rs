@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use backon::Retryable;
 use bollard::models::ContainerSummary;
+use futures::future::try_join;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::{Api, Client, ResourceExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::clone::address;
+use super::clone::all_addresses;
 use super::freeze::TEMPLATE;
 use super::template::Template;
 use crate::cluster::NodeName;
-use crate::cluster::kind::access;
 use crate::cluster::kind::nodes::containers;
 use crate::cluster::kind::work::Work;
 use crate::cluster::kubernetes::health::{alive, is_pod_ready};
@@ -36,31 +36,31 @@ pub(in crate::cluster::kind) const VERIFICATION_TIMEOUT: Duration = Duration::fr
 const DNS: u16 = 53;
 /// The delay before a query that got no answer is repeated.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// How long to wait for an answer before the query is repeated.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A name that every cluster resolves.
 const KUBERNETES: &str = "kubernetes.default.svc.cluster.local.";
 
-/// The addresses of the clone's containers, by the names of the nodes.
+/// The IPv4 and IPv6 addresses of the clone's containers, by the names of the nodes.
 pub(in crate::cluster::kind) async fn addresses(
     work: &Work,
     template: &Template,
-) -> Result<BTreeMap<NodeName, String>, Failure> {
+) -> Result<BTreeMap<NodeName, Vec<String>>, Failure> {
     let docker = work.shared.docker().await?;
     let found = containers(docker, Some(work.plan.cluster.as_str())).await?;
-    let address_of = |container: &NodeName| {
+    let addresses_of = |container: &NodeName| {
         let suffix = format!("/{container}");
         let is_it = |it: &&ContainerSummary| it.names.iter().flatten().any(|name| *name == suffix);
-        address(found.iter().find(is_it)?.network_settings.clone()?.networks)
+        let settings = found.iter().find(is_it)?.network_settings.clone()?;
+        Some(all_addresses(settings.networks))
     };
     let nodes = template.nodes().into_iter().zip(&work.containers);
-    Ok(nodes
-        .filter_map(|(node, container)| Some((node, address_of(container)?)))
-        .collect())
+    let nodes = nodes.filter_map(|(node, container)| Some((node, addresses_of(container)?)));
+    Ok(nodes.collect())
 }
 
-/// Verifies that the cluster is a clone of `template` and that its DNS answers. Then writes its kubeconfig. [`check`]
-/// must have succeeded before.
+/// Verifies that the cluster is a clone of `template` and that its DNS answers. [`check`] must have succeeded before.
 pub(in crate::cluster::kind) async fn verify(
-    work: &Work,
     template: &Template,
     kube: &Kube,
 ) -> Result<(), Failure> {
@@ -68,17 +68,26 @@ pub(in crate::cluster::kind) async fn verify(
         let message = format!("it runs Kubernetes {}", kube.server_version);
         return Err(Failure::new(Symptom::ClusterDiffers, message));
     }
-    let namespaces: Api<Namespace> = Api::all(kube.client.clone());
-    let system = namespaces.get("kube-system").await?;
-    if system.annotations().get(TEMPLATE) != Some(&template.id) {
-        let message = "it is not a clone of this template";
-        return Err(Failure::new(Symptom::ClusterDiffers, message));
-    }
     let snapshot = kube.view.snapshot();
     let dns = alive(&snapshot.system_pods).find(|pod| ready::is_dns(pod) && is_pod_ready(pod));
     let dns = dns.ok_or_else(|| failed("its DNS is no longer ready"))?;
-    wait_for_dns(&kube.client, &dns.name_any()).await?;
-    access::write_for_users(work).await
+    let dns = dns.name_any();
+    // On the heap, because the state of a query is large.
+    let waiting = Box::pin(wait_for_dns(&kube.client, &dns));
+    try_join(check_id(&kube.client, &template.id), waiting).await?;
+    Ok(())
+}
+
+/// Fails if the cluster isn't a clone of the template `id`.
+async fn check_id(client: &Client, id: &str) -> Result<(), Failure> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let system = namespaces.get("kube-system").await?;
+    let own = system.annotations().get(TEMPLATE);
+    if own.is_some_and(|own| own == id) {
+        return Ok(());
+    }
+    let message = "it is not a clone of this template";
+    Err(Failure::new(Symptom::ClusterDiffers, message))
 }
 
 /// Checks that the cluster is up, that each node has reported the address of its new container, and that the states of
@@ -86,7 +95,7 @@ pub(in crate::cluster::kind) async fn verify(
 pub(in crate::cluster::kind) fn check(
     snapshot: &Snapshot,
     template: &Template,
-    addresses: &BTreeMap<NodeName, String>,
+    addresses: &BTreeMap<NodeName, Vec<String>>,
 ) -> Progress {
     let evidence = match ready::core(snapshot, &template.nodes()) {
         Progress::Done(evidence) => evidence,
@@ -94,21 +103,17 @@ pub(in crate::cluster::kind) fn check(
     };
     let revision = template.frozen[0].revision;
     let stale_nodes = snapshot.nodes.iter().filter(|node| {
-        let address = addresses.get(&NodeName::new(node.name_any()));
-        !is_newer(node.as_ref(), revision) || address.is_none_or(|address| !has(node, address))
+        let own = addresses.get(&NodeName::new(node.name_any()));
+        !is_newer(node.as_ref(), revision) || own.is_none_or(|own| !has_any(node, own))
     });
     let stale_pods = alive(&snapshot.system_pods).filter(|pod| !is_newer(*pod, revision));
-    let stale: Vec<_> = stale_nodes
-        .map(|node| node.name_any())
-        .chain(stale_pods.map(Pod::name_any))
-        .collect();
+    let stale_nodes = stale_nodes.map(|node| node.name_any());
+    let stale: Vec<_> = stale_nodes.chain(stale_pods.map(Pod::name_any)).collect();
     if stale.is_empty() {
         Progress::Done(evidence)
     } else {
-        let message = format!(
-            "no state reported since the clone was started: {}",
-            stale.join(", ")
-        );
+        let stale = stale.join(", ");
+        let message = format!("no state reported since the clone was started: {stale}");
         Progress::Pending(failed(&message), Vec::new())
     }
 }
@@ -118,12 +123,13 @@ fn is_newer(object: &impl ResourceExt, revision: u64) -> bool {
     version.is_some_and(|version| version.parse::<u64>().is_ok_and(|own| own > revision))
 }
 
-fn has(node: &Node, address: &str) -> bool {
+/// Whether the node has reported one of the `addresses` of its container. In a cluster with a single address family,
+/// it reports only the address of that family.
+fn has_any(node: &Node, addresses: &[String]) -> bool {
     let status = node.status.as_ref();
-    let mut addresses = status
-        .iter()
-        .flat_map(|status| status.addresses.iter().flatten());
-    addresses.any(|own| own.address == address)
+    let reported = status.and_then(|status| status.addresses.as_ref());
+    let mut reported = reported.into_iter().flatten();
+    reported.any(|reported| addresses.contains(&reported.address))
 }
 
 /// Waits until the cluster's DNS answers in its pod.
@@ -153,9 +159,10 @@ async fn query_dns(client: &Client, pod: &str) -> Result<(), Failure> {
         stream.read_exact(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = querying
-        .await
-        .map_err(|error| failed(&format!("querying its DNS failed: {}", chain(&error))))?;
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, querying).await;
+    let answer = answer.unwrap_or_else(|late| Err(late.into()));
+    let answer =
+        answer.map_err(|error| failed(&format!("querying its DNS failed: {}", chain(&error))))?;
     if is_answer(&answer) {
         Ok(())
     } else {
@@ -182,6 +189,7 @@ fn failed(why: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::sync::Arc;
 
     use serde_json::json;
@@ -193,7 +201,7 @@ mod tests {
 
     fn template() -> Template {
         let frozen = FrozenNode {
-            name: "node".to_owned(),
+            name: NodeName::new("node"),
             of: 1,
             revision: REVISION,
             server_version: "v1.34.4".to_owned(),
@@ -233,14 +241,28 @@ mod tests {
 
     #[test]
     fn only_states_reported_since_the_start_count() {
-        let addresses = BTreeMap::from([(NodeName::new("node"), "172.18.0.9".to_owned())]);
+        let own = ["172.18.0.9", "fc00::9"].map(str::to_owned);
+        let addresses = BTreeMap::from([(NodeName::new("node"), own.to_vec())]);
         let is_up = |snapshot: &Snapshot| {
             matches!(check(snapshot, &template(), &addresses), Progress::Done(_))
         };
         assert!(is_up(&snapshot(REVISION + 1, REVISION + 1, "172.18.0.9")));
+        // The node of an IPv6 cluster reports no IPv4 address.
+        assert!(is_up(&snapshot(REVISION + 1, REVISION + 1, "fc00::9")));
         assert!(!is_up(&snapshot(REVISION, REVISION + 1, "172.18.0.9")));
         assert!(!is_up(&snapshot(REVISION + 1, REVISION, "172.18.0.9")));
         assert!(!is_up(&snapshot(REVISION + 1, REVISION + 1, "172.18.0.2")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_without_an_answer_ends_so_that_it_can_be_repeated() {
+        let hangs = tower::service_fn(async |_| {
+            std::future::pending::<Result<http::Response<kube::client::Body>, Infallible>>().await
+        });
+        let client = Client::new(hangs, "default");
+        let querying = tokio::time::timeout(VERIFICATION_TIMEOUT, query_dns(&client, "coredns"));
+        let failure = querying.await.expect("the query ends").unwrap_err();
+        assert!(failure.message.contains("querying its DNS"), "{failure}");
     }
 
     #[test]

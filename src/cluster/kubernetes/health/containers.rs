@@ -6,8 +6,10 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Conta
 
 use super::images::of_pull;
 use super::{AT_ONCE, CRASH_THRESHOLD, LONG, SHORT, Stage, is_of_job, suspicion, title};
+use crate::cluster::kubernetes::liveness::killed_by_probe;
 use crate::cluster::kubernetes::pods::Owner;
 use crate::cluster::kubernetes::wait::Suspicion;
+use crate::cluster::kubernetes::watch::Snapshot;
 use crate::event::Symptom;
 
 /// The statuses of a pod's containers, init containers first.
@@ -57,14 +59,14 @@ fn waiting_reason(state: &ContainerState) -> Option<&str> {
 
 /// The problem that a container's state shows, if any.
 pub(super) fn problem(
-    pod: &Pod,
-    owner: Owner,
+    snapshot: &Snapshot,
+    (pod, owner): (&Pod, Owner),
     status: &ContainerStatus,
     stage: Stage,
 ) -> Option<Suspicion> {
     let exits_matter = do_exits_matter(pod, owner, status, stage);
     let killed = killed(pod, owner, status).filter(|_| exits_matter);
-    let crashed = || crashed(pod, owner, status).filter(|_| exits_matter);
+    let crashed = || crashed(snapshot, (pod, owner), status).filter(|_| exits_matter);
     killed
         .or_else(|| start_error(pod, owner, status))
         .or_else(crashed)
@@ -88,7 +90,6 @@ fn killed(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion
         Owner::Other if symptom == Symptom::AgentOutOfMemory => of_exit(owner),
         Owner::Agent | Owner::Other => symptom,
         Owner::Mock => of_exit(owner),
-        Owner::System => Symptom::NodePressure,
     };
     let message = format!("{} was killed: {why}", title(pod, owner));
     Some(suspicion(pod, AT_ONCE, symptom, message))
@@ -98,8 +99,10 @@ fn killed(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion
 fn start_error(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
     let end = terminated(status).next()?;
     // A container that is running now has recovered, for example from a temporary problem of the runtime.
-    let is_running = is_in(status, |state| state.running.is_some());
-    if is_running || !is_start_error(end.reason.as_deref()) {
+    let state = status.state.as_ref();
+    let is_running = state.is_some_and(|state| state.running.is_some());
+    let reason = end.reason.as_deref();
+    if is_running || !matches!(reason, Some("StartError" | "ContainerCannotRun")) {
         return None;
     }
     let why = end.message.as_deref().unwrap_or_default();
@@ -109,25 +112,28 @@ fn start_error(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Susp
 
 /// The problem if a container has exited repeatedly. One that is done has succeeded in the end, such as an init
 /// container that was restarted until a server responded.
-fn crashed(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Suspicion> {
+fn crashed(
+    snapshot: &Snapshot,
+    (pod, owner): (&Pod, Owner),
+    status: &ContainerStatus,
+) -> Option<Suspicion> {
     let count = terminations(status).filter(|count| *count >= CRASH_THRESHOLD)?;
-    let is_done = |state: &ContainerState| {
-        let end = state.terminated.as_ref();
-        end.is_some_and(|end| end.exit_code == 0)
-    };
-    if is_in(status, is_done) {
+    let end = status.state.as_ref()?.terminated.as_ref();
+    if end.is_some_and(|end| end.exit_code == 0) {
         return None;
     }
     let code = terminated(status).next().map_or(String::new(), |end| {
         format!(", most recently with exit code {}", end.exit_code)
     });
-    let message = format!("{} has exited {count} times{code}", title(pod, owner));
+    let title = title(pod, owner);
+    // Any kill counts, because the kubelet creates no events for later ones if there are too many.
+    let killed = killed_by_probe(snapshot, pod, None).filter(|_| owner == Owner::Agent);
+    if let Some(why) = killed {
+        let message = format!("the kubelet has killed {title}: {why} ({count} exits{code})");
+        return Some(suspicion(pod, AT_ONCE, Symptom::AgentUnhealthy, message));
+    }
+    let message = format!("{title} has exited {count} times{code}");
     Some(suspicion(pod, AT_ONCE, of_exit(owner), message))
-}
-
-/// Whether a container's current state meets `condition`.
-fn is_in(status: &ContainerStatus, condition: impl Fn(&ContainerState) -> bool) -> bool {
-    status.state.as_ref().is_some_and(condition)
 }
 
 /// The symptom if the containers of `owner` fail by themselves.
@@ -136,7 +142,6 @@ pub(super) fn of_exit(owner: Owner) -> Symptom {
         Owner::Agent => Symptom::AgentCrashed,
         Owner::Mock => Symptom::MockUnavailable,
         Owner::Other => Symptom::WorkloadFailed,
-        Owner::System => Symptom::NodeNotReady,
     }
 }
 
@@ -184,16 +189,11 @@ fn has_memory_limit(pod: &Pod, container: &str) -> bool {
         return false;
     };
     let init = spec.init_containers.iter().flatten();
-    let own = init
-        .chain(&spec.containers)
-        .filter(|it| it.name == container)
-        .map(|it| &it.resources);
-    own.chain([&spec.resources]).flatten().any(|resources| {
-        resources
-            .limits
-            .as_ref()
-            .is_some_and(|limits| limits.contains_key("memory"))
-    })
+    let containers = init.chain(&spec.containers);
+    let own = containers.filter(|it| it.name == container);
+    let resources = own.map(|it| &it.resources).chain([&spec.resources]);
+    let mut limits = resources.flatten().filter_map(|it| it.limits.as_ref());
+    limits.any(|limits| limits.contains_key("memory"))
 }
 
 /// The symptom if the kernel killed a container because memory ran out, and the reason.
@@ -209,10 +209,6 @@ pub(crate) fn out_of_memory(pod: &Pod, container: &str) -> (Symptom, &'static st
 /// Whether the kernel killed the container because memory ran out.
 pub(crate) fn is_out_of_memory(end: &ContainerStateTerminated) -> bool {
     end.reason.as_deref() == Some("OOMKilled")
-}
-
-fn is_start_error(reason: Option<&str>) -> bool {
-    matches!(reason, Some("StartError" | "ContainerCannotRun"))
 }
 
 /// Messages of the container runtime that indicate a problem with the machine.
@@ -242,9 +238,6 @@ pub(super) fn of_start_error(why: &str) -> Symptom {
 pub(crate) fn terminated(
     status: &ContainerStatus,
 ) -> impl Iterator<Item = &ContainerStateTerminated> {
-    let states = [status.state.as_ref(), status.last_state.as_ref()];
-    states
-        .into_iter()
-        .flatten()
-        .filter_map(|state| state.terminated.as_ref())
+    let states = status.state.iter().chain(&status.last_state);
+    states.filter_map(|state| state.terminated.as_ref())
 }

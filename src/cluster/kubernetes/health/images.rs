@@ -26,15 +26,11 @@ fn is_named_host_unknown(why: &str) -> bool {
     let Some((before, _)) = why.split_once(": no such host") else {
         return false;
     };
-    let host = before
-        .rsplit_once("lookup ")
-        .and_then(|(_, host)| host.split_whitespace().next());
+    let after = before.rsplit_once("lookup ").map(|(_, after)| after);
+    let host = after.and_then(|after| after.split_whitespace().next());
     // In an image reference, the host follows the opening quote. In a URL, it follows the scheme.
-    host.is_some_and(|host| {
-        ["/", ":"]
-            .iter()
-            .any(|end| why.contains(&format!("\"{host}{end}")))
-    })
+    let is_named = |end| host.is_some_and(|host| why.contains(&format!("\"{host}{end}")));
+    is_named('/') || is_named(':')
 }
 
 #[cfg(test)]
@@ -49,27 +45,16 @@ mod tests {
                  Head \"https://{host}/v2/a/manifests/1\": dial tcp: lookup {host} on 172.18.0.1:53: no such host"
             )
         };
-        let cases = [
-            (
-                pull("nope.invalid/a:1", "nope.invalid"),
-                Symptom::ImageNameUnusable,
-            ),
-            (
-                pull("nope.invalid:5000/a:1", "nope.invalid"),
-                Symptom::ImageNameUnusable,
-            ),
-            (
-                pull("docker.io/library/a:1", "registry-1.docker.io"),
-                Symptom::ImagePullFailed,
-            ),
-            (
-                pull("ghcr.io/a/b:1", "tokens.example.com"),
-                Symptom::ImagePullFailed,
-            ),
-            ("no such host".to_owned(), Symptom::ImagePullFailed),
-        ];
-        for (why, expected) in cases {
-            assert_eq!(of_pull(&why), expected, "{why}");
+        for image in ["nope.invalid/a:1", "nope.invalid:5000/a:1"] {
+            let why = pull(image, "nope.invalid");
+            assert_eq!(of_pull(&why), Symptom::ImageNameUnusable, "{why}");
+        }
+        for why in [
+            pull("docker.io/library/a:1", "registry-1.docker.io"),
+            pull("ghcr.io/a/b:1", "tokens.example.com"),
+            "no such host".to_owned(),
+        ] {
+            assert_eq!(of_pull(&why), Symptom::ImagePullFailed, "{why}");
         }
     }
 
@@ -78,12 +63,7 @@ mod tests {
         for words in WRONG_NAME {
             assert_eq!(of_pull(words), Symptom::ImageNameUnusable, "{words}");
         }
-        for words in [
-            "i/o timeout",
-            "server misbehaving",
-            "connection refused",
-            "",
-        ] {
+        for words in ["i/o timeout", "server misbehaving", "refused", ""] {
             assert_eq!(of_pull(words), Symptom::ImagePullFailed, "{words}");
         }
     }

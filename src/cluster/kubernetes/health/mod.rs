@@ -12,12 +12,13 @@ mod tests;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition};
 use kube::ResourceExt;
+use kube::core::Status;
 
 use super::pods::Owner;
 use super::wait::Suspicion;
-use super::watch::{FailedWatch, Snapshot};
+use super::watch::Snapshot;
 use crate::event::{Failure, Symptom};
 pub(crate) use containers::{
     is_out_of_memory, out_of_memory, statuses, terminated, terminations, was_restarted,
@@ -49,13 +50,13 @@ pub(crate) fn suspicions(snapshot: &Snapshot, stage: Stage) -> Vec<Suspicion> {
         !snapshot.nodes.is_empty() && snapshot.nodes.iter().all(|node| is_node_ready(node));
     let mut found = of_cluster(snapshot);
     for pod in alive(&snapshot.pods) {
-        let owner = snapshot.workloads.owner(pod);
-        found.extend(of_pod(pod, owner, stage, nodes_ready));
+        found.extend(of_pod(snapshot, pod, stage, nodes_ready));
     }
     if stage != Stage::Applying {
         let events = snapshot.events.iter();
         let relevant = events.filter(|event| is_relevant(event, snapshot));
-        found.extend(relevant.filter_map(|event| events::problem(event, &snapshot.jobs)));
+        let jobs = &snapshot.workloads.jobs;
+        found.extend(relevant.filter_map(|event| events::problem(event, jobs)));
     }
     found
 }
@@ -78,7 +79,7 @@ pub(crate) fn of_cluster(snapshot: &Snapshot) -> Vec<Suspicion> {
     found
 }
 
-fn watch_failure(watch: &str, why: &FailedWatch) -> Failure {
+fn watch_failure(watch: &str, why: &Status) -> Failure {
     let message = format!("failed to watch {watch}: {}", why.message);
     match why.code {
         401 | 403 => {
@@ -114,7 +115,7 @@ fn title(pod: &Pod, owner: Owner) -> String {
         (Owner::Agent, Some(node)) => format!("the agent on {node}"),
         (Owner::Agent, None) => "the agent".to_owned(),
         (Owner::Mock, _) => "the mock".to_owned(),
-        (Owner::Other | Owner::System, _) => format!("{} on {}", pod.name_any(), node_name(pod)),
+        (Owner::Other, _) => format!("{} on {}", pod.name_any(), node_name(pod)),
     }
 }
 
@@ -123,11 +124,13 @@ fn suspicion(pod: &Pod, patience: Duration, symptom: Symptom, message: String) -
     Suspicion::new(key, patience, Failure::new(symptom, message))
 }
 
-fn of_pod(pod: &Pod, owner: Owner, stage: Stage, nodes_ready: bool) -> Vec<Suspicion> {
+fn of_pod(snapshot: &Snapshot, pod: &Pod, stage: Stage, nodes_ready: bool) -> Vec<Suspicion> {
+    let owner = snapshot.workloads.owner(pod);
     let mut found: Vec<_> = containers::of(pod)
-        .filter_map(|status| containers::problem(pod, owner, status, stage))
+        .filter_map(|status| containers::problem(snapshot, (pod, owner), status, stage))
         .collect();
-    found.extend(unschedulable(pod, owner, nodes_ready));
+    // Until every node is ready, taints and missing nodes are normal.
+    found.extend(unschedulable(pod, owner).filter(|_| nodes_ready));
     found.extend(evicted(pod, owner).filter(|_| !is_of_job(pod)));
     found
 }
@@ -145,22 +148,21 @@ fn of_system_pod(pod: &Pod) -> Option<Suspicion> {
     if is_pod_ready(pod) {
         return None;
     }
-    let crashed = containers::of(pod)
-        .find_map(|status| terminations(status).filter(|count| *count >= CRASH_THRESHOLD));
-    let count = crashed?;
-    let message = format!("{} has crashed {count} times", title(pod, Owner::System));
+    let mut counts = containers::of(pod).filter_map(terminations);
+    let count = counts.find(|count| *count >= CRASH_THRESHOLD)?;
+    let message = format!("{} has crashed {count} times", title(pod, Owner::Other));
     Some(suspicion(pod, LONG * 3, Symptom::NodeNotReady, message))
 }
 
-/// The problem if a pod can't be scheduled. Until every node is ready, taints and missing nodes are normal.
-fn unschedulable(pod: &Pod, owner: Owner, nodes_ready: bool) -> Option<Suspicion> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let condition = conditions.iter().find(|condition| {
-        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
-    })?;
+/// The problem if a pod can't be scheduled.
+fn unschedulable(pod: &Pod, owner: Owner) -> Option<Suspicion> {
+    let condition = condition(pod, "PodScheduled")?;
+    if condition.reason.as_deref() != Some("Unschedulable") {
+        return None;
+    }
     let why = condition.message.as_deref().unwrap_or_default();
     let message = format!("{why} (can't schedule {})", title(pod, owner));
-    nodes_ready.then(|| suspicion(pod, LONG, Symptom::Unschedulable, message))
+    Some(suspicion(pod, LONG, Symptom::Unschedulable, message))
 }
 
 /// The problem if a pod has failed because the kubelet stopped or rejected it.
@@ -195,7 +197,7 @@ pub(super) fn of_eviction(owner: Owner, why: &str) -> Symptom {
     let exceeds_limit = why.contains("limit") && !why.starts_with("The node");
     match owner {
         Owner::Agent | Owner::Other if exceeds_limit => containers::of_exit(owner),
-        Owner::Agent | Owner::Other | Owner::Mock | Owner::System => Symptom::NodePressure,
+        Owner::Agent | Owner::Other | Owner::Mock => Symptom::NodePressure,
     }
 }
 
@@ -223,9 +225,13 @@ fn of_node(node: &Node) -> Option<Suspicion> {
 
 /// Whether a pod is ready to serve.
 pub(crate) fn is_pod_ready(pod: &Pod) -> bool {
-    let status = pod.status.iter();
-    let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    condition(pod, "Ready").is_some_and(|condition| condition.status == "True")
+}
+
+/// The condition of a pod with this name.
+pub(super) fn condition<'p>(pod: &'p Pod, name: &str) -> Option<&'p PodCondition> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == name)
 }
 
 /// Whether an event matters. An event about a pod matters only if the pod exists and isn't ready. A failed mount no

@@ -40,10 +40,8 @@ impl Budget {
             return String::new();
         }
         let counts = self.left_out.iter();
-        let counts: Vec<_> = counts
-            .map(|(noun, count)| text::counted(*count, noun))
-            .collect();
-        let counts = counts.join(", ");
+        let counts = counts.map(|(noun, count)| text::counted(*count, noun));
+        let counts = counts.collect::<Vec<_>>().join(", ");
         format!(
             "> **note**: left out because GitHub doesn't show summaries larger than 1 MiB: {counts}. See `report.html` in the run's folder.\n\n"
         )

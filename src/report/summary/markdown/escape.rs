@@ -1,6 +1,9 @@
 //! Text from outside the runner in Markdown, escaped so that it can't become a table separator, a heading, HTML or a
 //! mention.
 
+use std::borrow::Borrow;
+use std::ops::Range;
+
 /// Text in a line or a table cell. Line endings become breaks.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -24,37 +27,31 @@ pub(super) fn escape(text: &str) -> String {
 
 /// A code block whose fence is longer than any run of backticks in the text.
 pub(super) fn block(text: &str) -> String {
-    let longest = text
-        .split(|character| character != '`')
-        .map(str::len)
-        .max()
-        .unwrap_or(0);
+    let runs = text.split(|character| character != '`').map(str::len);
+    let longest = runs.max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}text\n{}\n{fence}\n", text.trim_end())
 }
 
-/// A table, whose cells must already be escaped. The columns in `right` are right-aligned.
+/// A table. The cells of its head must already be escaped. The columns in `right` are right-aligned.
 pub(super) fn table(
-    head: &[String],
-    rows: &[impl AsRef<[String]>],
-    right: std::ops::Range<usize>,
+    head: &[impl Borrow<str>],
+    rows: impl IntoIterator<Item = String>,
+    right: &Range<usize>,
 ) -> String {
     let rule = (0..head.len()).map(|index| if right.contains(&index) { "--:" } else { ":--" });
-    let mut out = row(head.iter().map(String::as_str));
-    out += &row(rule);
-    for cells in rows {
-        out += &row(cells.as_ref().iter().map(String::as_str));
-    }
+    let mut out = row(head) + &row(&rule.collect::<Vec<_>>());
+    out.extend(rows);
     out
 }
 
 /// A row of a table, whose cells must already be escaped.
-pub(super) fn row<'a>(cells: impl Iterator<Item = &'a str>) -> String {
-    let cells: Vec<_> = cells.collect();
+pub(super) fn row(cells: &[impl Borrow<str>]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// A folded section. `title` must already be escaped.
+/// A folded section. `title` is part of an HTML block, in which Markdown's escapes would be visible: it is an id or
+/// consists of the report's own words, so nothing in it has to be escaped.
 pub(super) fn folded(title: &str, body: &str) -> String {
     format!("<details><summary>{title}</summary>\n\n{body}\n</details>\n")
 }

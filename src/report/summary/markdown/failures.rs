@@ -23,9 +23,8 @@ pub(super) fn listed<'r>(run: &'r RunModel, budget: &mut Budget) -> Vec<Listed<'
     let of_run = of_run.map(|failure| (item_of_run(failure), None));
     let of_cells = cells_with_failures(run).into_iter();
     let of_cells = of_cells.map(|cell| (item_of_cell(cell), Some(cell)));
-    let admitted = of_run
-        .chain(of_cells)
-        .map(|(text, cell)| (budget.admit("failure", text), cell));
+    let all = of_run.chain(of_cells);
+    let admitted = all.map(|(text, cell)| (budget.admit("failure", text), cell));
     admitted.filter(|(text, _)| !text.is_empty()).collect()
 }
 
@@ -52,31 +51,27 @@ fn item_of_run(failure: &Failure) -> String {
 
 /// A failed cell, or the failed attempts of a flaky one.
 fn item_of_cell(cell: &CellModel) -> String {
-    let mut out = String::new();
-    let id = escape(cell.summary.id.as_str());
     let verdict = escape(&marks::verdict(cell).0);
+    let mut lines = Vec::new();
     if cell.is_flaky() {
-        let text = format!("passed on attempt {}", cell.attempt);
-        push(&mut out, format_args!("- **{verdict}** {id}: {text}\n"));
+        let (id, attempt) = (escape(cell.summary.id.as_str()), cell.attempt);
+        lines.push(format!("- **{verdict}** {id}: passed on attempt {attempt}"));
     }
     for fault in cell.faults() {
         let (place, kind, text) = (escape(&fault.place()), fault.kind(), sentence(&fault));
-        push(
-            &mut out,
-            format_args!("- **{verdict}** {place} ({kind}): {text}\n"),
-        );
+        lines.push(format!("- **{verdict}** {place} ({kind}): {text}"));
     }
     for fault in cell.earlier.iter().flat_map(CellModel::faults) {
-        let (attempt, text) = (text::attempt(&fault), sentence(&fault));
-        push(&mut out, format_args!("  - {attempt}: {text}\n"));
+        let (attempt, text) = (escape(&text::attempt(&fault)), sentence(&fault));
+        lines.push(format!("  - {attempt}: {text}"));
     }
-    out
+    lines.join("\n") + "\n"
 }
 
 /// Evidence, logs and files of each attempt that failed: first the last attempt, then the earlier ones in order.
 fn details_of_attempts(cell: &CellModel) -> impl Iterator<Item = String> {
-    let id = escape(cell.summary.id.as_str());
-    let last = cell.is_failure().then(|| details(cell, &id));
+    let id = &cell.summary.id;
+    let last = cell.is_failure().then(|| details(cell, id.as_str()));
     let earlier = cell.earlier.iter().map(move |attempt| {
         let name = format!("{id}, attempt {}", attempt.attempt);
         details(attempt, &name)

@@ -20,23 +20,14 @@ pub fn markdown(run: &RunModel) -> String {
     let [counters, times] =
         [tables::counters(run), tables::times(run)].map(|table| budget.admit("table", table));
     let failures = failures::section(&failures, &mut budget);
-    let sections = [head + &budget.note(), matrix, failures, counters, times];
-    let trimmed = sections.iter().map(|section| section.trim_end());
-    let filled = trimmed.filter(|section| !section.is_empty());
-    filled.collect::<Vec<_>>().join("\n\n") + "\n"
+    text::joined(&[head + &budget.note(), matrix, failures, counters, times])
 }
 
 fn head(run: &RunModel, budget: &mut Budget) -> String {
     let mut lines = vec![format!("## e2e-matrix: {}", text::run_verdict(run))];
-    let tally = match text::tally(run.tally()) {
-        tally if tally.is_empty() => "no cells ran".to_owned(),
-        tally => tally,
-    };
     let duration = text::duration(run.duration_ms);
-    lines.push(format!("**{tally}** in {duration}"));
-    if let Some(attribution) = attribution(run) {
-        lines.push(format!("**{}**", escape(&attribution)));
-    }
+    lines.push(format!("**{}** in {duration}", text::totals(run)));
+    lines.extend(attribution(run).map(|text| format!("**{}**", escape(&text))));
     if let Some(facts) = &run.facts {
         lines.push(format!(
             "{} of `{}`, {} at once, provider **{}**, on {} ({})",
@@ -51,13 +42,9 @@ fn head(run: &RunModel, budget: &mut Budget) -> String {
     for (name, value) in text::lineage(run) {
         lines.push(format!("*{name}*: {}", escape(&value)));
     }
-    for repeated in text::repetitions(run) {
-        lines.push(escape(&repeated));
-    }
-    if run.is_local() {
-        let sentence = escape(&text::not_exercised(run));
-        lines.push(format!("> {sentence}"));
-    }
+    lines.extend(text::repetitions(run).iter().map(|line| escape(line)));
+    let local = text::not_exercised(run);
+    lines.extend(local.map(|text| format!("> {}", escape(&text))));
     for notice in &run.notices {
         let mark = text::notice_mark(notice.severity);
         lines.push(format!("> **{mark}**: {}", escape(&notice.text)));

@@ -20,35 +20,36 @@ pub(super) fn matrix(run: &RunModel, budget: &mut Budget) -> String {
     }
     let mut head = vec![text::cell_column(run), "Kubernetes".to_owned()];
     let stages = Stages::of(run);
-    head.extend(stages.shown().iter().map(|stage| escape(stage.name())));
+    head.extend(stages.shown.iter().map(|stage| escape(stage.name())));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
-    let no_rows: [Vec<String>; 0] = [];
-    let mut text = table(&head, &no_rows, 2..stages.shown().len() + 3);
-    for cell in &run.cells {
-        let cells = cell_row(run, cell, &stages);
-        text += &budget.admit("table row", row(cells.iter().map(String::as_str)));
-    }
+    let rows = run.cells.iter().map(|cell| {
+        let text = row(&verdict_cells(run, cell, &stages));
+        budget.admit("table row", text)
+    });
+    let mut text = table(&head, rows, &(2..stages.shown.len() + 3));
     let starred = marks::has_star(run).then(|| "\\* allowed to fail".to_owned());
-    for note in starred.into_iter().chain(stages.omitted()) {
+    let omitted = stages.omitted().map(|text| escape(&text));
+    for note in starred.into_iter().chain(omitted) {
         push(&mut text, format_args!("\n{note}\n"));
     }
     text
 }
 
-fn cell_row(run: &RunModel, cell: &CellModel, stages: &Stages<'_>) -> Vec<String> {
-    let mut row = vec![
+fn verdict_cells(run: &RunModel, cell: &CellModel, stages: &Stages<'_>) -> Vec<String> {
+    let mut cells = vec![
         escape(cell.summary.id.as_str()),
         escape(&text::kubernetes(run, cell)),
     ];
-    row.extend(stages.results(cell).map(phase_mark));
-    row.push(text::cell_duration(cell));
-    let verdict = escape(&marks::verdict(cell).0);
-    row.push(if cell.is_failure() {
-        format!("**{verdict}**")
-    } else {
-        verdict
-    });
-    row
+    cells.extend(stages.results(cell).map(phase_mark));
+    cells.push(text::cell_duration(cell));
+    cells.push(escaped(&marks::verdict(cell).0, cell.is_failure()));
+    cells
+}
+
+/// `text` in a table cell, in bold type if it needs attention.
+fn escaped(text: &str, is_bold: bool) -> String {
+    let text = escape(text);
+    if is_bold { format!("**{text}**") } else { text }
 }
 
 fn phase_mark(phase: &PhaseModel) -> String {
@@ -77,8 +78,8 @@ pub(super) fn counters(run: &RunModel) -> String {
         push(&mut body, format_args!("**{id}**\n\n{table}\n"));
     }
     if counted.len() > CELLS_SHOWN {
-        let more = counted.len() - CELLS_SHOWN;
-        push(&mut body, format_args!("and {more} more cells\n"));
+        let more = text::counted(counted.len() - CELLS_SHOWN, "more cell");
+        push(&mut body, format_args!("and {more}\n"));
     }
     let title = format!("Counters per cell and node{}", text::local_mark(run));
     folded(&title, &body)
@@ -90,35 +91,29 @@ fn counter_table(cell: &CellModel, columns: &[&str]) -> String {
     head.extend(names.map(escape));
     let nodes = counters::nodes(cell, columns);
     let total = counters::total(cell, columns);
-    let mut rows: Vec<_> = total.iter().map(counter_cells).collect();
-    rows.extend(expectation_cells(cell, columns));
-    rows.extend(nodes.iter().take(NODES_SHOWN).map(counter_cells));
+    let mut rows: Vec<_> = total.iter().map(counter_row).collect();
+    rows.extend(expectation_row(cell, columns));
+    rows.extend(nodes.iter().take(NODES_SHOWN).map(counter_row));
     if nodes.len() > NODES_SHOWN {
-        rows.extend(counters::minimum(cell, columns).iter().map(counter_cells));
-        rows.push(vec![format!("and {} more", nodes.len() - NODES_SHOWN)]);
+        rows.extend(counters::minimum(cell, columns).as_ref().map(counter_row));
+        rows.push(row(&[format!("and {} more", nodes.len() - NODES_SHOWN)]));
     }
-    table(&head, &rows, 1..columns.len() + 1)
+    table(&head, rows, &(1..columns.len() + 1))
 }
 
 /// A row with the expectations per node, if the evidence contains them.
-fn expectation_cells(cell: &CellModel, columns: &[&str]) -> Option<Vec<String>> {
+fn expectation_row(cell: &CellModel, columns: &[&str]) -> Option<String> {
     let expected = counters::expected_of_a_node(cell, columns)?;
     let mut cells = vec!["*expected per node*".to_owned()];
     cells.extend(expected.iter().map(|text| escape(text)));
-    Some(cells)
+    Some(row(&cells))
 }
 
-fn counter_cells(row: &CounterRow) -> Vec<String> {
-    let mut cells = vec![escape(&row.label)];
-    cells.extend(row.values.iter().map(|value| {
-        let text = escape(&value.text);
-        if value.is_unmet {
-            format!("**{text}**")
-        } else {
-            text
-        }
-    }));
-    cells
+fn counter_row(counters: &CounterRow) -> String {
+    let mut cells = vec![escape(&counters.label)];
+    let values = counters.values.iter();
+    cells.extend(values.map(|value| escaped(&value.text, value.is_unmet)));
+    row(&cells)
 }
 
 pub(super) fn times(run: &RunModel) -> String {
@@ -126,11 +121,9 @@ pub(super) fn times(run: &RunModel) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| row.each_ref().map(|text| escape(text)))
-        .collect();
-    let head = ["", "", "cells", "median", "longest", "in"].map(str::to_owned);
+    let rows = rows.iter();
+    let rows = rows.map(|cells| row(&cells.each_ref().map(|text| escape(text))));
+    let head = ["", "", "cells", "median", "longest", "in"];
     let title = format!("Where the time went{}", text::local_mark(run));
-    folded(&title, &table(&head, &rows, 2..5))
+    folded(&title, &table(&head, rows, &(2..5)))
 }

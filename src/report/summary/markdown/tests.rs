@@ -63,3 +63,34 @@ fn many_nodes_are_truncated_and_nodes_with_failed_checks_come_first() {
     assert!(text.contains("| and 190 more |"));
     assert!(text.lines().count() < 120);
 }
+
+#[test]
+fn a_single_cell_without_counters_is_singular() {
+    let mut run = RunModel::new(&fixture::green_local(&MIXED[..1]));
+    run.cells = vec![run.cells[0].clone(); 51];
+    assert!(markdown(&run).contains("\nand 1 more cell\n"));
+}
+
+#[test]
+fn the_title_of_a_folded_section_has_no_escapes_of_markdown() {
+    let story = Story::Fails(Phase::Readiness, Symptom::AgentNotReady);
+    let mut run = RunModel::new(&fixture::killed(&[Plan("1.36", 1, "fast", false, story)]));
+    let id = &mut run.cells[0].summary.id;
+    *id = id.repetition(2);
+    let text = markdown(&run);
+    let title = "<summary>Evidence and logs of k8s-1.36-n1-fast#2</summary>";
+    assert!(text.contains(title), "{text}");
+    assert!(text.contains(r"| k8s-1.36-n1-fast\#2 |"), "{text}");
+}
+
+#[test]
+fn the_names_of_commands_are_escaped() {
+    let mut run = RunModel::new(&fixture::mixed());
+    for attempt in run.cells.iter_mut().flat_map(|cell| &mut cell.earlier) {
+        for phase in &mut attempt.phases {
+            phase.command = Some("my_<b>".to_owned());
+        }
+    }
+    let text = markdown(&run);
+    assert!(text.contains(r"failed in my\_&lt;b&gt; ("), "{text}");
+}

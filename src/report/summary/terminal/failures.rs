@@ -1,13 +1,13 @@
 //! The failures: one block per failed or flaky cell, with the most important facts.
 
-use super::layout::{pieces, wrapped};
-use crate::event::{Failure, LikelyCause, LogExcerpt};
+use super::layout::wrapped;
+use crate::event::{Failure, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, RunModel};
 use crate::report::marks::{self, Mark, Tone};
 use crate::report::paint::Paint;
 use crate::report::summary::cells_with_failures;
-use crate::report::text::{self, push};
+use crate::report::text;
 
 /// The maximum number of cells that have a block. Any others are only counted.
 const CELLS_SHOWN: usize = 10;
@@ -22,75 +22,63 @@ const LEAST_WIDTH: usize = 40;
 const MARGIN: usize = 6;
 
 pub(super) fn section(run: &RunModel, width: Option<usize>, paint: Paint) -> String {
-    let block = Block {
+    let mut blocks = Blocks {
+        text: String::new(),
         width: width.map(|width| width.max(LEAST_WIDTH)),
         paint,
     };
-    let mut out = String::new();
     for failure in &run.failures {
         let tone = Mark::of_failure(failure).tone();
-        out += &paint.tone(tone, &format!("RUN ({})\n", failure.symptom));
-        out += &block.failure(None, failure);
-        out.push('\n');
+        blocks.line(&paint.tone(tone, &format!("RUN ({})", failure.symptom)));
+        blocks.failure(None, failure);
+        blocks.line("");
     }
     let cells = cells_with_failures(run);
     for cell in cells.iter().take(CELLS_SHOWN) {
-        out += &block.cell(cell);
+        blocks.cell(cell);
+        blocks.line("");
     }
     if cells.len() > CELLS_SHOWN {
-        let more = cells.len() - CELLS_SHOWN;
-        push(
-            &mut out,
-            format_args!("and {more} more failed or flaky cells\n"),
-        );
+        let more = text::counted(cells.len() - CELLS_SHOWN, "more failed or flaky cell");
+        blocks.line(&format!("and {more}"));
     }
-    out.truncate(out.trim_end_matches('\n').len());
-    if !out.is_empty() {
-        out.push('\n');
-    }
-    out
+    blocks.text
 }
 
-/// The layout of blocks.
-#[derive(Clone, Copy)]
-struct Block {
+/// The blocks so far, and their layout.
+struct Blocks {
+    text: String,
     /// The width of the terminal; `None` if lines aren't wrapped.
     width: Option<usize>,
     paint: Paint,
 }
 
-impl Block {
+impl Blocks {
     /// A failed cell, or the failed attempts of a flaky one.
-    fn cell(self, cell: &CellModel) -> String {
-        let mut out = String::new();
+    fn cell(&mut self, cell: &CellModel) {
         let (verdict, tone) = marks::verdict(cell);
         let verdict = self.paint.tone(tone, &verdict);
         if cell.is_flaky() {
             let (id, attempt) = (self.paint.strong(cell.summary.id.as_str()), cell.attempt);
-            push(
-                &mut out,
-                format_args!("{verdict} {id}: passed on attempt {attempt}\n"),
-            );
+            self.line(&format!("{verdict} {id}: passed on attempt {attempt}"));
         }
         for fault in cell.faults() {
             let place = self.paint.strong(&fault.place());
             let kind = fault.failure().map(|_| format!(" ({})", fault.kind()));
-            let kind = kind.unwrap_or_default();
-            push(&mut out, format_args!("{verdict} {place}{kind}\n"));
-            out += &self.fault(&fault);
+            self.line(&format!("{verdict} {place}{}", kind.unwrap_or_default()));
+            self.fault(fault);
         }
-        out += &self.files(cell);
+        self.files(cell);
         for attempt in &cell.earlier {
             for fault in attempt.faults() {
-                out += &self.sentence("", &text::attempt(&fault));
-                out += &self.fault(&fault);
+                self.sentence("", &text::attempt(&fault));
+                self.fault(fault);
             }
-            out += &self.files(attempt);
+            self.files(attempt);
         }
-        out + "\n"
     }
 
-    fn fault(self, fault: &Fault<'_>) -> String {
+    fn fault(&mut self, fault: Fault<'_>) {
         match fault.failure() {
             Some(failure) => self.failure(Some(fault.cell), failure),
             None => self.sentence("", &fault.sentence()),
@@ -98,91 +86,80 @@ impl Block {
     }
 
     /// The files of a failed attempt. If its failures have no log excerpts, also the excerpts from these files.
-    fn files(self, attempt: &CellModel) -> String {
-        let mut out = String::new();
+    fn files(&mut self, attempt: &CellModel) {
         let faults = attempt.faults();
         let mut failures = faults.iter().filter_map(Fault::failure);
         if failures.all(|failure| failure.logs.is_empty()) {
-            out += &self.logs(&attempt.quotes);
+            self.logs(&attempt.quotes);
         }
         if !attempt.diagnostics.is_empty() {
-            out += &self.sentence("files: ", &attempt.diagnostics.join(", "));
+            self.sentence("files: ", &attempt.diagnostics.join(", "));
         }
         // Commands aren't wrapped, so that they can be copied.
         for command in &attempt.kept {
-            push(&mut out, format_args!("  to inspect: {command}\n"));
+            self.line(&format!("  to inspect: {command}"));
         }
-        out
     }
 
-    fn failure(self, cell: Option<&CellModel>, failure: &Failure) -> String {
-        let mut out = self.sentence("", &failure.message);
+    fn failure(&mut self, cell: Option<&CellModel>, failure: &Failure) {
+        self.sentence("", &failure.message);
         if let Some(cell) = cell {
-            out += &Self::evidence(cell, failure);
+            let unmet = failure.evidence.iter().filter(|one| !one.holds);
+            let table = text::evidence_table(cell, unmet, EVIDENCE_SHOWN).unwrap_or_default();
+            self.verbatim("    ", &table);
         }
-        out += &self.logs(&failure.logs);
+        self.logs(&failure.logs);
         if let Some(remedy) = &failure.remedy {
-            out += &self.sentence("hint: ", remedy);
+            self.sentence("hint: ", remedy);
         }
         if let Some(cause) = &failure.likely_cause {
-            out += &self.cause(cause);
+            self.sentence("likely cause: ", &cause.message);
+            self.sentence("evidence: ", &cause.line);
+            self.sentence("", "to fix it:");
+            self.verbatim("      ", &cause.fix);
         }
         if let Some(command) = text::usual_causes(failure) {
-            // The command isn't wrapped, so that it can be copied.
-            push(&mut out, format_args!("  usual causes: {command}\n"));
+            self.line(&format!("  usual causes: {command}"));
         }
-        out
     }
 
-    fn cause(self, cause: &LikelyCause) -> String {
-        let mut out = self.sentence("likely cause: ", &cause.message);
-        out += &self.sentence("evidence: ", &cause.line);
-        out += &self.sentence("", "to fix it:");
-        // The fix isn't wrapped, so that it can be copied.
-        for line in cause.fix.lines() {
-            push(&mut out, format_args!("      {line}\n"));
-        }
-        out
-    }
-
-    fn evidence(cell: &CellModel, failure: &Failure) -> String {
-        let unmet = failure.evidence.iter().filter(|one| !one.holds);
-        let table = text::evidence_table(cell, unmet, EVIDENCE_SHOWN).unwrap_or_default();
-        let lines = table.lines().map(|line| format!("    {line}\n"));
-        lines.collect()
-    }
-
-    fn logs(self, logs: &[LogExcerpt]) -> String {
-        let shown = logs.iter().take(LOGS_SHOWN);
-        shown.map(|log| self.log(log)).collect()
-    }
-
-    fn log(self, log: &LogExcerpt) -> String {
-        let title = format!("    {}:\n", text::log_title(log));
-        let mut out = self.paint.tone(Tone::Quiet, &title);
+    fn logs(&mut self, logs: &[LogExcerpt]) {
         let bar = self.paint.tone(Tone::Quiet, "│");
-        let shown = shortened(&log.lines, LINES_SHOWN);
-        for line in shown.iter().flat_map(|line| line.lines()) {
-            let pieces = match self.width {
-                Some(width) => pieces(line, width - MARGIN),
-                None => vec![line.into()],
-            };
-            for piece in pieces {
-                push(&mut out, format_args!("    {bar} {piece}\n"));
+        for log in logs.iter().take(LOGS_SHOWN) {
+            let title = format!("    {}:", text::log_title(log));
+            self.line(&self.paint.tone(Tone::Quiet, &title));
+            let shown = shortened(&log.lines, LINES_SHOWN);
+            for line in shown.iter().flat_map(|line| line.lines()) {
+                let pieces = match self.width {
+                    Some(width) => textwrap::wrap(line, text::wrapping(width - MARGIN)),
+                    None => vec![line.into()],
+                };
+                for piece in pieces {
+                    self.line(&format!("    {bar} {piece}"));
+                }
             }
         }
-        out
     }
 
     /// `label` and `text`, indented.
-    fn sentence(self, label: &str, text: &str) -> String {
-        let mut out = String::new();
+    fn sentence(&mut self, label: &str, text: &str) {
         for paragraph in format!("{label}{text}").lines() {
             match self.width {
-                Some(width) => out += &wrapped(paragraph, width, "  "),
-                None => push(&mut out, format_args!("  {paragraph}\n")),
+                Some(width) => self.text += &wrapped(paragraph, width, "  "),
+                None => self.line(&format!("  {paragraph}")),
             }
         }
-        out
+    }
+
+    /// The lines of `text`, which aren't wrapped, so that they can be copied.
+    fn verbatim(&mut self, indent: &str, text: &str) {
+        for line in text.lines() {
+            self.line(&format!("{indent}{line}"));
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text += line;
+        self.text.push('\n');
     }
 }

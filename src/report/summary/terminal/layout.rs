@@ -1,7 +1,5 @@
 //! The layout of tables and sentences in the summary.
 
-use std::borrow::Cow;
-
 use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
 
 use crate::report::marks::Tone;
@@ -13,14 +11,13 @@ pub(super) fn table(paint: Paint, head: impl IntoIterator<Item: Into<String>>) -
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
     table.load_style(TableStyle::new().header_separator(rule));
-    if paint.is_on() {
+    if paint.color {
         table.enforce_styling();
     } else {
         table.force_no_tty();
     }
-    let head = head
-        .into_iter()
-        .map(|text| Cell::new_owned(text.into()).add_attribute(Attribute::Bold));
+    let head = head.into_iter();
+    let head = head.map(|text| Cell::new_owned(text.into()).add_attribute(Attribute::Bold));
     table.set_header(head.collect::<Vec<_>>());
     table
 }
@@ -50,11 +47,9 @@ pub(super) fn lay_out(table: &mut Table, right: &std::ops::Range<usize>) {
 
 /// The length of the longest line of a table without colors.
 pub(super) fn table_width(table: &Table) -> usize {
-    table
-        .lines()
-        .map(|line| line.trim_end().chars().count())
-        .max()
-        .unwrap_or(0)
+    let lines = table.lines();
+    let widths = lines.map(|line| line.trim_end().chars().count());
+    widths.max().unwrap_or(0)
 }
 
 /// `text` in lines of at most `width` characters, wrapped at spaces and indented by `indent`. A longer word isn't
@@ -68,9 +63,4 @@ pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> String {
         "" => String::new(),
         text => textwrap::fill(text, options) + "\n",
     }
-}
-
-/// `line` in pieces of at most `width` characters, broken at spaces if possible.
-pub(super) fn pieces(line: &str, width: usize) -> Vec<Cow<'_, str>> {
-    textwrap::wrap(line, text::wrapping(width))
 }

@@ -1,6 +1,7 @@
 //! Cells × phases: the duration of each passed phase, and a word for any other.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use comfy_table::{Cell, Table};
 
@@ -19,22 +20,21 @@ pub(super) fn section(run: &RunModel, width: usize, paint: Paint) -> String {
     let (table, legend) = if table_width(&wide(run, &stages, Paint::new(false))) <= width {
         (wide(run, &stages, paint), legend(run, &stages, wide_entry))
     } else {
-        let names: Vec<_> = stages.shown().iter().map(Stage::name).collect();
+        let names: Vec<_> = stages.shown.iter().map(Stage::name).collect();
         let legend = legend(run, &stages, narrow_entry);
         let legend = format!("phases: {}; {legend}", names.join(", "));
         (narrow(run, &stages, paint), legend)
     };
     let legend = [Some(legend), stages.omitted()].into_iter().flatten();
     let legend = wrapped(&legend.collect::<Vec<_>>().join("; "), width, "");
-    let legend = legend
-        .lines()
-        .map(|line| paint.tone(Tone::Quiet, line) + "\n");
-    format!("{}\n{}", table.trim_fmt(), legend.collect::<String>())
+    let legend = legend.lines().map(|line| paint.tone(Tone::Quiet, line));
+    let lines: Vec<_> = iter::once(table.trim_fmt()).chain(legend).collect();
+    lines.join("\n")
 }
 
 fn wide(run: &RunModel, stages: &Stages<'_>, paint: Paint) -> Table {
     let mut head = vec![text::cell_column(run)];
-    head.extend(stages.shown().iter().map(|stage| stage.head().to_owned()));
+    head.extend(stages.shown.iter().map(|stage| stage.head().to_owned()));
     head.extend(["time".to_owned(), "verdict".to_owned()]);
     let mut table = table(paint, head);
     for cell in &run.cells {
@@ -44,7 +44,7 @@ fn wide(run: &RunModel, stages: &Stages<'_>, paint: Paint) -> Table {
         });
         table.add_row(frame(cell, phases.collect()));
     }
-    lay_out(&mut table, &(1..stages.shown().len() + 2));
+    lay_out(&mut table, &(1..stages.shown.len() + 2));
     table
 }
 

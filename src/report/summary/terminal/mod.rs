@@ -13,7 +13,7 @@ use crate::record::model::RunModel;
 use crate::report::attribution::attribution;
 use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
-use crate::report::text::{self, push};
+use crate::report::text;
 
 /// The width of tables outside a terminal, into which the shipped matrix fits.
 const TABLE_WIDTH: usize = 120;
@@ -26,76 +26,48 @@ pub fn terminal(run: &RunModel, width: Option<usize>, color: bool) -> String {
     let sections = [
         head(run, paint),
         matrix::section(run, table_width, paint),
-        repetitions(run),
+        text::repetitions(run).join("\n"),
         tables::counters(run, table_width, paint),
         tables::times(run, paint),
         failures::section(run, width, paint),
-        attributed(run, paint),
-        totals(run, paint),
+        attribution(run).map_or_else(String::new, |text| paint.strong(&text)),
+        last_line(run, paint),
     ];
-    let mut out = String::new();
-    for section in sections.iter().filter(|section| !section.is_empty()) {
-        push(&mut out, format_args!("{section}\n"));
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    text::joined(&sections)
 }
 
 /// The run, its environment and its notices.
 fn head(run: &RunModel, paint: Paint) -> String {
-    let mut out = String::new();
+    let mut lines = Vec::new();
     if let Some(facts) = &run.facts {
-        let host = format!(" · {} ({})\n", facts.host.name, text::machine(&facts.host));
-        out += &paint.strong(&text::scope(facts, run.cells.len()));
-        out += &paint.tone(Tone::Quiet, &host);
+        let scope = paint.strong(&text::scope(facts, run.cells.len()));
+        let host = format!(" · {} ({})", facts.host.name, text::machine(&facts.host));
+        lines.push(scope + &paint.tone(Tone::Quiet, &host));
     }
     for (name, value) in text::lineage(run) {
-        out += &paint.tone(Tone::Quiet, &format!("{name} {value}\n"));
+        lines.push(paint.tone(Tone::Quiet, &format!("{name} {value}")));
     }
-    if run.is_local() {
-        out += &paint.tone(Tone::Warning, &text::not_exercised(run));
-        out.push('\n');
-    }
+    let local = text::not_exercised(run);
+    lines.extend(local.map(|text| paint.tone(Tone::Warning, &text)));
     for notice in &run.notices {
         let text = format!("{}: {}", text::notice_mark(notice.severity), notice.text);
-        out += &match notice.severity {
+        lines.push(match notice.severity {
             Severity::Info => text,
             Severity::Warning => paint.tone(Tone::Warning, &text),
-        };
-        out.push('\n');
+        });
     }
-    out
+    lines.join("\n")
 }
 
-/// The counted verdicts of each cell's repetitions.
-fn repetitions(run: &RunModel) -> String {
-    text::repetitions(run)
-        .into_iter()
-        .map(|line| line + "\n")
-        .collect()
-}
-
-/// The attribution of the failures.
-fn attributed(run: &RunModel, paint: Paint) -> String {
-    let attribution = attribution(run);
-    attribution.map_or_else(String::new, |text| paint.strong(&text) + "\n")
-}
-
-/// The last line.
-fn totals(run: &RunModel, paint: Paint) -> String {
-    let tone = marks::run_tone(run);
+fn last_line(run: &RunModel, paint: Paint) -> String {
     // The class in `ERROR (infrastructure)` stays in lower case.
     let verdict = match text::run_verdict(run).split_once(" (") {
         Some((verdict, class)) => format!("{} ({class}", verdict.to_uppercase()),
         None => text::run_verdict(run).to_uppercase(),
     };
-    let verdict = paint.strong(&paint.tone(tone, &verdict));
-    let duration = text::duration(run.duration_ms);
-    match text::tally(run.tally()) {
-        tally if tally.is_empty() => format!("{verdict}: no cells ran, in {duration}\n"),
-        tally => format!("{verdict}: {tally} in {duration}\n"),
-    }
+    let verdict = paint.strong(&paint.tone(marks::run_tone(run), &verdict));
+    let (totals, duration) = (text::totals(run), text::duration(run.duration_ms));
+    format!("{verdict}: {totals} in {duration}")
 }
 
 #[cfg(test)]

@@ -24,12 +24,11 @@ pub(super) fn counters(run: &RunModel, width: usize, paint: Paint) -> String {
     }
     let all = counters::columns(run);
     if table_width(&counter_table(run, &all, Paint::new(false))) <= width {
-        return counter_table(run, &all, paint).trim_fmt() + "\n";
+        return counter_table(run, &all, paint).trim_fmt();
     }
     let (platform, others) = all.split_at(Counter::PLATFORM.len());
-    let texts =
-        [platform, others].map(|counters| counter_table(run, counters, paint).trim_fmt() + "\n");
-    texts.join("\n")
+    let tables = [platform, others].map(|columns| counter_table(run, columns, paint).trim_fmt());
+    tables.join("\n\n")
 }
 
 fn counter_table(run: &RunModel, columns: &[&str], paint: Paint) -> Table {
@@ -54,8 +53,8 @@ fn cell_rows(cell: &CellModel, columns: &[&str]) -> Vec<Vec<Cell>> {
     unmet.retain(|row| !row.holds());
     rows.extend(unmet.iter().take(NODES_SHOWN).map(indented));
     if unmet.len() > NODES_SHOWN {
-        let more = format!("  and {} more nodes", unmet.len() - NODES_SHOWN);
-        rows.push(vec![Cell::new_owned(more)]);
+        let more = text::counted(unmet.len() - NODES_SHOWN, "more node");
+        rows.push(vec![Cell::new_owned(format!("  and {more}"))]);
     }
     rows
 }
@@ -83,5 +82,5 @@ pub(super) fn times(run: &RunModel, paint: Paint) -> String {
     let mut table = table(paint, head);
     table.add_rows(rows);
     lay_out(&mut table, &(2..5));
-    table.trim_fmt() + "\n"
+    table.trim_fmt()
 }

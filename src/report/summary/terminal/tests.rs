@@ -120,3 +120,19 @@ fn the_message_of_a_failure_is_not_wrapped_outside_a_terminal() {
     assert!(terminal(&run, None, false).contains(&sentence));
     assert!(!terminal(&run, Some(80), false).contains(&sentence));
 }
+
+#[test]
+fn a_single_node_or_cell_without_its_own_lines_is_singular() {
+    let text = terminal(&fixture::unmet(6), None, false);
+    let more = text.lines().find(|line| line.starts_with("  and "));
+    assert_eq!(more.map(str::trim_end), Some("  and 1 more node"), "{text}");
+
+    let story = Story::Fails(Phase::Cluster, Symptom::NodeImageMissing);
+    let plans = (1..=11).map(|nodes| Plan("1.36", nodes, "fast", false, story));
+    let run = RunModel::new(&fixture::killed(&plans.collect::<Vec<_>>()));
+    let text = terminal(&run, None, false);
+    assert!(
+        text.contains("\n\nand 1 more failed or flaky cell\n"),
+        "{text}"
+    );
+}

@@ -1,5 +1,6 @@
-//! The TOML document, with every syntax error as a [`Problem`].
+//! The TOML document, and all problems in it.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use toml::de::{DeTable, DeValue};
@@ -10,46 +11,67 @@ use crate::matrix::problem::Problem;
 /// recurses once per level.
 const MAX_DEPTH: usize = 100;
 
-/// A parsed document: the part that could be read, and the syntax errors.
+/// A parsed document: the part that could be read, and its problems.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
+    pub(super) text: &'t str,
     pub(super) root: DeTable<'t>,
     /// The syntax errors, at most one per line, because a second one is usually a consequence of the first.
-    pub(super) problems: Vec<Problem>,
+    syntax_errors: Vec<Problem>,
+    /// The problems with the content.
+    problems: RefCell<Vec<Problem>>,
 }
 
 impl<'t> Document<'t> {
     pub(super) fn parse(text: &'t str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let root = root.into_inner();
-        if is_too_deep(&root) {
-            // Dropping the document would recurse once per level, so a malicious file could overflow the stack.
-            std::mem::forget(root);
-            let message = format!("tables are nested more than {MAX_DEPTH} levels deep");
-            return Self {
-                root: DeTable::new(),
-                problems: vec![Problem::new(message, "reduce the nesting")],
-            };
-        }
+        let mut root = root.into_inner();
         let mut lines = BTreeSet::new();
-        let problems = errors
+        let mut syntax_errors = errors
             .iter()
             .map(|error| (span(error, text), error))
             .filter(|(span, _)| lines.insert(line_of(text, span.start)))
             .map(|(span, error)| syntax_error(span, error.message()))
             .collect();
-        Self { root, problems }
+        if is_too_deep(&root) {
+            // Dropping the document would recurse once per level, so a malicious file could overflow the stack.
+            std::mem::forget(std::mem::take(&mut root));
+            let message = format!("tables are nested more than {MAX_DEPTH} levels deep");
+            syntax_errors = vec![Problem::new(message, "reduce the nesting")];
+        }
+        Self {
+            text,
+            root,
+            syntax_errors,
+            problems: RefCell::default(),
+        }
     }
 
     /// Whether the text is not valid TOML.
     pub(super) fn is_damaged(&self) -> bool {
-        !self.problems.is_empty()
+        !self.syntax_errors.is_empty()
     }
 
-    /// The offset in bytes up to which the document is certainly read as intended.
-    pub(super) fn certain_until(&self) -> usize {
-        let first = self.problems.iter().map(Problem::offset).min();
-        first.unwrap_or(usize::MAX)
+    /// Adds a problem with the content.
+    pub(super) fn report(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Adds a problem about something that is missing, but only if the text has no syntax errors. Otherwise, the
+    /// missing part may be in the text that couldn't be read.
+    pub(super) fn report_missing(&self, problem: Problem) {
+        if !self.is_damaged() {
+            self.report(problem);
+        }
+    }
+
+    /// All problems, except those after the first syntax error, where the text may have been misread.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let certain_until = self.syntax_errors.iter().map(Problem::offset).min();
+        let mut problems = self.problems.into_inner();
+        problems.retain(|problem| certain_until.is_none_or(|end| problem.offset() < end));
+        problems.extend(self.syntax_errors);
+        problems
     }
 }
 
@@ -90,16 +112,10 @@ fn is_too_deep(root: &DeTable<'_>) -> bool {
     true
 }
 
-fn children<'v, 't>(value: &'v DeValue<'t>) -> Vec<&'v DeValue<'t>> {
-    match value {
-        DeValue::Array(array) => array.iter().map(toml::Spanned::get_ref).collect(),
-        DeValue::Table(table) => table.values().map(toml::Spanned::get_ref).collect(),
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => Vec::new(),
-    }
+fn children<'v, 't>(value: &'v DeValue<'t>) -> impl Iterator<Item = &'v DeValue<'t>> {
+    let elements = value.as_array().into_iter().flatten();
+    let values = value.as_table().into_iter().flat_map(DeTable::values);
+    elements.chain(values).map(toml::Spanned::get_ref)
 }
 
 #[cfg(test)]
@@ -130,7 +146,7 @@ mod tests {
             let (outer, inner) = ("a.".repeat(49), "a.".repeat(levels - 51));
             let text = format!("{outer}a = {{ {inner}a = 1 }}");
             let document = Document::parse(&text);
-            let problem = document.problems.first().map(Problem::message);
+            let problem = document.syntax_errors.first().map(Problem::message);
             assert_eq!(problem, expected, "{levels} levels");
         }
     }
