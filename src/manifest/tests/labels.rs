@@ -47,7 +47,8 @@ fn other_pods_with_the_agents_labels_are_reported_regardless_of_their_owner() {
     let found = problems(with_file(
         "extra.yaml",
         format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: one, labels: {{app.kubernetes.io/name: plexd}}}}\n---\n\
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: one, labels: {{app.kubernetes.io/name: plexd}}}}\n\
+             spec: {{containers: []}}\n---\n\
              apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: nightly}}\n\
              spec: {{jobTemplate: {{spec: {{template: {{{labels}, spec: {{containers: []}}}}}}}}}}\n---\n\
              apiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\n\
