@@ -65,7 +65,7 @@ macro_rules! symptoms {
 symptoms! {
     /// The agent's process exited: once after readiness, or three times before it. Restarts by the suite don't count.
     AgentCrashed = "agent-crashed", Product, at_once: true;
-    /// The agent's liveness or startup probe fails, and the kubelet has killed the agent or is about to.
+    /// The agent's liveness or startup probe failed, and the kubelet has killed the agent or is about to.
     AgentUnhealthy = "agent-unhealthy", Product, at_once: true;
     /// The agent was killed because it exceeded its memory limit.
     AgentOutOfMemory = "agent-out-of-memory", Product, at_once: true;

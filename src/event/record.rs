@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{CellVerdict, Failure, NodeCounters, PhaseResult, RunVerdict, Termination};
+use super::{CellVerdict, NodeCounters, PhaseResult, RunVerdict, Termination};
 use crate::matrix::{CellId, FlakyResult, Phase};
 
 /// The version of the record's format. A reader rejects a record of a newer version.
@@ -181,11 +181,6 @@ pub enum Event {
         /// The signal or the timeout.
         by: Termination,
     },
-    /// A failure of the run as a whole.
-    RunFailed {
-        /// The failure.
-        failure: Failure,
-    },
     /// The last event of every run that wasn't killed.
     RunFinished {
         /// The verdict.
@@ -216,7 +211,6 @@ impl Event {
             | Self::Notice { .. }
             | Self::CellsAdded { .. }
             | Self::Interrupted { .. }
-            | Self::RunFailed { .. }
             | Self::RunFinished { .. } => None,
         }
     }
@@ -326,9 +320,6 @@ pub struct PartFacts {
     pub duration_ms: u64,
     /// The cells whose results come from this run.
     pub cells: Vec<CellId>,
-    /// Whether it was killed before it finished.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub killed: bool,
 }
 
 /// The facts of a session that resumes a run.

@@ -1,7 +1,8 @@
 //! Values from the runner's environment, which the file refers to as `{ from-env = "NAME" }`.
 //!
-//! Parsing only records where each value belongs, so that the result doesn't depend on the environment. Only commands
-//! that run cells read the variables, with [`resolve_variables`].
+//! Parsing only records where each value belongs, so that the result doesn't depend on the environment. Only
+//! commands that need the values, such as `run`, `prepare` and `explain`, read the variables, with
+//! [`resolve_variables`].
 
 use std::collections::HashMap;
 use std::env::VarError;

@@ -31,10 +31,9 @@ fn verdict_of_whole(run: &RunModel) -> RunVerdict {
         None => false,
     };
     let counted = || run.cells.iter().filter(|cell| !cell.summary.allow_failure);
-    let of_no_cell = || run.failures.iter().map(|failure| failure.symptom);
     let is_bug = |symptom: Symptom| symptom == Symptom::RunnerBug;
     let has = |class| {
-        let mut symptoms = counted().flat_map(failures).chain(of_no_cell());
+        let mut symptoms = counted().flat_map(failures);
         symptoms.any(|symptom| symptom.class() == class && !is_bug(symptom))
     };
     let facts = run.facts.as_ref();
@@ -44,7 +43,7 @@ fn verdict_of_whole(run: &RunModel) -> RunVerdict {
     let is_interrupted = |cell: &CellModel| cell.verdict == CellVerdict::Interrupted;
     let is_killed = run.signal.is_none() && counted().any(is_interrupted);
     // A bug in the runner counts even if it affects only a cell that is allowed to fail.
-    let mut all = run.cells.iter().flat_map(failures).chain(of_no_cell());
+    let mut all = run.cells.iter().flat_map(failures);
     if has(FailureClass::Product) {
         RunVerdict::ProductFailure
     } else if is_strict && counted().any(CellModel::is_flaky) {
@@ -53,12 +52,12 @@ fn verdict_of_whole(run: &RunModel) -> RunVerdict {
         RunVerdict::ConfigurationFailure
     } else if has(FailureClass::Infrastructure) || is_killed {
         RunVerdict::InfrastructureFailure
-    } else if all.any(is_bug) {
-        RunVerdict::RunnerBug
     } else if is_timed_out {
         RunVerdict::Interrupted {
             by: Termination::RunTimeout,
         }
+    } else if all.any(is_bug) {
+        RunVerdict::RunnerBug
     } else if run.cells.iter().all(is_skipped) {
         RunVerdict::NothingToDo
     } else {
@@ -98,7 +97,6 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::event::Failure;
     use crate::matrix::Phase;
     use crate::report::fixture::{Plan, Story, killed};
 
@@ -250,18 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn failures_without_a_cell_or_phase_count() {
-        let mut failing = run(&[(false, Story::Passes)], None, false);
-        failing
-            .failures
-            .push(Failure::new(Symptom::FilesystemFailed, "x"));
-        assert_eq!(
-            verdict_of(&failing, true),
-            RunVerdict::InfrastructureFailure
-        );
+    fn an_error_without_a_failed_phase_is_a_bug_in_the_runner() {
         let mut broken = run(&[(false, Story::Passes)], None, false);
         broken.cells[0].verdict = CellVerdict::Error;
         assert_eq!(verdict_of(&broken, true), RunVerdict::RunnerBug);
+        broken
+            .cells
+            .push(run(&[(false, CUT_OFF)], None, false).cells.remove(0));
+        let by = Termination::RunTimeout;
+        broken.signal = Some(by);
+        let timed_out = verdict_of(&broken, true);
+        assert_eq!(timed_out, RunVerdict::Interrupted { by }, "as documented");
     }
 
     #[test]

@@ -532,16 +532,3 @@ pub(crate) fn green_local(plans: &[Plan]) -> Vec<Record> {
     });
     script.records
 }
-
-/// A run that failed before any cell could start.
-pub(crate) fn broken_before_its_cells() -> Vec<Record> {
-    let mut script = script(&[], "kind", |_| Execution::Run);
-    script.emit(Event::RunFailed {
-        failure: Failure::new(Symptom::EngineGone, "the Docker engine does not answer"),
-    });
-    script.emit(Event::RunFinished {
-        verdict: RunVerdict::InfrastructureFailure,
-        duration_ms: 40,
-    });
-    script.records
-}

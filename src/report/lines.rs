@@ -135,11 +135,6 @@ impl Lines {
                 let text = format!("{}: ending the run and cleaning up its cells", by.name());
                 Some(self.paint.tone(Tone::Warning, &text))
             }
-            Event::RunFailed { failure } => {
-                let mark = Mark::of_failure(failure);
-                let word = self.word(mark.tone(), &mark.narrow(0));
-                Some(format!("{word} the run: {}", one_line(&failure.message)))
-            }
             // These events are shown elsewhere: in the progress lines, or in the tables at the end.
             Event::CellWaiting { .. }
             | Event::CellFacts { .. }

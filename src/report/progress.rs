@@ -140,8 +140,7 @@ impl Sink for Progress {
             | Event::Counters { .. }
             | Event::CellKept { .. }
             | Event::Timings { .. }
-            | Event::Interrupted { .. }
-            | Event::RunFailed { .. } => {}
+            | Event::Interrupted { .. } => {}
         }
         let Some(line) = line else {
             return ended;

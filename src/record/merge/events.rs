@@ -138,7 +138,6 @@ impl<'p> PartEvents<'p> {
             | Event::CellsAdded { .. }
             | Event::RunFinished { .. } => None,
             Event::Notice { .. }
-            | Event::RunFailed { .. }
             | Event::CellWaiting { .. }
             | Event::CellFacts { .. }
             | Event::PhaseStarted { .. }

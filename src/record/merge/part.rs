@@ -95,7 +95,6 @@ impl Part {
                 shard: self.facts.shard.clone(),
                 duration_ms: self.run.duration_ms,
                 cells: cells.collect(),
-                killed: self.run.verdict.is_none(),
             });
         }
         for origin in &mut origins {

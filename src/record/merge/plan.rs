@@ -108,7 +108,6 @@ fn combine_processes(origins: impl Iterator<Item = PartFacts>) -> Vec<PartFacts>
     for origin in origins {
         let is_same = |run: &&mut PartFacts| {
             (&run.run, &run.host, &run.shard) == (&origin.run, &origin.host, &origin.shard)
-                && run.killed == origin.killed
         };
         match runs.iter_mut().find(is_same) {
             Some(run) => {
@@ -133,8 +132,8 @@ fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
     })
 }
 
-/// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. A rerun of a cell
-/// replaces all earlier repetitions of the cell. Returns notices about reruns that replace results.
+/// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. A rerun that
+/// has a verdict on a cell replaces all earlier repetitions of the cell. Returns notices about reruns that replace results.
 fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeError> {
     // The results of each cell of the matrix, each with the part that reports it.
     let mut results: HashMap<&str, Vec<(usize, &CellModel)>> = HashMap::new();

@@ -86,7 +86,6 @@ impl ModelBuilder {
             Event::Notice { severity, text } => self.notice(Notice { severity, text }),
             Event::CellsAdded { cells } => self.add(cells),
             Event::Interrupted { by } => self.run.signal = Some(by),
-            Event::RunFailed { failure } => self.run.failures.push(failure),
             Event::RunFinished {
                 verdict,
                 duration_ms,
@@ -179,7 +178,6 @@ impl ModelBuilder {
         }
         self.run.verdict = None;
         self.run.signal = None;
-        self.run.failures.clear();
         self.host = Some(facts.host.name.clone());
         self.run.resumed.push(ResumedModel { at, facts });
     }

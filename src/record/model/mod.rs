@@ -41,8 +41,6 @@ pub struct RunModel {
     pub signal: Option<Termination>,
     /// Notices about the run.
     pub notices: Vec<Notice>,
-    /// Failures that don't belong to a cell.
-    pub failures: Vec<Failure>,
     /// The selected cells, in matrix order.
     pub cells: Vec<CellModel>,
 }

@@ -48,7 +48,6 @@ const BUFFER: usize = 8 << 20;
 pub(super) fn write(run: &RunModel, folder: &Path, out: &mut impl Write) -> io::Result<()> {
     let explained = attribution(run);
     let mut report = Report::new(CLASS_NAME);
-    report.add_test_suites(run_suite(run, run.failures.iter().map(failed_run)));
     let mut suites = tempfile::spooled_tempfile(BUFFER);
     for cells in run.cells.chunks(CELLS_AT_ONCE) {
         let added = cells.par_iter();
@@ -60,7 +59,7 @@ pub(super) fn write(run: &RunModel, folder: &Path, out: &mut impl Write) -> io::
         report.test_suites.clear();
     }
     if report.failures + report.errors == 0 {
-        report.add_test_suites(run_suite(run, unexplained_run(run)));
+        report.add_test_suites(unexplained_run(run));
     }
     let text = report.to_string().map_err(io::Error::other)?;
     let [start, rest, end] = parts(&text);
@@ -113,22 +112,9 @@ fn properties(cell: &CellModel) -> Vec<Property> {
         .collect()
 }
 
-/// The suite for cases outside of any cell; `None` if there are none.
-fn run_suite(run: &RunModel, cases: impl IntoIterator<Item = TestCase>) -> Option<TestSuite> {
-    let cases: Vec<_> = cases.into_iter().collect();
-    (!cases.is_empty()).then(|| suite("run", run.started, host_name(run), cases))
-}
-
-/// The case of a failure outside of any cell.
-fn failed_run(failure: &Failure) -> TestCase {
-    let mut case = case("run", CLASS_NAME, red(failure));
-    case.set_system_out(block(&output::of_run_failure(failure)));
-    case
-}
-
-/// The case of a run that didn't pass, with the run's warnings; `None` if it passed or had nothing to do. If nothing
+/// The suite of a run that didn't pass, with the run's warnings; `None` if it passed or had nothing to do. If nothing
 /// else in the file failed, the file must not look as if the run passed.
-fn unexplained_run(run: &RunModel) -> Option<TestCase> {
+fn unexplained_run(run: &RunModel) -> Option<TestSuite> {
     if let Some(RunVerdict::Passed | RunVerdict::NothingToDo) = run.verdict {
         return None;
     }
@@ -139,7 +125,8 @@ fn unexplained_run(run: &RunModel) -> Option<TestCase> {
     let message = lines.join("; ");
     let mut status = non_success(NonSuccessKind::Error, "run-not-passed", &message);
     status.set_description(block(&lines.join("\n")));
-    Some(case("run", CLASS_NAME, status))
+    let case = case("run", CLASS_NAME, status);
+    Some(suite("run", run.started, host_name(run), [case]))
 }
 
 /// A suite with these cases. Its time is the sum of their times.

@@ -122,13 +122,6 @@ fn of_attempt(cell: &CellModel, phase: &PhaseModel, folder: &Path) -> Vec<String
     sections
 }
 
-/// A failure without a cell.
-pub(super) fn of_run_failure(failure: &Failure) -> String {
-    let mut sections = vec![cause(failure)];
-    sections.extend(logs(&failure.logs));
-    sections.join("\n")
-}
-
 fn logs(logs: &[LogExcerpt]) -> impl Iterator<Item = String> {
     logs.iter().map(|log| {
         let title = text::log_title(log);

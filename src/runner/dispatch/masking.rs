@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::event::{Evidence, Failure, NodeCounters, Symptom, schema};
+use crate::event::{
+    Evidence, Execution, Failure, NodeCounters, PhaseResult, PhaseStatus, Symptom, schema,
+};
+use crate::matrix::{CellId, Phase};
 use crate::secret::Secret;
 
 /// The fields that aren't masked, because runs and reports depend on their values. The runner chooses these values, or
@@ -137,16 +140,33 @@ fn fixed_words_of_the_record_are_not_masked_even_if_they_are_secrets() {
         holds: true,
     };
     let failure = Failure::new(Symptom::AgentCrashed, "agent-crashed").with_evidence([evidence]);
+    let result = PhaseResult {
+        phase: Phase::Readiness,
+        command: None,
+        execution: Execution::Run,
+        status: PhaseStatus::Failed { failure },
+        duration_ms: 0,
+        evidence: Vec::new(),
+        warnings: Vec::new(),
+        logs: Vec::new(),
+    };
     let secrets = [
         "agent-crashed",
         "true",
         "passed",
-        "run-failed",
+        "phase-finished",
+        "readiness",
+        "failed",
         "audit_count",
     ];
-    let event = hidden(&secrets, &Event::RunFailed { failure });
-    let Event::RunFailed { failure } = event else {
+    let cell = CellId::try_from("k8s-1.36-n1-default".to_owned()).unwrap();
+    let event = hidden(&secrets, &Event::PhaseFinished { cell, result });
+    let Event::PhaseFinished { result, .. } = event else {
         panic!("{event:?}")
+    };
+    assert_eq!(result.phase, Phase::Readiness);
+    let PhaseStatus::Failed { failure } = result.status else {
+        panic!("{result:?}")
     };
     assert_eq!(failure.symptom, Symptom::AgentCrashed);
     assert_eq!(failure.message, "***");

@@ -4,7 +4,7 @@ use super::budget::Budget;
 use super::escape::{block, escape, folded};
 use crate::event::{Failure, LogExcerpt};
 use crate::excerpt::shortened;
-use crate::record::model::{CellModel, Fault, PhaseModel, RunModel, failure_kind};
+use crate::record::model::{CellModel, Fault, PhaseModel, RunModel};
 use crate::report::marks;
 use crate::report::summary::cells_with_failures;
 use crate::report::text::{self, push};
@@ -14,17 +14,13 @@ const EVIDENCE_SHOWN: usize = 20;
 /// The maximum number of lines per log.
 const LINES_SHOWN: usize = 50;
 
-/// A failure in a few sentences, and the cell with its evidence and logs, unless it is a failure of the whole run.
-type Listed<'r> = (String, Option<&'r CellModel>);
+/// A failure in a few sentences, and the cell with its evidence and logs.
+type Listed<'r> = (String, &'r CellModel);
 
 /// The failures that there is room for.
 pub(super) fn listed<'r>(run: &'r RunModel, budget: &mut Budget) -> Vec<Listed<'r>> {
-    let of_run = run.failures.iter();
-    let of_run = of_run.map(|failure| (item_of_run(failure), None));
-    let of_cells = cells_with_failures(run).into_iter();
-    let of_cells = of_cells.map(|cell| (item_of_cell(cell), Some(cell)));
-    let all = of_run.chain(of_cells);
-    let admitted = all.map(|(text, cell)| (budget.admit("failure", text), cell));
+    let cells = cells_with_failures(run).into_iter();
+    let admitted = cells.map(|cell| (budget.admit("failure", item_of_cell(cell)), cell));
     admitted.filter(|(text, _)| !text.is_empty()).collect()
 }
 
@@ -36,17 +32,11 @@ pub(super) fn section(listed: &[Listed<'_>], budget: &mut Budget) -> String {
     let mut out = "### Failures\n\n".to_owned();
     for (text, cell) in listed {
         out += text;
-        for details in cell.iter().flat_map(|cell| details_of_attempts(cell)) {
+        for details in details_of_attempts(cell) {
             out += &budget.admit("excerpt", details);
         }
     }
     out
-}
-
-fn item_of_run(failure: &Failure) -> String {
-    let kind = failure_kind(failure);
-    let text = escape(&failure.message) + &remedy(failure);
-    format!("- **the run** ({kind}): {text}\n")
 }
 
 /// A failed cell, or the failed attempts of a flaky one.

@@ -4,7 +4,7 @@ use super::layout::wrapped;
 use crate::event::{Failure, LogExcerpt};
 use crate::excerpt::shortened;
 use crate::record::model::{CellModel, Fault, RunModel};
-use crate::report::marks::{self, Mark, Tone};
+use crate::report::marks::{self, Tone};
 use crate::report::paint::Paint;
 use crate::report::summary::cells_with_failures;
 use crate::report::text;
@@ -27,12 +27,6 @@ pub(super) fn section(run: &RunModel, width: Option<usize>, paint: Paint) -> Str
         width: width.map(|width| width.max(LEAST_WIDTH)),
         paint,
     };
-    for failure in &run.failures {
-        let tone = Mark::of_failure(failure).tone();
-        blocks.line(&paint.tone(tone, &format!("RUN ({})", failure.symptom)));
-        blocks.failure(None, failure);
-        blocks.line("");
-    }
     let cells = cells_with_failures(run);
     for cell in cells.iter().take(CELLS_SHOWN) {
         blocks.cell(cell);
@@ -80,7 +74,7 @@ impl Blocks {
 
     fn fault(&mut self, fault: Fault<'_>) {
         match fault.failure() {
-            Some(failure) => self.failure(Some(fault.cell), failure),
+            Some(failure) => self.failure(fault.cell, failure),
             None => self.sentence("", &fault.sentence()),
         }
     }
@@ -101,13 +95,11 @@ impl Blocks {
         }
     }
 
-    fn failure(&mut self, cell: Option<&CellModel>, failure: &Failure) {
+    fn failure(&mut self, cell: &CellModel, failure: &Failure) {
         self.sentence("", &failure.message);
-        if let Some(cell) = cell {
-            let unmet = failure.evidence.iter().filter(|one| !one.holds);
-            let table = text::evidence_table(cell, unmet, EVIDENCE_SHOWN).unwrap_or_default();
-            self.verbatim("    ", &table);
-        }
+        let unmet = failure.evidence.iter().filter(|one| !one.holds);
+        let table = text::evidence_table(cell, unmet, EVIDENCE_SHOWN).unwrap_or_default();
+        self.verbatim("    ", &table);
         self.logs(&failure.logs);
         if let Some(remedy) = &failure.remedy {
             self.sentence("hint: ", remedy);

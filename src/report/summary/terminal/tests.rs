@@ -53,12 +53,6 @@ fn only_phases_that_are_quick_or_simulated_in_each_cell_that_ran_have_no_column(
 }
 
 #[test]
-fn a_run_without_a_started_cell_shows_why() {
-    let run = RunModel::new(&fixture::broken_before_its_cells());
-    insta::assert_snapshot!(terminal(&run, Some(WIDTH), false));
-}
-
-#[test]
 fn colors_change_nothing_else() {
     let run = RunModel::new(&fixture::mixed());
     let colored = terminal(&run, Some(WIDTH), true);
