@@ -51,7 +51,7 @@ impl Exit {
         (
             Self::Infrastructure,
             "Docker, kind or a node image is missing, no port is free, the output folder can't be written, \
-             a cell has a failure of class infrastructure, `--run-timeout` cut off a cell, a merged run was killed or lacks a shard, or `gc` couldn't delete something or read an entry of a dead run",
+             a cell has a failure of class infrastructure, `--run-timeout` cut off a cell, a merged run ended early or lacks a shard, or `gc` couldn't delete something or read an entry of a dead run",
         ),
         (
             Self::NothingToDo,

@@ -140,7 +140,8 @@ pub(super) fn gap_mark(count: usize) -> String {
     format!("… {count} {lines} left out")
 }
 
-/// How many lines the mark `line` represents; `None` if it isn't a mark. A number with more than 32 bits isn't from a mark.
+/// How many lines the mark `line` represents; `None` if it isn't a mark. A number with more than 32 bits isn't from a
+/// mark.
 pub(super) fn gap_size(line: &str) -> Option<usize> {
     let rest = line.strip_prefix("… ")?;
     let count: u32 = rest.split(' ').next()?.parse().ok()?;

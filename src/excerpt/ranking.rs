@@ -114,8 +114,8 @@ fn is_indented(line: &str) -> bool {
     line.starts_with([' ', '\t'])
 }
 
-/// A stack frame of the JVM, Python or Go, such as `at io.plexd.Main.run(Main.java:20)` or `/src/errors.go:12 +0x1d`. Names
-/// in a stack frame may contain any word, so they say nothing about a problem.
+/// A stack frame of the JVM, Python or Go, such as `at io.plexd.Main.run(Main.java:20)` or `/src/errors.go:12 +0x1d`.
+/// Names in a stack frame may contain any word, so they say nothing about a problem.
 static FRAME: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"^[ \t]\s*(at |File "|\.\.\. |[^ ]*?\.go:[0-9])"#));
 

@@ -42,7 +42,7 @@ impl Redacted {
 /// The tokens: strings, comments, bare words and all other characters. A string that isn't closed ends with its line,
 /// or with the text if it may have several lines.
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
-    let long = r#""""(?s:\\.|[^\\])*?(?:"{3,5}|\z)|'''(?s:.)*?(?:'{3,5}|\z)"#;
+    let long = r#""""(?s:\\.|[^\\])*?(?:"{3,5}|\\?\z)|'''(?s:.)*?(?:'{3,5}|\z)"#;
     let short = r#""(?:\\.|[^"\\\n])*"?|'[^'\n]*'?"#;
     let token = format!(r"{long}|{short}|#.*|[\w-]+|(?s:.)");
     Regex::new(&token).expect("the pattern is a valid regular expression")
@@ -100,7 +100,8 @@ impl<'t> Scanner<'t> {
                 self.begin(is_secret, !is_table);
             }
             ("]" | "}", _) => {
-                self.frames.pop();
+                let closed = self.frames.pop();
+                self.is_secret |= closed.is_some_and(|closed| closed.is_secret);
                 self.is_value = true;
             }
             (",", Some(frame)) => self.begin(frame.is_secret, !frame.is_table),
@@ -234,6 +235,11 @@ mod tests {
                 "env = { API_TOKEN = \"*\" *, c = d }",
             ),
             ("API_TOKEN = '''a\nb", "API_TOKEN = '''*\n*"),
+            ("API_TOKEN = \"\"\"a\nb\\", "API_TOKEN = \"\"\"*\n**"),
+            (
+                "API_TOKENS = [{ from-env = 'A' } 'abc']",
+                "API_TOKENS = [{ from-env = 'A' } '***']",
+            ),
             ("API_TOKEN \"abc\"", "API_TOKEN \"***\""),
             ("API_TOKEN = ] abc", "API_TOKEN = ] ***"),
             (

@@ -181,7 +181,11 @@ fn explain(output: &str, status: &str) -> Failure {
         ("inotify", MachineTooSmall, INOTIFY_REMEDY),
         (limits::FULL, MachineTooSmall, DISK_REMEDY),
         (limits::NO_POOL, MachineTooSmall, POOL_REMEDY),
-        ("connect to the Docker daemon", EngineGone, "start Docker"),
+        (
+            "connect to the Docker daemon",
+            EngineGone,
+            engine_health::REMEDY,
+        ),
         ("already exist for a cluster", ClusterNotUp, OTHER_NAME),
     ];
     let error = output.lines().rev().find(|line| line.contains("ERROR"));

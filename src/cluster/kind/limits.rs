@@ -5,7 +5,7 @@ use crate::event::{Failure, Symptom};
 
 /// The operating system's message about a full disk, in lower case. Some programs capitalize it.
 pub(super) const FULL: &str = "no space left on device";
-/// A part of the engine's messages if no subnet is left for a network.
+/// Words in the engine's messages if no subnet is left for a network.
 pub(super) const NO_POOL: &str = "address pool";
 
 /// What to do about a full disk.

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;
+use std::slice;
 
 use jiff::Timestamp;
 
 use super::{Part, Plan};
 use crate::event::{Event, Record, VERSION};
 use crate::matrix::CellId;
+use crate::record::model::CellModel;
 use crate::record::{FILE_NAME, RecordError, RecordReader};
 
 /// An event and its time.
@@ -98,6 +100,8 @@ struct PartEvents<'p> {
     records: RecordReader,
     /// The reported cells without an end so far.
     open: BTreeSet<CellId>,
+    /// The cells whose end may still have to be added.
+    cells: slice::Iter<'p, CellModel>,
 }
 
 impl<'p> PartEvents<'p> {
@@ -106,6 +110,7 @@ impl<'p> PartEvents<'p> {
             part,
             records: RecordReader::open(&part.folder.join(FILE_NAME))?,
             open: part.reported.clone(),
+            cells: part.run.cells.iter(),
         })
     }
 
@@ -151,13 +156,13 @@ impl<'p> PartEvents<'p> {
         }
     }
 
-    /// The end of a cell whose end isn't in the record, according to the part's model. It has the time of the part's
-    /// last event, because later events belong to other parts.
+    /// The end of the next cell whose end isn't in the record, according to the part's model. It has the time of the
+    /// part's last event, because later events belong to other parts.
     fn missing_end(&mut self) -> Option<TimedEvent> {
-        let id = self.open.pop_first()?;
-        let cell = self.part.cells().find(|cell| cell.summary.id == id)?;
+        let open = &self.open;
+        let cell = self.cells.find(|cell| open.contains(&cell.summary.id))?;
         let event = Event::CellFinished {
-            cell: id,
+            cell: cell.summary.id.clone(),
             verdict: cell.verdict,
             reason: cell.reason.clone(),
             duration_ms: cell.duration_ms,

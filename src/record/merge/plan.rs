@@ -132,8 +132,8 @@ fn require_one_provider(parts: &[Part]) -> Result<(), MergeError> {
     })
 }
 
-/// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. A rerun that
-/// has a verdict on a cell replaces all earlier repetitions of the cell. Returns notices about reruns that replace results.
+/// Chooses the part that reports each cell: the part that contains the cell, or its last rerun. A rerun that has a
+/// verdict on a cell replaces all earlier repetitions of the cell. Returns notices about reruns that replace results.
 fn assign_cells(parts: &mut [Part]) -> Result<Vec<(Severity, String)>, MergeError> {
     // The results of each cell of the matrix, each with the part that reports it.
     let mut results: HashMap<&str, Vec<(usize, &CellModel)>> = HashMap::new();

@@ -85,16 +85,16 @@ async fn create(
     work::begin(work, tenant);
     work::enter(work, tenant);
     let late = |what: &str| {
-        let message = format!("the cluster of the template was not {what} in time");
+        let message = format!("{what} in time");
         Failure::new(Symptom::ClusterNotUp, message)
     };
     let nodes = work.nodes();
     let watching = tenant.watch(&deadline, |snapshot| ready::core(snapshot, &nodes));
     watching.await?;
-    let reaching = tenant.reach(&work.created, &deadline, late("created"));
-    reaching.await?;
-    let loading = tenant.reach(&work.loaded, &deadline, late("given its images"));
-    loading.await?;
+    let not_created = late("the cluster of the template was not created");
+    tenant.reach(&work.created, &deadline, not_created).await?;
+    let not_loaded = late("not all images were loaded on the template's nodes");
+    tenant.reach(&work.loaded, &deadline, not_loaded).await?;
     let kube = tenant.kube(&deadline).await?;
     let creation_time = tenant.steps.elapsed();
     // The API server would not exit while a watch is open.
@@ -104,8 +104,9 @@ async fn create(
         image::commit(work, image, id, revision, creation_time).await
     };
     let frozen = work.steps.measure("freeze", freezing);
+    let not_frozen = |_| late("the cluster of the template was not frozen");
     let template = tokio::select! {
-        frozen = deadline.run(frozen) => frozen.map_err(|_| late("frozen"))??,
+        frozen = deadline.run(frozen) => frozen.map_err(not_frozen)??,
         failure = work.lost.failed() => return Err(failure),
     };
     let docker = work.shared.docker().await?;

@@ -36,8 +36,9 @@ pub(in crate::cluster::kind) const VERIFICATION_TIMEOUT: Duration = Duration::fr
 const DNS: u16 = 53;
 /// The delay before a query that got no answer is repeated.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// How long to wait for an answer before the query is repeated.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a query may take before it is repeated, including the connection through the API server, which is slow on a
+/// machine with more clusters than processors.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A name that every cluster resolves.
 const KUBERNETES: &str = "kubernetes.default.svc.cluster.local.";
 
