@@ -167,6 +167,10 @@ pub enum Event {
         cell: CellId,
         /// Its verdict.
         verdict: CellVerdict,
+        /// Whether the cell was skipped because it can't run here, for example because its node image is missing. Every
+        /// other skipped cell did not start because the run ended early.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cannot_run: bool,
         /// The reason, if the cell didn't pass: the first failure, or why it was skipped.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,

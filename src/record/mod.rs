@@ -17,7 +17,7 @@ use crate::event::Record;
 pub use file::{FILE_NAME, RecordError, RecordReader, RecordWriter, read};
 pub use model::{ModelBuilder, RunModel};
 pub use run_verdict::{class_of, verdict_of};
-pub(crate) use verdict::{CellResult, NOT_STARTED, of_attempt, reason_of_attempt};
+pub(crate) use verdict::{CellResult, of_attempt, reason_of_attempt};
 pub use xml_text::XmlText;
 
 /// Receives the events of a run as they happen.

@@ -2,15 +2,16 @@
 
 use crate::event::{CellEnd, CellVerdict};
 
-/// The start of the reason of each cell that did not start because the run ended early. All other skipped cells can't
-/// run here, for example because their node image is missing.
-pub(crate) const NOT_STARTED: &str = "not started: ";
-
 /// How a cell ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CellResult {
-    /// The cell was not started, for this reason.
-    Skipped(String),
+    /// The cell was not started.
+    Skipped {
+        /// Why it was not started.
+        reason: String,
+        /// Whether it can't run here. Otherwise, the run ended early.
+        cannot_run: bool,
+    },
     /// The cell was started.
     Tried {
         /// How the attempts before the last one ended, in order.
@@ -24,7 +25,7 @@ impl CellResult {
     /// The verdict on the cell, which is the verdict on its last attempt.
     pub(crate) fn verdict(&self) -> CellVerdict {
         match self {
-            Self::Skipped(_) => CellVerdict::Skipped,
+            Self::Skipped { .. } => CellVerdict::Skipped,
             Self::Tried { earlier, last } => match of_attempt(last) {
                 CellVerdict::Passed if !earlier.is_empty() => CellVerdict::Flaky,
                 verdict => verdict,
@@ -35,7 +36,7 @@ impl CellResult {
     /// The reason, if the cell didn't pass.
     pub(crate) fn reason(&self) -> Option<String> {
         let (earlier, last) = match self {
-            Self::Skipped(reason) => return Some(reason.clone()),
+            Self::Skipped { reason, .. } => return Some(reason.clone()),
             Self::Tried { earlier, last } => (earlier, last),
         };
         let failed = earlier.iter().enumerate().rev().find_map(|(index, end)| {

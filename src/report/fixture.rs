@@ -303,6 +303,7 @@ impl Script {
             self.emit(Event::CellFinished {
                 cell: plan.id(),
                 verdict: plan.verdict(),
+                cannot_run: false,
                 reason,
                 duration_ms: self.elapsed_ms - began,
                 load: (!matches!(plan.4, Story::IsSkipped)).then(|| plan.load()),

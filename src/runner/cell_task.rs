@@ -21,7 +21,7 @@ use crate::machine::budget::Need;
 use crate::machine::ports::{self, PortError};
 use crate::machine::{HistoryFile, load};
 use crate::matrix::CellId;
-use crate::record::{CellResult, NOT_STARTED, of_attempt, reason_of_attempt};
+use crate::record::{CellResult, of_attempt, reason_of_attempt};
 use crate::suite::{Interruption, Preflight, run_cell};
 
 /// The state that the cells of a run share.
@@ -50,7 +50,10 @@ impl CellTask {
     pub(super) async fn run(self, position: Position) -> bool {
         let (shared, cell) = (&self.shared, &self.plan.cell);
         let Some((mut turn, guard)) = self.admitted(position).await else {
-            let skipped = CellResult::Skipped(self.why_not_started());
+            let skipped = CellResult::Skipped {
+                reason: self.why_not_started(),
+                cannot_run: self.skip.is_some(),
+            };
             shared.report_finished(&cell.id, &skipped, Duration::ZERO);
             return false;
         };
@@ -102,7 +105,7 @@ impl CellTask {
                 "the run was interrupted"
             }
         };
-        format!("{NOT_STARTED}{why}")
+        format!("not started: {why}")
     }
 
     /// Runs attempts until no retry follows. Returns how they ended, and the admission of the last attempt.
@@ -218,13 +221,14 @@ impl CellTask {
 impl RunContext {
     /// Reports the end of a cell.
     pub(super) fn report_finished(&self, cell: &CellId, result: &CellResult, duration: Duration) {
-        let load = match result {
-            CellResult::Skipped(_) => None,
-            CellResult::Tried { .. } => self.load(),
+        let (cannot_run, load) = match result {
+            CellResult::Skipped { cannot_run, .. } => (*cannot_run, None),
+            CellResult::Tried { .. } => (false, self.load()),
         };
         self.events.emit(Event::CellFinished {
             cell: cell.clone(),
             verdict: result.verdict(),
+            cannot_run,
             reason: result.reason(),
             duration_ms: milliseconds(duration),
             load,

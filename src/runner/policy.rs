@@ -8,7 +8,6 @@ use tokio::sync::SetOnce;
 
 use crate::event::{CellVerdict, FlakyResult};
 use crate::matrix::CellId;
-use crate::record::NOT_STARTED;
 
 /// How many times cells are repeated, and what ends the run early.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,10 +90,8 @@ impl Stop {
         if let Some((limit, option)) = &self.limit
             && failed >= *limit
         {
-            let reason = format!(
-                "{NOT_STARTED}{option} took effect when {cell} {}",
-                ended(verdict)
-            );
+            let ended = ended(verdict);
+            let reason = format!("not started: {option} took effect when {cell} {ended}");
             // Only the first reason counts.
             drop(self.reason.set(reason));
         }

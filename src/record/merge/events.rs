@@ -164,6 +164,7 @@ impl<'p> PartEvents<'p> {
         let event = Event::CellFinished {
             cell: cell.summary.id.clone(),
             verdict: cell.verdict,
+            cannot_run: cell.cannot_run,
             reason: cell.reason.clone(),
             duration_ms: cell.duration_ms,
             load: cell.load,

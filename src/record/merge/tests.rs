@@ -273,8 +273,8 @@ fn a_cell_that_cannot_run_does_not_keep_a_merge_from_passing() {
     let place = tempfile::tempdir().unwrap();
     let first = run(place.path(), "first", 0, &MIXED[6..8], |_| ());
     interrupt(&first);
-    let reason = "not started: another cell failed";
-    replace(&first, reason, "--skip-missing-images: no such image");
+    let skipped = r#""verdict":"skipped""#;
+    replace(&first, skipped, &format!(r#"{skipped},"cannot_run":true"#));
     let passes = with_story(MIXED[6], Story::Passes);
     let again = rerun(place.path(), "again", &[passes]);
     let both = merged(&[&first, &again]).unwrap();
@@ -372,6 +372,7 @@ fn a_signal_and_an_end_before_a_run_was_resumed_no_longer_count() {
     let ended = Event::CellFinished {
         cell: cell.clone(),
         verdict: CellVerdict::Interrupted,
+        cannot_run: false,
         reason: None,
         duration_ms: 1000,
         load: None,

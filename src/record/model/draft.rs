@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::{CellModel, PhaseDetails, PhaseModel, PhaseOutcome};
 use crate::event::{CellSummary, CellVerdict, Execution, PhaseResult, PhaseStatus};
 use crate::matrix::{CellId, Phase};
-use crate::record::NOT_STARTED;
 
 /// A cell, according to the events so far.
 #[derive(Clone)]
@@ -56,6 +55,7 @@ impl CellDraft {
             cluster: None,
             started: None,
             verdict: CellVerdict::Skipped,
+            cannot_run: false,
             reason: None,
             duration_ms: 0,
             load: None,
@@ -193,15 +193,15 @@ impl CellDraft {
     fn end_at(&mut self, last: Timestamp) {
         let began = self.model.began();
         let reason = match (self.model.started, began) {
-            (Some(_), _) => "the run ended while this cell was running".to_owned(),
-            (None, Some(_)) => "the run ended before the next attempt".to_owned(),
-            (None, None) => format!("{NOT_STARTED}the run ended early"),
+            (Some(_), _) => "the run ended while this cell was running",
+            (None, Some(_)) => "the run ended before the next attempt",
+            (None, None) => "not started: the run ended early",
         };
         let (verdict, duration_ms) = match began {
             Some(began) => (CellVerdict::Interrupted, milliseconds_between(began, last)),
             None => (CellVerdict::Skipped, 0),
         };
-        self.end(verdict, Some(reason), duration_ms, last);
+        self.end(verdict, Some(reason.to_owned()), duration_ms, last);
     }
 
     fn phase(&mut self, phase: Phase, command: Option<&str>) -> PhaseModel {

@@ -80,6 +80,13 @@ impl ModelBuilder {
 
     fn event(&mut self, event: Event, at: Timestamp) {
         let is_retried = matches!(event, Event::CellRetried { .. });
+        let is_unable = matches!(
+            event,
+            Event::CellFinished {
+                cannot_run: true,
+                ..
+            }
+        );
         match event {
             Event::RunStarted { facts } => self.start(facts),
             Event::RunResumed { facts } => self.resume(facts, at),
@@ -145,10 +152,12 @@ impl ModelBuilder {
                 reason,
                 duration_ms,
                 load,
+                ..
             } => {
                 let index = self.index_of(&cell);
                 let draft = &mut self.cells[index];
                 draft.end(verdict, reason, duration_ms, at);
+                draft.model.cannot_run = is_unable;
                 draft.model.load = load;
                 self.budget.admit(&mut draft.model);
                 if is_retried {

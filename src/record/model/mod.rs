@@ -19,7 +19,6 @@ use crate::event::{
     MachineLoad, Record, RunFacts, RunVerdict, SessionFacts, Severity, Step, Termination,
 };
 use crate::matrix::{Phase, ProviderChoice};
-use crate::record::NOT_STARTED;
 pub use fault::{Fault, failure_kind};
 pub use fold::ModelBuilder;
 
@@ -80,6 +79,8 @@ pub struct CellModel {
     pub started: Option<Timestamp>,
     /// Its verdict.
     pub verdict: CellVerdict,
+    /// Whether it was skipped because it can't run here.
+    pub cannot_run: bool,
     /// The reason, if it didn't pass.
     pub reason: Option<String>,
     /// How long it took in milliseconds, including earlier attempts.
@@ -269,15 +270,11 @@ impl CellModel {
         }
     }
 
-    /// Whether the end of the run interrupted the cell or kept it from starting. This isn't the case for a cell that
-    /// was skipped because it can't run here.
+    /// Whether the end of the run interrupted the cell or kept it from starting.
     pub fn is_cut_off(&self) -> bool {
         match self.verdict {
             CellVerdict::Interrupted => true,
-            CellVerdict::Skipped => {
-                let reason = self.reason.as_deref();
-                reason.is_some_and(|reason| reason.starts_with(NOT_STARTED))
-            }
+            CellVerdict::Skipped => !self.cannot_run,
             CellVerdict::Passed | CellVerdict::Flaky | CellVerdict::Failed | CellVerdict::Error => {
                 false
             }
