@@ -117,7 +117,7 @@ impl Placeholders {
     }
 }
 
-/// Calls `visit` with each string in `value`, which is at `at`, and the place of the string.
+/// Calls `visit` with each string in `value` and the string's place. `at` is the place of `value` itself.
 pub(super) fn for_each_string(
     value: &mut Value,
     at: &Place,

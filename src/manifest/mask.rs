@@ -20,8 +20,8 @@ pub(super) fn secrets<'o>(
 }
 
 /// The document of an object with placeholders in place of its secrets, and the secrets: the content of a Secret, and
-/// the values of variables with secret names. Variables can also come from a `ConfigMap`. In a `ConfigMap`, a text of
-/// several lines is a file.
+/// the values of variables with secret names. Variables can also come from a `ConfigMap`, but if a text in it has
+/// several lines, it is a file.
 fn separated(object: &Object) -> (Value, Vec<Secret>) {
     let (mut value, mut found) = (object.value.clone(), Vec::new());
     let is_secret = |key: &str, content: &Value| match object.kind.as_str() {

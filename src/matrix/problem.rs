@@ -66,7 +66,7 @@ impl Problem {
         self
     }
 
-    /// The same problem, because something is repeated that is at `first` for the first time.
+    /// The same problem, labelled as a repetition. `first` is the span of the first occurrence.
     pub(super) fn repeats(self, first: SourceSpan) -> Self {
         self.labelled("again").and_at(first, "first here")
     }

@@ -20,8 +20,8 @@ pub(super) struct Redacted {
 impl Redacted {
     pub(super) fn of(text: &str) -> Self {
         let mut hidden = Scanner::hidden(text);
-        let secrets = || hidden.iter().map(|range| Secret::new(&text[range.clone()]));
-        let mask = Mask::new(secrets());
+        let secrets = hidden.iter();
+        let mask = Mask::new(secrets.map(|range| Secret::new(&text[range.clone()])));
         // The same values may also occur elsewhere in the file.
         hidden.extend(mask.ranges(text));
         let mut bytes = text.as_bytes().to_vec();
@@ -170,7 +170,7 @@ impl<'t> Scanner<'t> {
         token.end()
     }
 
-    /// The place of the next of these characters, or the end of the text.
+    /// The offset of the first of `characters` from `start` on, or the end of the text.
     fn find(&self, start: usize, characters: &[char]) -> usize {
         let found = self.text[start..].find(characters);
         found.map_or(self.text.len(), |offset| start + offset)

@@ -94,7 +94,7 @@ pub struct Deploy {
     pub daemon_set: Option<String>,
     /// A YAML file that replaces the built-in base of the agent's configuration.
     pub agent_config: Option<PathBuf>,
-    /// The key of the agent's configuration in its `ConfigMap`, if it can't be found.
+    /// The key of the agent's configuration in its `ConfigMap`, if it isn't clear.
     pub config_key: Option<String>,
     /// A file or folder that replaces the built-in `deploy/mock-api`.
     pub mock: Option<PathBuf>,

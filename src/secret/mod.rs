@@ -112,13 +112,13 @@ const SECRET_NAMES: [&str; 4] = ["token", "secret", "password", "key"];
 const PUBLIC_WORDS: [&str; 3] = ["public_key", "keyring", "keepalive"];
 /// Endings of names whose values only refer to secrets or count them.
 const PUBLIC_ENDS: [&str; 5] = ["_file", "_path", "_dir", "_url", "_count"];
-/// Names of keys whose values are only names: of a secret in the agent's configuration, and of a key in `[deploy]`.
-const NAMES_OF_NAMES: [&str; 2] = ["secret_key", "config-key"];
+/// Names whose values are only names: that of a secret in the agent's configuration, and that of a key in `[deploy]`.
+const PUBLIC_NAMES: [&str; 2] = ["secret_key", "config-key"];
 
 /// Whether the value of a variable or configuration key called `name` is a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let mut words = name.to_ascii_lowercase().replace('-', "_");
-    if NAMES_OF_NAMES.contains(&name) || PUBLIC_ENDS.iter().any(|end| words.ends_with(end)) {
+    if PUBLIC_NAMES.contains(&name) || PUBLIC_ENDS.iter().any(|end| words.ends_with(end)) {
         return false;
     }
     for word in PUBLIC_WORDS {

@@ -20,7 +20,7 @@ pub(in crate::manifest) struct Reference<'a> {
     optional: Option<bool>,
 }
 
-/// What becomes of the keys of an object.
+/// How a pod uses the keys of an object.
 pub(in crate::manifest) enum Keys<'a> {
     /// One of them becomes an environment variable.
     Variable(&'a str),

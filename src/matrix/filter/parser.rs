@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str) -> Parsed<Expression> {
     }
 }
 
-/// A token and its place. Quoted text has its quotes until the parser has read it.
+/// A token and its place. Quoted text keeps its quotes until the parser reads it.
 #[derive(Clone, Copy)]
 struct Token<'t> {
     text: &'t str,
@@ -159,7 +159,7 @@ impl<'t> Parser<'t> {
         Ok(leaf)
     }
 
-    /// Reads a word that isn't a keyword, or quoted text, which loses its quotes; `None` if the next token is neither.
+    /// Reads a word that isn't a keyword, or quoted text, whose quotes it removes; `None` if the next token is neither.
     fn word(&mut self) -> Parsed<Option<Token<'t>>> {
         let Some(token) = self.tokens.next_if(Token::is_word) else {
             return Ok(None);
@@ -194,7 +194,7 @@ impl<'t> Parser<'t> {
         next.is_some()
     }
 
-    /// The place of the next token, or the end.
+    /// The next token's place, or the end of the text.
     fn place(&mut self) -> SourceSpan {
         self.tokens.peek().map_or(self.end, |token| token.place)
     }
@@ -235,7 +235,7 @@ fn count(value: Token<'_>) -> Parsed<u32> {
     })
 }
 
-/// The problem that the values of a field have no order, as the operator requires.
+/// The problem that the values of a field don't have the order that the operator requires.
 fn unordered(field: Token<'_>, operator: Token<'_>) -> Problem {
     let (field_text, operator_text) = (field.text, operator.text);
     if let Some(near) = nearest(field_text, ORDERED) {

@@ -97,7 +97,10 @@ pub(super) type Values = Elements<Located<AxisValue>>;
 impl Values {
     /// The values of an axis that the file doesn't set: only its default, whose place is that of the table.
     fn only(value: AxisValue, span: SourceSpan) -> Self {
-        [Some(Located { value, span })].into_iter().collect()
+        Self {
+            list: vec![Located { value, span }],
+            complete: true,
+        }
     }
 
     fn shape(axis: &str) -> Shape<Self> {

@@ -13,7 +13,7 @@ use crate::matrix::{
 /// A point of the matrix: a value on each axis. Not every point has a cell.
 pub(super) type Point<'m> = Vec<&'m AxisValue>;
 
-/// A point that has a cell, and the include for it.
+/// A point that has a cell, and the point's include, if it has one.
 pub(super) type Selected<'m> = (Point<'m>, Option<&'m Combination>);
 
 impl MatrixTable {

@@ -110,6 +110,10 @@ fn ids_are_unambiguous(matrix: &MatrixTable, document: &Document<'_>) {
 
 /// Folders are named after ids, so their length is limited.
 fn ids_fit(matrix: &MatrixTable, selected: &[Selected<'_>], document: &Document<'_>) {
+    // Without further axes, no id is that long.
+    if matrix.further_names.is_empty() {
+        return;
+    }
     let ids = selected.iter().map(|(point, _)| expand::id(point));
     let longest = ids.max_by_key(|id| id.as_str().len());
     if let Some(id) = longest.filter(|id| id.as_str().len() > CellId::MAX) {

@@ -59,7 +59,7 @@ impl<V: 'static> Shape<V> {
         Shape::new(self.schema, move |entry| next(read(entry)?, entry))
     }
 
-    /// Rejects invalid values. `problem` returns the error message if a value, whose key it also gets, is invalid.
+    /// Rejects invalid values. `problem` gets a value and its key, and returns a message if the value is invalid.
     pub(super) fn checked<M: Into<String>>(
         self,
         problem: impl Fn(&V, &str) -> Option<M> + 'static,
@@ -175,7 +175,7 @@ pub(super) fn integer<N: TryFrom<u64> + Serialize + 'static>(
     Shape::new(schema, read).written(|number| json!(number))
 }
 
-/// One of several words, which are also how the values are displayed.
+/// One of several words. Each value is displayed as its word.
 pub(super) fn choice<T: Copy + Display + 'static>(
     choices: impl IntoIterator<Item = (&'static str, T)>,
 ) -> Shape<T> {
