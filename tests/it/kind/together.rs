@@ -15,6 +15,8 @@ use e2e_matrix::record::{self, RunModel};
 
 const RUNS: usize = 4;
 const PREFIX: &str = "together";
+/// Texts, in lower case, in the errors of the engine and of kind if something exists or is used already.
+const COLLISIONS: [&str; 5] = ["already", "ambiguous", "conflict", "in use", "in progress"];
 /// Far longer than all runs should take one after another. A run that hangs is killed, and its output is shown.
 const PATIENCE: Duration = Duration::from_secs(540);
 
@@ -32,9 +34,14 @@ fn four_runs_of_one_matrix_do_not_collide() {
     assert_eq!(records.len(), RUNS);
     let models: Vec<_> = records.iter().map(RunModel::new).collect();
     let cells: Vec<_> = models.iter().flat_map(|model| &model.cells).collect();
+    // On a busy machine, a cluster may need a second attempt, but not because of another run.
     let attempts = cells.iter().flat_map(|cell| cell.attempts());
-    let failed: Vec<_> = attempts.filter_map(CellModel::failed_phase).collect();
-    assert!(failed.is_empty(), "{failed:#?}");
+    let failed = attempts.filter_map(CellModel::failed_phase);
+    let outcomes: Vec<_> = failed
+        .map(|phase| format!("{:?}", phase.outcome).to_lowercase())
+        .collect();
+    let collided = |outcome: &String| COLLISIONS.iter().any(|text| outcome.contains(text));
+    assert!(!outcomes.iter().any(collided), "{outcomes:?}");
     let clusters: BTreeSet<_> = cells.iter().map(|cell| &cell.cluster).collect();
     assert_eq!(clusters.len(), RUNS, "each cluster has its own name");
     let images: BTreeSet<_> = cells
