@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use crate::deadline::Deadline;
@@ -235,11 +236,12 @@ pub trait Cluster: Send + Sync {
     /// log can't be read, it contains the reason instead.
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log>;
 
-    /// Deletes the agents on all `nodes` at the same time, and waits until a new agent is ready on each node. Returns
-    /// evidence that the agents are new.
+    /// Deletes the agents on all `nodes` at the same time, and waits until a new agent is ready on each node. Reaches
+    /// `ended` as soon as the processes of all deleted agents have ended. Returns evidence that the agents are new.
     async fn restart(
         &self,
         nodes: &[NodeName],
+        ended: &SetOnce<()>,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure>;
 

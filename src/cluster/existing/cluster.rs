@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::SetOnce;
 
 use super::labels::{is_ours, run_of, selector};
 use super::lease::CellLease;
@@ -154,9 +155,8 @@ impl ExistingCluster {
             tenant.plan.ledger.plan(&resource)?;
         }
         // Each node pulls the images itself when its pods start, so there is nothing to wait for.
-        let images = Milestone::new();
-        images.set(Ok(Vec::new()));
-        let mut evidence = tenant.apply(own(), &images).await?;
+        let pods_may_start = Milestone::reached_already(());
+        let mut evidence = tenant.apply(own(), &pods_may_start).await?;
         evidence.extend(foreign.into_iter().map(|name| {
             let subject = format!("{} {name}", definitions::KIND);
             Evidence::new(subject, "already exists", "not changed", true)
@@ -294,9 +294,10 @@ impl Cluster for ExistingCluster {
     async fn restart(
         &self,
         nodes: &[NodeName],
+        ended: &SetOnce<()>,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        self.tenant.restart(nodes, deadline).await
+        self.tenant.restart(nodes, ended, deadline).await
     }
 
     async fn diagnostics(&self, _deadline: &Deadline) -> Vec<Diagnostic> {

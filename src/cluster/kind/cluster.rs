@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::SetOnce;
 
 use super::create::KUBECONFIG;
 use super::prepared::{self, Origin, Template};
@@ -148,7 +149,11 @@ impl Tenancy {
         let kube = tenant.kube(&limit).await?;
         let addresses = prepared::addresses(work, template).await?;
         let check = |snapshot: &Snapshot| prepared::check(snapshot, template, &addresses);
-        let evidence = tenant.watch(deadline, check).await?;
+        let evidence = tokio::select! {
+            biased;
+            evidence = tenant.watch(deadline, check) => evidence?,
+            never = prepared::retry_pods(&kube) => match never {},
+        };
         let verifying = deadline.run(prepared::verify(template, &kube));
         verifying.await.unwrap_or_else(|_| Err(late()))?;
         // If an image can't be imported, the template may be the cause.
@@ -323,9 +328,10 @@ impl Cluster for KindCluster {
     async fn restart(
         &self,
         nodes: &[NodeName],
+        ended: &SetOnce<()>,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
-        self.tenancy().tenant.restart(nodes, deadline).await
+        self.tenancy().tenant.restart(nodes, ended, deadline).await
     }
 
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic> {

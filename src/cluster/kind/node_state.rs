@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::Docker;
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::Node;
 use serde::{Deserialize, Serialize};
 
 use super::nodes;
 use super::work::Work;
 use crate::cluster::NodeName;
 use crate::cluster::kubernetes::Tenant;
-use crate::cluster::kubernetes::watch::Snapshot;
 use crate::event::{Evidence, Failure, Symptom};
 
 /// Lists the given paths that exist, followed by the network interfaces.
@@ -68,31 +66,12 @@ pub(super) async fn kill(work: &Work, namespace: &str) -> Result<(), Failure> {
     try_join_all(killing).await.map(drop)
 }
 
-/// Reads the state of all nodes when their kubelets run, before the cell's pods start. What a node creates during its
+/// Reads the state of all nodes when they are ready, before the cell's pods start. What a node creates during its
 /// startup, such as the runtime's socket or the kubelet's folders, then counts as the node's own.
 pub(super) async fn read_before(work: &Work, cell: &Tenant) -> Result<(), Failure> {
-    let kube = cell.kube.reached().await?;
-    let mut changes = kube.view.changes();
-    let nodes = work.nodes();
-    while !have_registered(&kube.view.snapshot(), &nodes) {
-        if changes.changed().await.is_err() {
-            // The cell has ended, so its view of the cluster no longer changes.
-            return Ok(());
-        }
-    }
     let before = read(work, &cell.plan.rendered.host_paths()).await?;
     work.before().set(Ok(before));
     Ok(())
-}
-
-/// Whether the kubelets of all nodes have registered since the nodes were started. A frozen node has no address.
-fn have_registered(snapshot: &Snapshot, nodes: &[NodeName]) -> bool {
-    let has_address = |node: &Node| {
-        let status = node.status.as_ref();
-        status.is_some_and(|status| status.addresses.iter().flatten().next().is_some())
-    };
-    let mut nodes = nodes.iter();
-    nodes.all(|node| snapshot.node(node.as_str()).is_some_and(has_address))
 }
 
 /// Reads the state of all nodes.

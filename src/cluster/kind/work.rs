@@ -19,7 +19,7 @@ use super::node_state::{self, NodeStates};
 use super::prepared::Origin;
 use super::provider::KindContext;
 use super::{access, create, dns, engine_health, load, pod_network, stale};
-use crate::cluster::kubernetes::{Access, Tenant};
+use crate::cluster::kubernetes::{Access, Tenant, ready};
 use crate::cluster::milestone::Milestone;
 use crate::cluster::{CellPlan, NodeName, StepLog};
 use crate::deadline::Deadline;
@@ -306,13 +306,7 @@ pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>) {
     tenant.spawn(async move {
         let may_start = Milestone::new();
         let preparing = async {
-            let loaded = it.loaded.reached().await;
-            let read = if it.may_be_reused() {
-                node_state::read_before(&it, &cell).await
-            } else {
-                Ok(())
-            };
-            may_start.set(read.and(loaded));
+            may_start.set(prepare_for_pods(&it, &cell).await);
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -320,6 +314,25 @@ pub(super) fn start_cell(work: &Arc<Work>, tenant: &Arc<Tenant>) {
             () = preparing => {}
         }
     });
+}
+
+/// Waits until the cell's pods may start: their images are loaded, and the nodes accept pods. If pods exist earlier, the
+/// scheduler and the kubelets fail to start them, and retry after one or more seconds. If another cell may reuse the
+/// cluster, reads the state of the nodes before the pods start.
+async fn prepare_for_pods(work: &Work, tenant: &Tenant) -> Result<(), Failure> {
+    work.loaded.reached().await?;
+    let kube = tenant.kube.reached().await?;
+    let mut changes = kube.view.changes();
+    while !ready::accept_pods(&kube.view.snapshot(), &work.nodes()) {
+        if changes.changed().await.is_err() {
+            // The cell has ended, so its view of the cluster no longer changes.
+            return Ok(());
+        }
+    }
+    if work.may_be_reused() {
+        node_state::read_before(work, tenant).await?;
+    }
+    Ok(())
 }
 
 /// Gives the cell access to the cluster as soon as the API server responds.

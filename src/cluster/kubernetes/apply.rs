@@ -19,7 +19,7 @@ use crate::manifest::Object;
 /// The field manager of all applied objects.
 const MANAGER: &str = "e2e-matrix";
 
-/// Kinds that create pods. They are applied only after the images are loaded, so that no pod starts without its image.
+/// Kinds that create pods. They are applied only when pods may start.
 const WORKLOADS: [&str; 7] = [
     "DaemonSet",
     "Deployment",
@@ -30,11 +30,11 @@ const WORKLOADS: [&str; 7] = [
     "Pod",
 ];
 
-/// Applies `objects` in order. Applies objects that create pods only after `images` are loaded.
+/// Applies `objects` in order. Applies objects that create pods only after `pods_may_start` is reached.
 pub(crate) async fn all(
     client: &Client,
     objects: impl Iterator<Item = &Object>,
-    images: &Milestone<Vec<Evidence>>,
+    pods_may_start: &Milestone<()>,
 ) -> Result<Vec<Evidence>, Failure> {
     let mut applier = Applier {
         client,
@@ -44,7 +44,7 @@ pub(crate) async fn all(
     let mut evidence = Vec::new();
     for object in objects {
         if WORKLOADS.contains(&object.kind.as_str()) {
-            images.reached().await?;
+            pods_may_start.reached().await?;
         }
         evidence.push(applier.apply(object).await?);
     }

@@ -1,6 +1,6 @@
 //! The conditions that phases wait for, as pure functions of the cluster's state.
 
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::ResourceExt;
 
 use super::health::{
@@ -15,6 +15,9 @@ use super::watch::Snapshot;
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::matrix::KubernetesVersion;
+
+/// The taint of a node that isn't ready. The node controller adds and removes it.
+pub(crate) const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 /// The cluster has exactly these nodes, and all are ready.
 pub(crate) fn nodes(snapshot: &Snapshot, nodes: &[NodeName]) -> Progress {
@@ -35,6 +38,22 @@ fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
     let (expected, count) = (nodes.len(), snapshot.nodes.len());
     let number = Evidence::new("number of nodes", expected, count, count == expected);
     nodes.iter().map(row).chain([number]).collect()
+}
+
+/// Whether all of `nodes` are ready, and pods can be scheduled to them. The node controller removes the taint of a node
+/// shortly after the node has become ready.
+pub(crate) fn accept_pods(snapshot: &Snapshot, nodes: &[NodeName]) -> bool {
+    let mut nodes = nodes.iter().map(|node| snapshot.node(node.as_str()));
+    nodes.all(|node| node.is_some_and(|node| is_node_ready(node) && !has_taint(node, NOT_READY)))
+}
+
+fn has_taint(node: &Node, key: &str) -> bool {
+    let spec = node.spec.as_ref();
+    let mut taints = spec
+        .and_then(|spec| spec.taints.as_ref())
+        .into_iter()
+        .flatten();
+    taints.any(|taint| taint.key == key)
 }
 
 /// The cluster is up: it has exactly these nodes, all are ready, its core pods run and its DNS responds.
@@ -233,7 +252,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::kubernetes::fixture::{agent, event, snapshot};
+    use crate::cluster::kubernetes::fixture::{agent, event, object, snapshot};
 
     #[test]
     fn a_failed_readiness_probe_explains_a_pod_that_is_not_ready_even_if_another_warning_is_newer()
@@ -253,5 +272,32 @@ mod tests {
         assert_eq!(why(&[old, new, other]).as_deref(), Some(new));
         assert_eq!(why(&["FailedMount", other]).as_deref(), Some(other));
         assert_eq!(why(&[]), None);
+    }
+
+    #[test]
+    fn pods_can_be_scheduled_when_all_nodes_are_ready_and_have_lost_their_taint() {
+        let node = |status: &str, taint: &str| {
+            object(&json!({
+                "metadata": {"name": "worker"},
+                "spec": {"taints": [{"key": taint, "effect": "NoSchedule"}]},
+                "status": {"conditions": [{"type": "Ready", "status": status}]},
+            }))
+        };
+        let own = "node-role.kubernetes.io/control-plane";
+        let accepts = |status, taint| {
+            let nodes = vec![node(status, taint)];
+            let snapshot = Snapshot {
+                nodes,
+                ..Snapshot::default()
+            };
+            accept_pods(&snapshot, &[NodeName::new("worker")])
+        };
+        assert!(accepts("True", own));
+        assert!(!accepts("True", NOT_READY));
+        assert!(!accepts("False", own));
+        assert!(!accept_pods(
+            &Snapshot::default(),
+            &[NodeName::new("worker")]
+        ));
     }
 }

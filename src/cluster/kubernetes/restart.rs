@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
+use tokio::sync::SetOnce;
 
 use super::Kube;
 use super::access::request;
@@ -17,11 +18,13 @@ use crate::cluster::{CellPlan, NodeName};
 use crate::deadline::Deadline;
 use crate::event::{Evidence, Failure, Symptom};
 
-/// Deletes the agents of `nodes` concurrently, and waits until a new one is ready on each node.
+/// Deletes the agents of `nodes` concurrently, and waits until a new one is ready on each node. Sets `ended` when all
+/// deleted agents have ended.
 pub(crate) async fn restart(
     plan: &CellPlan,
     kube: &Kube,
     nodes: &[NodeName],
+    ended: &SetOnce<()>,
     deadline: &Deadline,
 ) -> Result<Vec<Evidence>, Failure> {
     let before = kube.view.snapshot();
@@ -30,7 +33,13 @@ pub(crate) async fn restart(
     let names: Vec<_> = old.values().map(|pod| pod.name_any()).collect();
     let deletions = || try_join_all(names.iter().map(|name| delete(&pods, name)));
     request("delete an agent", deadline, deletions).await?;
-    until(&kube.view, deadline, |snapshot| evaluate(snapshot, &old)).await
+    until(&kube.view, deadline, |snapshot| {
+        if !old.values().any(|pod| exists(snapshot, pod)) {
+            drop(ended.set(()));
+        }
+        evaluate(snapshot, &old)
+    })
+    .await
 }
 
 /// Deletes a pod. If the pod doesn't exist, an earlier attempt deleted it, but the response got lost.
@@ -65,6 +74,11 @@ fn evaluate(snapshot: &Snapshot, old: &Agents<'_>) -> Progress {
     Progress::of(evidence, failure, suspicions(snapshot, Stage::AgentsReady))
 }
 
+/// Whether the pod still exists. The kubelet deletes a pod only after the pod's processes have ended.
+fn exists(snapshot: &Snapshot, old: &Pod) -> bool {
+    snapshot.pods.iter().any(|pod| pod.uid() == old.uid())
+}
+
 /// Whether a new pod has replaced `old` and is ready. A new pod has another UID.
 fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Pod) -> Evidence {
     let new = agent_pod(snapshot, node).filter(|pod| pod.uid().is_some() && pod.uid() != old.uid());
@@ -74,4 +88,18 @@ fn replaced(snapshot: &Snapshot, node: &NodeName, old: &Pod) -> Evidence {
         |pod| format!("{}, {}", state(pod), pod.uid().unwrap_or_default()),
     );
     Evidence::new("agent pod", expected, seen, new.is_some_and(is_pod_ready)).on(Some(node))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::kubernetes::fixture::{agent, object, snapshot};
+
+    #[test]
+    fn an_agent_exists_until_its_pod_is_gone() {
+        let old: std::sync::Arc<Pod> = object(&agent("old", 0));
+        assert!(exists(&snapshot(&[agent("old", 0)], &[]), &old));
+        assert!(!exists(&snapshot(&[agent("new", 0)], &[]), &old));
+        assert!(!exists(&snapshot(&[], &[]), &old));
+    }
 }

@@ -9,6 +9,7 @@ use futures::future::try_join;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::api::ListParams;
+use tokio::sync::SetOnce;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -92,14 +93,14 @@ impl Tenant {
         })));
     }
 
-    /// Applies `objects`. Applies objects that create pods only after `images` are loaded.
+    /// Applies `objects`. Applies objects that create pods only after `pods_may_start` is reached.
     pub(crate) async fn apply(
         &self,
         objects: impl Iterator<Item = &Object> + Send,
-        images: &Milestone<Vec<Evidence>>,
+        pods_may_start: &Milestone<()>,
     ) -> Result<Vec<Evidence>, Failure> {
         let kube = self.kube.reached().await?;
-        let applying = apply::all(&kube.client, objects, images);
+        let applying = apply::all(&kube.client, objects, pods_may_start);
         self.steps.measure("apply", applying).await
     }
 
@@ -311,17 +312,18 @@ impl Tenant {
         }
     }
 
-    /// Deletes the agents of `nodes`, and waits until new ones are ready.
+    /// Deletes the agents of `nodes`, and waits until new ones are ready: see [`crate::cluster::Cluster::restart`].
     pub(crate) async fn restart(
         &self,
         nodes: &[NodeName],
+        ended: &SetOnce<()>,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         let kube = self.kube(deadline).await?;
         if let Some(terminations) = self.terminations.get() {
             terminations.forget(nodes);
         }
-        let restarting = restart::restart(&self.plan, &kube, nodes, deadline);
+        let restarting = restart::restart(&self.plan, &kube, nodes, ended, deadline);
         let evidence = self.steps.measure("restart", restarting).await?;
         if let Some(terminations) = self.terminations.get() {
             terminations.track(&kube.view.snapshot());

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::net::TcpStream;
+use tokio::sync::SetOnce;
 
 use super::controller::Controller;
 use super::health::{self, RestartBaseline};
@@ -259,6 +260,7 @@ impl Cluster for LocalCluster {
     async fn restart(
         &self,
         nodes: &[NodeName],
+        ended: &SetOnce<()>,
         deadline: &Deadline,
     ) -> Result<Vec<Evidence>, Failure> {
         let before: Vec<PodStatus> = self.controller.statuses.read(|pods| {
@@ -268,7 +270,12 @@ impl Cluster for LocalCluster {
         for agent in &before {
             agent.deletion.cancel();
         }
-        let condition = |pods: &Pods| readiness::agents_replaced(pods, &before);
+        let condition = |pods: &Pods| {
+            if readiness::have_ended(pods, &before) {
+                drop(ended.set(()));
+            }
+            readiness::agents_replaced(pods, &before)
+        };
         let late = |pods: &Pods| {
             let mut failure = readiness::agents_late(pods, nodes);
             failure.symptom = Symptom::RestartNotMet;

@@ -38,6 +38,12 @@ pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Option<Vec<Eviden
     (ready.count() == desired).then(|| rows.into())
 }
 
+/// Whether the processes of all agents in `before` have ended, after their pods were deleted.
+pub(super) fn have_ended(pods: &Pods, before: &[PodStatus]) -> bool {
+    let now = |before: &PodStatus| pods.get(&before.pod.name);
+    before.iter().filter_map(now).all(|pod| !pod.is_current())
+}
+
 /// Whether each agent in `before` was replaced by a new agent that is ready.
 pub(super) fn agents_replaced(pods: &Pods, before: &[PodStatus]) -> Readiness {
     let ready = agents(pods).filter(|agent| agent.ready);

@@ -1,5 +1,8 @@
 //! Phase 9: a deleted agent comes back with the same identity.
 
+use futures::future::try_join;
+use tokio::sync::SetOnce;
+
 use crate::cluster::NodeName;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::excerpt::Log;
@@ -18,16 +21,19 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     let mock = context.mock()?;
     let before = mock.read(&context.deadline(Phase::Restart)).await?;
     context.progress(Phase::Restart, format!("deleting {} agent(s)", nodes.len()));
-    let restarted = context
-        .cluster
-        .restart(&nodes, &context.deadline(Phase::Restart))
-        .await?;
+    let ended = SetOnce::new();
+    let deadline = context.deadline(Phase::Restart);
+    let restarting = context.cluster.restart(&nodes, &ended, &deadline);
+    // The counters are read again between the processes, so that a heartbeat of an old one doesn't count for a new one.
+    let reading = async {
+        ended.wait().await;
+        mock.read(&context.deadline(Phase::Restart)).await
+    };
+    let (restarted, between) = try_join(restarting, reading).await?;
     checked.evidence.extend(restarted);
-    // The counters are read only now, so that a heartbeat of the old process doesn't count for the new one.
-    let ready = mock.read(&context.deadline(Phase::Restart)).await?;
     let expect = &context.plan.cell.variant.expect;
     let loops = await_on(context, &nodes, |party, seen| {
-        loops_continue(party, seen, &ready, expect)
+        loops_continue(party, seen, &between, expect)
     });
     checked.evidence.extend(loops.await?);
     if is_checked(expect, Counter::AuditCount) {
@@ -110,11 +116,11 @@ const HEARTBEATS: u64 = 2;
 fn loops_continue(
     party: Party<'_>,
     seen: &View,
-    ready: &View,
+    between: &View,
     expect: &Expectations,
 ) -> Vec<Evidence> {
     let row = |(counter, more): (Counter, u64)| {
-        let least = ready.count(party, counter).saturating_add(more);
+        let least = between.count(party, counter).saturating_add(more);
         let now = seen.count(party, counter);
         let subject = format!("{counter} after the restart");
         Evidence::new(subject, format!(">= {least}"), now, now >= least).on(party)

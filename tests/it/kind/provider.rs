@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::SetOnce;
 
 use e2e_matrix::cluster::kind::{KindOptions, KindProvider};
 use e2e_matrix::cluster::{CellPlan, Cluster, ClusterName, Provider, RunSurroundings};
@@ -163,7 +164,7 @@ async fn a_cell_starts_restarts_and_leaves_nothing() {
     assert!(logs[0].text().contains("plexd"), "{logs:?}");
     all_hold(
         cluster
-            .restart(&cluster.nodes(), &fixture.deadline(60))
+            .restart(&cluster.nodes(), &SetOnce::new(), &fixture.deadline(60))
             .await,
     );
     assert!(

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use tokio::sync::SetOnce;
+
 use super::{STAY, Setup, written};
 use e2e_matrix::event::Symptom;
 
@@ -86,7 +88,7 @@ async fn a_hostile_agent_does_not_change_the_host() {
     );
     // After a restart, nothing is left of what the agent did to its own file system.
     lab.cluster
-        .restart(&[lab.node(0)], &lab.deadline())
+        .restart(&[lab.node(0)], &SetOnce::new(), &lab.deadline())
         .await
         .unwrap();
     lab.destroy().await;
@@ -111,10 +113,10 @@ async fn no_link_in_a_volume_leads_out_of_the_sandbox_after_a_restart() {
         .await;
         lab.ready().await.unwrap();
         written(&lab.host(0, "/var/lib/plexd/done")).await;
-        let (nodes, deadline) = ([lab.node(0)], lab.deadline());
+        let (nodes, ended, deadline) = ([lab.node(0)], SetOnce::new(), lab.deadline());
         let failure = tokio::select! {
             failure = lab.cluster.broken() => failure,
-            restarted = lab.cluster.restart(&nodes, &deadline) => panic!("{restarted:?}"),
+            restarted = lab.cluster.restart(&nodes, &ended, &deadline) => panic!("{restarted:?}"),
         };
         assert_eq!(failure.symptom, Symptom::ProcessFailed, "{failure}");
         assert!(failure.message.contains("/taken"), "{failure}");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::SetOnce;
+
 use super::{Lab, RUNNER, STAY, Setup, eventually, written};
 use crate::support::listeners::listeners;
 use e2e_matrix::cluster::NodeName;
@@ -88,12 +90,37 @@ async fn a_restart_keeps_host_paths_and_wipes_empty_volumes() {
     std::fs::remove_file(&report).unwrap();
     let restarted = lab
         .cluster
-        .restart(&[lab.node(1)], &lab.deadline())
+        .restart(&[lab.node(1)], &SetOnce::new(), &lab.deadline())
         .await
         .unwrap();
     assert_eq!(restarted.len(), 1);
     assert_eq!(restarted[0].node.as_deref(), Some("test-worker"));
     assert_eq!(written(&report).await, "start\nstart\n--\nstart\nend\n");
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_restart_says_when_the_deleted_agents_have_ended() {
+    let slow = r#"trap 'sleep 1; touch "$DATA/ended"; exit 0' TERM; sleep 600 & wait"#;
+    let lab = Setup::agent(slow)
+        .with(
+            "          env:\n",
+            "          env:\n            - {name: DATA, value: /var/lib/plexd}\n",
+        )
+        .with_nodes(2)
+        .lab()
+        .await;
+    lab.ready().await.unwrap();
+    let (nodes, ended, deadline) = (lab.cluster.nodes(), SetOnce::new(), lab.deadline());
+    let restarting = lab.cluster.restart(&nodes, &ended, &deadline);
+    let checking = async {
+        ended.wait().await;
+        for index in [0, 1] {
+            assert!(lab.host(index, "/var/lib/plexd/ended").exists());
+        }
+    };
+    let (restarted, ()) = tokio::join!(restarting, checking);
+    restarted.unwrap();
     lab.destroy().await;
 }
 
@@ -122,8 +149,9 @@ async fn a_cell_can_be_destroyed_at_any_point() {
     lab.ready().await.unwrap();
     let nodes = lab.cluster.nodes();
     let deadline = lab.deadline();
+    let ended = SetOnce::new();
     // The restart has begun when its future is dropped.
-    let restart = lab.cluster.restart(&nodes, &deadline);
+    let restart = lab.cluster.restart(&nodes, &ended, &deadline);
     assert!(futures::FutureExt::now_or_never(restart).is_none());
     lab.destroy().await;
 }

@@ -14,13 +14,11 @@ use serde_json::json;
 use crate::cluster::NodeName;
 use crate::cluster::kind::work::Work;
 use crate::cluster::kind::{limits, nodes};
+use crate::cluster::kubernetes::ready::NOT_READY;
 use crate::event::{Failure, Symptom};
 
 /// The annotation of the namespace `kube-system` with the template's id.
 pub(super) const TEMPLATE: &str = "e2e-matrix/template";
-
-/// The taint of a node that isn't ready. The node controller removes it.
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 /// Stops the kubelet, and all containers except the API server and its database, which then have no clients.
 const STOP_CLIENTS: &str = r#"systemctl stop kubelet

@@ -36,7 +36,9 @@ pub(super) use build::TIMEOUT;
 pub(super) use clone::clone;
 pub(super) use template::Template;
 pub use template::USED;
-pub(super) use verify::{RESPONSE_TIMEOUT, VERIFICATION_TIMEOUT, addresses, check, verify};
+pub(super) use verify::{
+    RESPONSE_TIMEOUT, VERIFICATION_TIMEOUT, addresses, check, retry_pods, verify,
+};
 
 /// A template is created only if at least this many further cells of the run can use it. Creating a template takes
 /// about as long as three clones save.

@@ -1,6 +1,8 @@
 //! Verifies clones. A state counts only if it was reported after the clone was started.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -8,8 +10,10 @@ use bollard::models::ContainerSummary;
 use futures::future::try_join;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Namespace, Node, Pod};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::clone::all_addresses;
@@ -18,7 +22,7 @@ use super::template::Template;
 use crate::cluster::NodeName;
 use crate::cluster::kind::nodes::containers;
 use crate::cluster::kind::work::Work;
-use crate::cluster::kubernetes::health::{alive, is_pod_ready};
+use crate::cluster::kubernetes::health::{alive, is_pod_ready, statuses};
 use crate::cluster::kubernetes::wait::Progress;
 use crate::cluster::kubernetes::watch::Snapshot;
 use crate::cluster::kubernetes::{Kube, ready};
@@ -31,6 +35,11 @@ use crate::event::{Failure, Symptom};
 pub(in crate::cluster::kind) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long verifying a clone may take. On an idle machine, it takes six seconds.
 pub(in crate::cluster::kind) const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// The annotation with which [`retry_pods`] changes a pod.
+const RETRY: &str = "e2e-matrix/retry";
+/// The delay between retries.
+const RETRY_INTERVAL: Duration = Duration::from_millis(300);
 
 /// The port of the cluster's DNS in its pods.
 const DNS: u16 = 53;
@@ -119,6 +128,32 @@ pub(in crate::cluster::kind) fn check(
     }
 }
 
+/// Makes the kubelets retry core pods with containers that they could not configure. A kubelet that starts before the API
+/// server may read the pods before the Services, whose addresses the containers need. It retries such a pod only after
+/// ten seconds or more, but immediately if the pod changes.
+pub(in crate::cluster::kind) async fn retry_pods(kube: &Kube) -> Infallible {
+    let pods: Api<Pod> = Api::namespaced(kube.client.clone(), "kube-system");
+    for attempt in 1_u64.. {
+        let snapshot = kube.view.snapshot();
+        for pod in alive(&snapshot.system_pods).filter(|pod| is_not_configured(pod)) {
+            let name = pod.name_any();
+            let change = json!({"metadata": {"annotations": {RETRY: attempt.to_string()}}});
+            let (how, change) = (PatchParams::default(), Patch::Merge(change));
+            // If this fails, the kubelet retries the pod later.
+            if let Err(error) = pods.patch(&name, &how, &change).await {
+                tracing::debug!(name, %error, "failed to make the kubelet retry a pod");
+            }
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+    future::pending().await
+}
+
+fn is_not_configured(pod: &Pod) -> bool {
+    let waiting = |status: &ContainerStatus| status.state.clone()?.waiting?.reason;
+    statuses(pod).any(|status| waiting(status).as_deref() == Some("CreateContainerConfigError"))
+}
+
 fn is_newer(object: &impl ResourceExt, revision: u64) -> bool {
     let version = object.resource_version();
     version.is_some_and(|version| version.parse::<u64>().is_ok_and(|own| own > revision))
@@ -190,10 +225,7 @@ fn failed(why: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::sync::Arc;
-
-    use serde_json::json;
 
     use super::super::template::FrozenNode;
     use super::*;
@@ -255,10 +287,22 @@ mod tests {
         assert!(!is_up(&snapshot(REVISION + 1, REVISION + 1, "172.18.0.2")));
     }
 
+    #[test]
+    fn only_pods_that_could_not_be_configured_are_retried() {
+        let waiting = |reason: &str| -> Pod {
+            let state = json!({"waiting": {"reason": reason}});
+            let status = json!({"name": "a", "image": "a", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+            serde_json::from_value(json!({"status": {"containerStatuses": [status]}})).unwrap()
+        };
+        assert!(is_not_configured(&waiting("CreateContainerConfigError")));
+        assert!(!is_not_configured(&waiting("ContainerCreating")));
+        assert!(!is_not_configured(&Pod::default()));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_query_without_an_answer_ends_so_that_it_can_be_repeated() {
         let hangs = tower::service_fn(async |_| {
-            std::future::pending::<Result<http::Response<kube::client::Body>, Infallible>>().await
+            future::pending::<Result<http::Response<kube::client::Body>, Infallible>>().await
         });
         let client = Client::new(hangs, "default");
         let querying = tokio::time::timeout(VERIFICATION_TIMEOUT, query_dns(&client, "coredns"));
