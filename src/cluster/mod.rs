@@ -237,7 +237,7 @@ pub trait Cluster: Send + Sync {
     async fn logs(&self, node: Option<&NodeName>) -> Vec<Log>;
 
     /// Deletes the agents on all `nodes` at the same time, and waits until a new agent is ready on each node. Reaches
-    /// `ended` as soon as the processes of all deleted agents have ended. Returns evidence that the agents are new.
+    /// `ended` when the processes of all deleted agents have ended. Returns evidence that the agents are new.
     async fn restart(
         &self,
         nodes: &[NodeName],

@@ -40,20 +40,19 @@ fn node_rows(snapshot: &Snapshot, nodes: &[NodeName]) -> Vec<Evidence> {
     nodes.iter().map(row).chain([number]).collect()
 }
 
-/// Whether all of `nodes` are ready, and pods can be scheduled to them. The node controller removes the taint of a node
-/// shortly after the node has become ready.
+/// Whether all of `nodes` are ready, and pods can be scheduled to them.
+///
+/// The node controller removes the taint with the effect `NoSchedule` as soon as a node is ready. The taint with the
+/// effect `NoExecute`, which pods tolerate for five minutes, may stay for five more seconds.
 pub(crate) fn accept_pods(snapshot: &Snapshot, nodes: &[NodeName]) -> bool {
     let mut nodes = nodes.iter().map(|node| snapshot.node(node.as_str()));
-    nodes.all(|node| node.is_some_and(|node| is_node_ready(node) && !has_taint(node, NOT_READY)))
+    nodes.all(|node| node.is_some_and(|node| is_node_ready(node) && !rejects_pods(node)))
 }
 
-fn has_taint(node: &Node, key: &str) -> bool {
-    let spec = node.spec.as_ref();
-    let mut taints = spec
-        .and_then(|spec| spec.taints.as_ref())
-        .into_iter()
-        .flatten();
-    taints.any(|taint| taint.key == key)
+fn rejects_pods(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    let mut taints = taints.into_iter().flatten();
+    taints.any(|taint| taint.key == NOT_READY && taint.effect == "NoSchedule")
 }
 
 /// The cluster is up: it has exactly these nodes, all are ready, its core pods run and its DNS responds.
@@ -276,14 +275,14 @@ mod tests {
 
     #[test]
     fn pods_can_be_scheduled_when_all_nodes_are_ready_and_have_lost_their_taint() {
-        let node = |status: &str, taint: &str| {
+        let node = |status: &str, (key, effect): (&str, &str)| {
             object(&json!({
                 "metadata": {"name": "worker"},
-                "spec": {"taints": [{"key": taint, "effect": "NoSchedule"}]},
+                "spec": {"taints": [{"key": key, "effect": effect}]},
                 "status": {"conditions": [{"type": "Ready", "status": status}]},
             }))
         };
-        let own = "node-role.kubernetes.io/control-plane";
+        let own = ("node-role.kubernetes.io/control-plane", "NoSchedule");
         let accepts = |status, taint| {
             let nodes = vec![node(status, taint)];
             let snapshot = Snapshot {
@@ -293,7 +292,8 @@ mod tests {
             accept_pods(&snapshot, &[NodeName::new("worker")])
         };
         assert!(accepts("True", own));
-        assert!(!accepts("True", NOT_READY));
+        assert!(accepts("True", (NOT_READY, "NoExecute")));
+        assert!(!accepts("True", (NOT_READY, "NoSchedule")));
         assert!(!accepts("False", own));
         assert!(!accept_pods(
             &Snapshot::default(),

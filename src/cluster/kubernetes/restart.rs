@@ -10,7 +10,7 @@ use tokio::sync::SetOnce;
 
 use super::Kube;
 use super::access::request;
-use super::health::{Stage, is_pod_ready, suspicions};
+use super::health::{Stage, is_pod_ready, phase, suspicions};
 use super::ready::{agent_pod, state, unmet_nodes};
 use super::wait::{Progress, until};
 use super::watch::Snapshot;
@@ -34,7 +34,7 @@ pub(crate) async fn restart(
     let deletions = || try_join_all(names.iter().map(|name| delete(&pods, name)));
     request("delete an agent", deadline, deletions).await?;
     until(&kube.view, deadline, |snapshot| {
-        if !old.values().any(|pod| exists(snapshot, pod)) {
+        if old.values().all(|pod| has_ended(snapshot, pod)) {
             drop(ended.set(()));
         }
         evaluate(snapshot, &old)
@@ -74,9 +74,11 @@ fn evaluate(snapshot: &Snapshot, old: &Agents<'_>) -> Progress {
     Progress::of(evidence, failure, suspicions(snapshot, Stage::AgentsReady))
 }
 
-/// Whether the pod still exists. The kubelet deletes a pod only after the pod's processes have ended.
-fn exists(snapshot: &Snapshot, old: &Pod) -> bool {
-    snapshot.pods.iter().any(|pod| pod.uid() == old.uid())
+/// Whether the processes of the pod have ended. The kubelet then reports a final phase, and later deletes the pod. The
+/// controller of a `DaemonSet` doesn't wait for that before it creates the next pod.
+fn has_ended(snapshot: &Snapshot, old: &Pod) -> bool {
+    let now = snapshot.pods.iter().find(|pod| pod.uid() == old.uid());
+    now.is_none_or(|pod| matches!(phase(pod), Some("Succeeded" | "Failed")))
 }
 
 /// Whether a new pod has replaced `old` and is ready. A new pod has another UID.
@@ -96,10 +98,15 @@ mod tests {
     use crate::cluster::kubernetes::fixture::{agent, object, snapshot};
 
     #[test]
-    fn an_agent_exists_until_its_pod_is_gone() {
+    fn an_agent_has_ended_when_its_pod_is_gone_or_has_a_final_phase() {
         let old: std::sync::Arc<Pod> = object(&agent("old", 0));
-        assert!(exists(&snapshot(&[agent("old", 0)], &[]), &old));
-        assert!(!exists(&snapshot(&[agent("new", 0)], &[]), &old));
-        assert!(!exists(&snapshot(&[], &[]), &old));
+        let has_ended = |pods: &[_]| has_ended(&snapshot(pods, &[]), &old);
+        let mut terminating = agent("old", 0);
+        for (phase, expected) in [("Running", false), ("Succeeded", true), ("Failed", true)] {
+            terminating["status"]["phase"] = phase.into();
+            let pods = [terminating.clone(), agent("new", 0)];
+            assert_eq!(has_ended(&pods), expected, "{phase}");
+        }
+        assert!(has_ended(&[agent("new", 0)]));
     }
 }

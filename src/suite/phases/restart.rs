@@ -23,7 +23,11 @@ pub(crate) async fn run(context: &mut Context) -> Outcome {
     context.progress(Phase::Restart, format!("deleting {} agent(s)", nodes.len()));
     let ended = SetOnce::new();
     let deadline = context.deadline(Phase::Restart);
-    let restarting = context.cluster.restart(&nodes, &ended, &deadline);
+    let restarting = async {
+        let restarted = context.cluster.restart(&nodes, &ended, &deadline).await?;
+        drop(ended.set(()));
+        Ok(restarted)
+    };
     // The counters are read again between the processes, so that a heartbeat of an old one doesn't count for a new one.
     let reading = async {
         ended.wait().await;
