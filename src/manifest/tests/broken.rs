@@ -156,7 +156,7 @@ fn two_objects_with_the_same_name_are_reported() {
     assert_eq!(
         problems(with_file("daemonset.yaml", text)),
         [
-            "deploy/kubernetes/daemonset.yaml, document 2, line 127 (DaemonSet plexd): is defined twice"
+            "deploy/kubernetes/daemonset.yaml, document 2, line 121 (DaemonSet plexd): is defined twice"
         ]
     );
 }

@@ -7,7 +7,7 @@ use super::super::object::Object;
 use super::super::patch;
 use super::super::{Place, PullPolicy};
 use super::fuzz::tree;
-use super::{Case, RBAC, value, with_file};
+use super::{Case, DAEMON_SET, RBAC, edited, value, with_file};
 
 const AGENT: &str = "/spec/template/spec/containers/0";
 
@@ -31,7 +31,10 @@ fn the_agents_image_pull_policy_and_environment_are_set() {
 
 #[test]
 fn probes_are_removed_only_on_request() {
-    let mut case = Case::builtin();
+    let startup =
+        "          startupProbe: {tcpSocket: {port: health}}\n          readinessProbe:\n";
+    let text = edited(DAEMON_SET, "          readinessProbe:\n", startup);
+    let mut case = Case::new(with_file("daemonset.yaml", text));
     let has_probes = |case: &Case| {
         let rendered = case.rendered();
         let container = value(&rendered, "DaemonSet", "plexd", AGENT).clone();

@@ -198,7 +198,7 @@ async fn a_failing_liveness_probe_ends_the_process() {
             "          livenessProbe:\n            httpGet:\n              path: /no-such-path",
         )
         .with(
-            "            failureThreshold: 10",
+            "            failureThreshold: 15",
             "            failureThreshold: 1",
         )
         .with_probes()

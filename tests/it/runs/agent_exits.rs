@@ -133,9 +133,11 @@ fn liveness_failure(scratch: &Scratch, fields: &str) -> Failure {
     let path = manifests.join("daemonset.yaml");
     let text = fs::read_to_string(&path).unwrap();
     let (before, liveness) = text.split_once("livenessProbe:").unwrap();
+    let threshold = "            failureThreshold: 15\n";
+    assert!(liveness.contains("path: /healthz") && liveness.contains(threshold));
     let liveness = liveness
         .replacen("path: /healthz", "path: /nothing-here", 1)
-        .replacen("            failureThreshold: 10\n", fields, 1);
+        .replacen(threshold, fields, 1);
     fs::write(&path, format!("{before}livenessProbe:{liveness}")).unwrap();
     let matrix = format!(
         "[matrix]\nkubernetes = [\"1.36\"]\nnodes = [1]\nconfig = [\"fast\"]\n[run]\nports = \"any\"\n\
