@@ -46,7 +46,7 @@ fn response(status: &kube::core::Status) -> String {
 }
 
 /// The text of `error` without the text of its cause, which many errors append. If the open-file limit is exhausted,
-/// the text includes what to do.
+/// the text says how to raise it.
 fn own_text(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
     // This checks the text instead of the type, because a transparent error hides the type.

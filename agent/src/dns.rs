@@ -21,7 +21,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use crate::root;
 
 /// The timeout of one query. Within this time, the resolver resends the query every third of a second, each time from a
-/// different port, so that whatever stopped the first packet in the cluster's network doesn't stop the next one.
+/// different port: a cluster's network that loses the first packet may then deliver the next one.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many times a query is retried. The number is low, because the resolver queries each search domain separately,
 /// and because the call that needs the address is retried as a whole.
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_query_without_an_answer_is_repeated() {
+    async fn a_query_without_an_answer_is_retried() {
         let resolver = resolver_with(&[Reaction::Silent, Reaction::Answers]).await;
         let lookup = resolver.lookup_ip(NAME).await.unwrap();
         assert_eq!(lookup.iter().collect::<Vec<_>>(), [ADDRESS]);

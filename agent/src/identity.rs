@@ -115,7 +115,7 @@ impl IdentityFile {
         }
     }
 
-    /// Whether an earlier process left a file, whatever its content. If so, this process is a restart.
+    /// Whether an earlier process left a file, even if it is damaged. If so, this process is a restart.
     pub(crate) fn exists(&self) -> bool {
         self.path.exists()
     }

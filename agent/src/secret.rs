@@ -24,7 +24,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The string itself. Call this only where the plaintext is needed.
+    /// The string itself. Call this only if the plaintext is needed.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

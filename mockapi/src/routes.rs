@@ -19,7 +19,7 @@ pub(crate) fn tls(app: &Shared) -> Router {
     finish(local::router(app), app)
 }
 
-/// The route of an endpoint: tells the handler which endpoint it serves, and applies active faults.
+/// The route of an endpoint: passes the endpoint to the handler, and applies active faults.
 pub(crate) fn endpoint(
     app: &Shared,
     endpoint: Endpoint,

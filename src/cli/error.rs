@@ -12,6 +12,7 @@ use crate::error::causes;
 use crate::event::FailureClass;
 use crate::record::RecordError;
 use crate::record::merge::MergeError;
+use crate::record::xml_text::clean;
 use crate::report::{TerminalInfo, WriteError};
 use crate::runner::{ResumeError, SessionError};
 use crate::secret::log_mask;
@@ -183,5 +184,18 @@ fn lines(error: &CliError) -> String {
     if let Some(hint) = error.hint() {
         let _ = writeln!(text, "hint: {hint}");
     }
-    text
+    // Errors about a record may quote its text, which could control the terminal.
+    clean(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_cannot_control_the_terminal() {
+        let error = CliError::rejected("unknown variant `\u{1B}[2J`", "fix it");
+        let expected = "Error: unknown variant ``\nhint: fix it\n";
+        assert_eq!(text(&error, true), expected);
+    }
 }

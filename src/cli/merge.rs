@@ -13,6 +13,7 @@ use super::recorded::{self, Recorded};
 use super::{report, run, streams};
 use crate::error::chain;
 use crate::event::Event;
+use crate::machine::open_files;
 use crate::record::merge::{
     MergeError, MergedEvents, Part, Plan, copy_cells, without_earlier_merges,
 };
@@ -35,6 +36,8 @@ pub(super) fn run(options: &MergeOptions) -> Result<Exit, CliError> {
     }
     let mut parts = without_earlier_merges(parts);
     let plan = Plan::new(&mut parts)?;
+    // The records of all parts are open at the same time.
+    open_files::raise();
     let copies = Copies::from(&options.copies);
     runner::prepare(&copies.paths())?;
     let folder = out.join(&plan.facts.run);

@@ -11,7 +11,9 @@ use crate::cluster::Preparation;
 use crate::event::{FailureClass, RunVerdict};
 use crate::machine::open_files;
 use crate::matrix::ProviderChoice;
+use crate::record::xml_text::clean;
 use crate::runner::{self, PreparedCell, SessionError};
+use crate::secret::{Mask, log_mask};
 use crate::suite::Interruption;
 
 pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
@@ -34,8 +36,9 @@ pub(super) fn run(options: &PrepareOptions) -> Result<Exit, CliError> {
         if let Some(Err(failure)) = &prepared.preparation {
             failed.push(failure.class());
         }
+        let line = line(&prepared, &log_mask());
         // A closed stdout must not end the command.
-        drop(writeln!(io::stdout().lock(), "{}", line(&prepared)));
+        drop(writeln!(io::stdout().lock(), "{line}"));
     };
     let interruption = Interruption::default();
     let preparing = runner::prepare_clusters(workload, &interruption, report);
@@ -56,9 +59,11 @@ fn exit_of(failed: &[FailureClass]) -> Exit {
     worst.map_or(Exit::Passed, |class| Exit::from(*class))
 }
 
-fn line(prepared: &PreparedCell) -> String {
+/// The line for a cell. Failures may quote the output of programs, so secrets are masked and control characters are
+/// removed.
+fn line(prepared: &PreparedCell, mask: &Mask) -> String {
     let cell = &prepared.cell;
-    match &prepared.preparation {
+    let text = match &prepared.preparation {
         None => format!("{cell}: skipped, because its node image is missing"),
         Some(Ok(Preparation { template, is_new })) if *is_new => {
             format!("{cell}: prepared as template {template}")
@@ -71,12 +76,30 @@ fn line(prepared: &PreparedCell) -> String {
             let remedy = remedy.map(|remedy| format!("\n  hint: {remedy}"));
             format!("{cell}: failed: {failure}{}", remedy.unwrap_or_default())
         }
-    }
+    };
+    clean(&mask.apply(&text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Failure, Symptom};
+    use crate::report::fixture::MIXED;
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_failure_is_printed_without_secrets_and_control_characters() {
+        let mask = Mask::new([Secret::new("canary-in-a-failure")]);
+        let message = "denied to canary-in-a-failure\u{1B}[2J";
+        let prepared = PreparedCell {
+            cell: MIXED[0].id(),
+            preparation: Some(Err(Failure::new(Symptom::ImagePullFailed, message))),
+        };
+        assert_eq!(
+            line(&prepared, &mask),
+            "k8s-1.30-n1-default: failed: denied to ***"
+        );
+    }
 
     #[test]
     fn the_exit_code_depends_on_the_precedence_of_failures_and_not_on_their_order() {

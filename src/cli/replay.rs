@@ -42,7 +42,7 @@ fn ended(shown: io::Result<()>) -> Result<Exit, CliError> {
     Ok(Exit::Passed)
 }
 
-/// The displays that the run itself had: console and tables.
+/// The same displays as during the run: console and tables.
 struct Screen {
     console: Box<dyn Sink>,
     tables: AtEnd,

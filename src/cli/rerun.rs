@@ -82,7 +82,7 @@ fn failed_cells(
     Ok(Wanted::Cells(Box::new(selected), None))
 }
 
-/// The cells that did not pass, by their ids in the matrix. Flaky cells count as `flaky_result` says.
+/// The cells that did not pass, by their ids in the matrix. `flaky_result` determines whether flaky cells passed.
 fn ids_of_failed(run: &RunModel, flaky_result: FlakyResult) -> BTreeSet<&str> {
     let failed = run.cells.iter().filter(|cell| match cell.verdict {
         CellVerdict::Passed => false,

@@ -22,7 +22,7 @@ use crate::matrix::HostCommand;
 const OUTPUT_LIMIT: usize = 1 << 20;
 /// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
-/// The time limit for killing processes that have left the program's group, and for reading the rest of the output.
+/// The timeout for killing processes that have left the program's group, and for reading the rest of the output.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a program ended.

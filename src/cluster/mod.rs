@@ -249,7 +249,7 @@ pub trait Cluster: Send + Sync {
     /// reason.
     async fn diagnostics(&self, deadline: &Deadline) -> Vec<Diagnostic>;
 
-    /// Deletes everything that belongs to the cell, whatever state it is in, and checks that nothing is left.
+    /// Deletes everything that belongs to the cell, in any state, and checks that nothing is left.
     async fn destroy(&self, deadline: &Deadline) -> Result<Cleared, Failure>;
 
     /// Like [`Cluster::destroy`], but keeps what the next cell in the queue can use, after checking that it is clean.

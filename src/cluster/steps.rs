@@ -1,4 +1,4 @@
-//! The steps of a cell. Steps are measured where the work happens, because a step may start in one phase and end in
+//! The steps of a cell. The code that does the work measures them, because a step may start in one phase and end in
 //! another.
 
 use std::time::Duration;

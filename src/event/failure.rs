@@ -205,7 +205,8 @@ impl Evidence {
         self
     }
 
-    /// The check that nothing called `subject` is left. `left` has the names of what is left.
+    /// The check that none of the resources in `subject`, such as `containers`, is left. `left` has the names of the
+    /// remaining ones.
     pub fn none_left(subject: impl ToString, left: &[String]) -> Self {
         let names = left.join(", ");
         let seen = if left.is_empty() { "none" } else { &names };

@@ -221,7 +221,7 @@ impl Event {
 }
 
 /// The severity of a notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// For information.
@@ -289,7 +289,7 @@ pub struct RunFacts {
 }
 
 /// A command of the matrix file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct CommandFacts {
     /// Its name, which differs from the names of all phases and of other commands.
     pub name: String,

@@ -14,7 +14,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 /// The source of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSource {
-    /// Whose log it is.
+    /// The program that wrote the log.
     pub writer: Writer,
     /// The name of the writer's node.
     pub node: String,

@@ -1,5 +1,5 @@
-//! Folders with content from programs that aren't trusted: no link in such a folder leads the runner out of it, and no
-//! missing permission prevents its deletion.
+//! Folders with content from untrusted programs: no link in such a folder leads the runner out of it, and no missing
+//! permission prevents its deletion.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
 use rustix::io::Errno;
 
-/// Opens whatever is at `path` in the folder `root`. The result only refers to it: it can't be used to read or write.
-/// Links are resolved as if `root` were the root folder.
+/// Opens the file or folder at `path` in the folder `root`. The result only refers to that file or folder: it can't be
+/// used to read or write. Links are resolved as if `root` were the root folder.
 pub fn open_in(root: &Path, path: &Path) -> io::Result<File> {
     Ok(resolve(&folder(root)?, path, OFlags::empty())?.into())
 }

@@ -11,6 +11,8 @@ mod run_verdict;
 mod verdict;
 pub mod xml_text;
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::io;
 
 use crate::event::Record;
@@ -37,4 +39,14 @@ pub trait Sink: Send {
 
     /// The sink's name in error messages.
     fn name(&self) -> &'static str;
+}
+
+/// Each item once, in the order of first occurrence. Records are untrusted and may contain many items, so this takes
+/// linear time.
+pub(crate) fn unique<'t, T: ToOwned + Eq + Hash + ?Sized + 't>(
+    items: impl Iterator<Item = &'t T>,
+) -> Vec<T::Owned> {
+    let mut seen = HashSet::new();
+    let first = items.filter(|item| seen.insert(*item));
+    first.map(T::to_owned).collect()
 }

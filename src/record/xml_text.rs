@@ -15,12 +15,15 @@ const REPLACEMENT: &str = "\u{FFFD}";
 
 /// A complete escape sequence. Existing crates that strip escape sequences also drop the text after a sequence that has
 /// no end.
+///
+/// As on a terminal, an ESC ends the text of an unfinished title or link. Without this rule, each of many unfinished
+/// sequences would be searched up to the end of the line, which takes quadratic time.
 static ESCAPE_SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"(?x)\x1B (?:
-        \[ [\x20-?]* [@-~]                        # control sequence, such as a color
-        | [\]PX^_] [^\n\r]*? (?: \x07 | \x1B\\ )  # window title or link, up to BEL or ESC \
-        | [\x20-/]+ [0-~]                         # such as ESC ( B
-        | [0-OQ-WYZ\\`-~]                         # any other single character
+        \[ [\x20-?]* [@-~]                                # control sequence, such as a color
+        | [\]PX^_] [^\x07\x1B\n\r]* (?: \x07 | \x1B\\ )   # window title or link, up to BEL or ESC \
+        | [\x20-/]+ [0-~]                                 # such as ESC ( B
+        | [0-OQ-WYZ\\`-~]                                 # any other single character
     )";
     Regex::new(pattern).expect("the pattern is valid")
 });
@@ -90,6 +93,7 @@ mod tests {
             ("\u{1B}(Bplain", "plain"),
             ("\u{1B}[2K\rline", "\nline"),
             ("\u{1B}]never ends", "\u{FFFD}]never ends"),
+            ("\u{1B}]0;ti\u{1B}[1mtle\u{7}", "\u{FFFD}]0;title\u{FFFD}"),
             ("\u{1B}", "\u{FFFD}"),
             ("\u{1B}[é", "\u{FFFD}[é"),
         ] {

@@ -85,7 +85,7 @@ pub(crate) const MIXED: [Plan; 9] = [
 /// The delay before the second attempt.
 const WAIT_MS: u64 = 1000;
 
-/// What a log may contain: colors, NUL, the end of a CDATA section, and the markup of other reports.
+/// A line of a log with colors, NUL, the end of a CDATA section, and the markup of other reports.
 pub(crate) const NASTY_LINE: &str = "\u{1B}[31mERROR\u{1B}[0m audit\0 spool ]]> <b>|`full`";
 /// The same line, as every report has to show it.
 pub(crate) const CLEAN_LINE: &str = "ERROR audit\u{FFFD} spool ]]> <b>|`full`";

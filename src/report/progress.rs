@@ -72,7 +72,7 @@ impl Progress {
     }
 
     fn show_phase(&self, cell: &CellId, name: &str, text: &str) {
-        self.show(cell, format!("{:<14} {}", name, one_line(text)));
+        self.show(cell, format!("{:<14} {}", one_line(name), one_line(text)));
     }
 
     fn finish_cell(&mut self, cell: &CellId) {
@@ -243,6 +243,17 @@ mod tests {
         assert_eq!(message(&progress), ["waiting for processors"]);
         progress.on(&started).unwrap();
         assert_eq!(message(&progress), [""]);
+        progress.finish_run().unwrap();
+    }
+
+    #[test]
+    fn the_name_of_a_command_cannot_control_the_terminal() {
+        let terminal = InMemoryTerm::new(100, 100);
+        let mut progress = on(&terminal, || Some(100));
+        let cell = fixture::MIXED[0].id();
+        progress.start_cell(&cell);
+        progress.show_phase(&cell, "smoke\u{1B}[2J", "");
+        assert_eq!(progress.running[&cell].message().trim_end(), "smoke");
         progress.finish_run().unwrap();
     }
 

@@ -10,8 +10,9 @@ use crate::event::{
     Severity, ShardFacts, Termination,
 };
 use crate::record::model::{CellModel, Fault, RunModel, Tally};
+use crate::record::unique;
 
-/// What it means that a cell is allowed to fail.
+/// The explanation for a cell that is allowed to fail.
 pub(super) const ALLOWED_TO_FAIL: &str = "its result does not change the exit code";
 
 /// Appends to `out`.
@@ -240,12 +241,7 @@ pub(super) fn not_exercised(run: &RunModel) -> Option<String> {
     if !run.is_local() || run.cells.is_empty() {
         return None;
     }
-    let mut versions: Vec<&str> = Vec::new();
-    for cell in &run.cells {
-        if !versions.contains(&cell.summary.kubernetes.as_str()) {
-            versions.push(&cell.summary.kubernetes);
-        }
-    }
+    let versions = unique(run.cells.iter().map(|cell| &cell.summary.kubernetes));
     let verb = if versions.len() == 1 { "was" } else { "were" };
     let versions = versions.join(", ");
     Some(format!(

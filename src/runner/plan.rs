@@ -77,7 +77,7 @@ impl PlanError {
 
 /// The texts that cells are rendered from, and the rendered objects.
 pub(super) struct Renderer {
-    /// The texts, by where the manifests come from.
+    /// The texts of each source of manifests.
     sources: BTreeMap<Manifests, Sources>,
     deploy: Deploy,
     prefix: Prefix,

@@ -222,8 +222,8 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Announces cells to the provider. Before the first round, these are all planned cells. Before every round, these
-    /// are also the cells of the next round, if there may be a next round.
+    /// Announces cells to the provider: before the first round all planned cells, and before each round also the cells
+    /// of the next round, if there may be one.
     fn announce(&self, round: u32) {
         let request = self.request;
         let planned = self.plans.iter().map(|plan| plan.cell.clone());

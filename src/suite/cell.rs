@@ -22,7 +22,7 @@ use crate::event::{
 };
 use crate::matrix::{HostCommand, Phase};
 
-/// The time limit for diagnostics, so that a failed cell doesn't hang.
+/// The timeout for diagnostics, so that a failed cell doesn't hang.
 const DIAGNOSTICS_BUDGET: Duration = Duration::from_secs(20);
 
 /// Runs the suite on one cell, and calls `ready` as soon as its agents are ready or can no longer become ready.

@@ -1,5 +1,4 @@
-//! The Central API: the paths under `/v1`. Calls are counted whatever their bodies, but a registration needs a valid
-//! body.
+//! The Central API: the paths under `/v1`. A call is counted even if its body is invalid, except for a registration.
 
 mod answers;
 mod artifact;

@@ -346,8 +346,7 @@ impl Cluster for ExistingCluster {
     async fn keep(&self, _is_sound: bool, deadline: &Deadline) -> Result<Vec<String>, Failure> {
         let plan = &self.tenant.plan;
         self.tenant.leave(deadline).await;
-        let has_turn = self.has_turn.load(Ordering::SeqCst);
-        if let Some(turn) = self.turn.get().filter(|_| has_turn) {
+        if let Some(turn) = self.turn.get() {
             turn.release(deadline).await?;
         }
         let commands = self.commands();
@@ -382,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_namespace_is_not_stale_whatever_its_context_is_called() {
+    fn a_kept_namespace_is_not_stale_even_if_another_context_kept_it() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path());
         let ledger = Ledger::open(&state, Owner::new("abcde", "out")).unwrap();

@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::chain;
 use crate::event::Evidence;
 
-/// The time limit for starting the pod and wiping the folder. A pod with a user's image might never end.
+/// The timeout for starting the pod and wiping the folder. A pod with a user's image might never end.
 const WIPE_LIMIT: Duration = Duration::from_secs(20);
 
 /// The path at which [`FOLDER`] is mounted in the pod.

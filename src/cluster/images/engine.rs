@@ -121,7 +121,7 @@ async fn reference_archive(
     Ok(archive)
 }
 
-/// Runs `work`, which accesses files, on a thread where it may block.
+/// Runs `work`, which accesses files, on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

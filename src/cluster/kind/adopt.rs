@@ -94,8 +94,8 @@ async fn is_running(shared: &KindContext, claim: &Claim, nodes: usize) -> Result
     Ok(found.len() == nodes && found.iter().all(|it| is_own(it) && running(it.state)))
 }
 
-/// Called when the cluster was deleted. Deletes what earlier runs kept of it: their folders, and their ledgers if
-/// nothing else is in them. If this fails, `gc --kept` deletes them.
+/// Called when the cluster was deleted. Deletes the folders that earlier runs kept for it, and the ledgers of these
+/// runs if nothing else is in them. If this fails, `gc --kept` deletes them.
 pub(super) fn forget_earlier_runs(work: &Work) {
     for path in work.earlier_folders() {
         if let Err(failure) = forget_folder(&work.shared.options.state, path) {

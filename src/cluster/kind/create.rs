@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::EventMessage;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures::TryStreamExt;
 use jiff::Timestamp;
@@ -35,6 +35,11 @@ use crate::machine::process::{Group, ProcessError};
 /// How long to wait for the containers that an aborted kind process is still creating, so that none appears unnoticed
 /// after cleanup.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// If this many event streams in a row end early, the engine's events can't be followed.
+const EARLY_ENDS: u32 = 3;
+/// A stream that ends sooner than this ends early.
+const EARLY_END: Duration = Duration::from_secs(5);
 
 /// The cluster's kubeconfig in the cell's private folder. It exists when the cluster has been created.
 pub(super) const KUBECONFIG: &str = "kubeconfig";
@@ -203,11 +208,64 @@ fn explain(output: &str, status: &str) -> Failure {
 }
 
 /// Follows the engine's events about this cluster's containers, beginning with its creation. Returns only if the events
-/// end.
+/// can no longer be followed.
 pub(super) async fn follow(work: Arc<Work>) {
-    let (Ok(since), Ok(docker)) = (work.begun.reached().await, work.shared.docker().await) else {
+    let (Ok(begun), Ok(docker)) = (work.begun.reached().await, work.shared.docker().await) else {
         return;
     };
+    let mut subscription = Subscription::new(begun);
+    let why = loop {
+        let start = work.plan.clock.elapsed();
+        let why = receive(&work, docker, &mut subscription).await;
+        let lasted = work.plan.clock.elapsed().saturating_sub(start);
+        if subscription.has_failed(lasted) || !still_runs(&work, docker).await {
+            break why;
+        }
+        tracing::debug!(why, "subscribing to the engine's events again");
+    };
+    let message = format!("the container engine's event stream failed: {why}");
+    let failure = Failure::new(Symptom::EngineGone, message).with_remedy(engine_health::REMEDY);
+    work.lost.set(Err(failure));
+}
+
+/// A subscription to the engine's events, which is renewed when a stream ends: a proxy between this machine and the
+/// engine may close connections that are idle or open for long.
+struct Subscription {
+    /// The time of the last event, or at first of the cluster's creation, in the engine's format.
+    since: String,
+    /// How many of the last streams ended early.
+    early_ends: u32,
+}
+
+impl Subscription {
+    fn new(begun: Timestamp) -> Self {
+        Self {
+            since: engine_time(begun),
+            early_ends: 0,
+        }
+    }
+
+    /// Continues after `event` when the subscription is renewed.
+    fn received(&mut self, event: &EventMessage) {
+        let time = event.time_nano.map(i128::from);
+        if let Some(Ok(time)) = time.map(Timestamp::from_nanosecond) {
+            self.since = engine_time(time);
+        }
+    }
+
+    /// Whether too many streams in a row have ended early. The last stream ended after `lasted`.
+    fn has_failed(&mut self, lasted: Duration) -> bool {
+        self.early_ends = if lasted < EARLY_END {
+            self.early_ends + 1
+        } else {
+            0
+        };
+        self.early_ends >= EARLY_ENDS
+    }
+}
+
+/// Applies the events of one stream until it ends. Returns why it ended.
+async fn receive(work: &Work, docker: &Docker, subscription: &mut Subscription) -> String {
     let label = format!("{CLUSTER_LABEL}={}", work.plan.cluster);
     let filters = HashMap::from([
         ("type", vec!["container"]),
@@ -215,26 +273,44 @@ pub(super) async fn follow(work: Arc<Work>) {
         ("label", vec![label.as_str()]),
     ]);
     let options = EventsOptionsBuilder::new()
-        .since(&engine_time(since))
+        .since(&subscription.since)
         .filters(&filters)
         .build();
     let mut events = Box::pin(docker.events(Some(options)));
-    let why = loop {
+    loop {
         match events.try_next().await {
             Ok(Some(event)) => {
-                apply(&work, &event);
+                apply(work, &event);
+                subscription.received(&event);
                 // Record new containers immediately, so that cleanup can find them by id.
                 if matches!(event.action.as_deref(), Some("create" | "start")) {
-                    record_containers(&work, docker).await;
+                    record_containers(work, docker).await;
                 }
             }
-            Ok(None) => break "the engine ended it".to_owned(),
-            Err(error) => break chain(&error),
+            Ok(None) => return "the engine ended it".to_owned(),
+            Err(error) => return chain(&error),
         }
+    }
+}
+
+/// Whether the engine responds, and all nodes that have started are still running. An engine that was restarted has
+/// forgotten its earlier events, such as the exits of containers.
+async fn still_runs(work: &Work, docker: &Docker) -> bool {
+    let Ok(found) = containers(docker, Some(work.plan.cluster.as_str())).await else {
+        return false;
     };
-    let message = format!("the container engine's event stream failed: {why}");
-    let failure = Failure::new(Symptom::EngineGone, message).with_remedy(engine_health::REMEDY);
-    work.lost.set(Err(failure));
+    let mut nodes = work.running.iter();
+    nodes.all(|(node, running)| running.get().is_none() || has_not_exited(&found, node))
+}
+
+/// Whether the container of `node` is among `found` and hasn't exited.
+fn has_not_exited(found: &[ContainerSummary], node: &NodeName) -> bool {
+    use ContainerSummaryStateEnum::{DEAD, EXITED};
+    let is_node = |name: &String| name.trim_start_matches('/') == node.as_str();
+    let mut nodes = found
+        .iter()
+        .filter(|container| container.names.iter().flatten().any(is_node));
+    nodes.any(|container| !matches!(container.state, Some(EXITED | DEAD)))
 }
 
 /// Records the cluster's containers and volumes. The engine chooses their ids and names, so they can't be recorded
@@ -329,6 +405,50 @@ mod tests {
             "`kind create cluster` failed (exit status: 1): ERROR: failed to do it"
         );
         assert_eq!(failure.logs[0].lines.len(), 4);
+    }
+
+    #[test]
+    fn a_renewed_subscription_continues_at_the_last_event() {
+        let begun = "1970-01-01T00:00:07Z".parse().unwrap();
+        let mut subscription = Subscription::new(begun);
+        subscription.received(&EventMessage::default());
+        assert_eq!(subscription.since, "7.000000000");
+        subscription.received(&EventMessage {
+            time_nano: Some(8_000_000_012),
+            ..EventMessage::default()
+        });
+        assert_eq!(subscription.since, "8.000000012");
+    }
+
+    #[test]
+    fn a_subscription_is_renewed_unless_several_streams_in_a_row_end_early() {
+        let mut subscription = Subscription::new(Timestamp::UNIX_EPOCH);
+        for (lasted, has_failed) in [
+            (Duration::ZERO, false),
+            (Duration::ZERO, false),
+            (EARLY_END, false),
+            (Duration::ZERO, false),
+            (Duration::ZERO, false),
+            (Duration::ZERO, true),
+        ] {
+            assert_eq!(subscription.has_failed(lasted), has_failed);
+        }
+    }
+
+    #[test]
+    fn a_node_runs_until_its_container_has_exited_or_is_gone() {
+        let runs = |name: &str, state| {
+            let found = [ContainerSummary {
+                names: Some(vec![name.to_owned()]),
+                state: Some(state),
+                ..ContainerSummary::default()
+            }];
+            has_not_exited(&found, &NodeName::new("node"))
+        };
+        assert!(runs("/node", ContainerSummaryStateEnum::RUNNING));
+        assert!(runs("/node", ContainerSummaryStateEnum::PAUSED));
+        assert!(!runs("/node", ContainerSummaryStateEnum::EXITED));
+        assert!(!runs("/other", ContainerSummaryStateEnum::RUNNING));
     }
 
     #[test]

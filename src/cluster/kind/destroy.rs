@@ -1,4 +1,4 @@
-//! Deletes everything that belongs to a cell, whatever state it is in, and checks that nothing is left.
+//! Deletes everything that belongs to a cell, in any state, and checks that nothing is left.
 //!
 //! The containers are deleted through the engine, all at the same time. `kind delete cluster` isn't needed: it would
 //! also remove the cluster from a kubeconfig, but the cell's kubeconfig is a private file that is deleted with its

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_the_cause_whatever_fails() {
+    fn a_limit_is_the_cause_of_any_failure_that_names_it() {
         for (message, remedy) in [
             (
                 "the engine failed: Error processing tar file: write /a: no space left on device",

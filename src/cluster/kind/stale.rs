@@ -1,5 +1,5 @@
 //! Deletes clusters that earlier runs of the same cell left behind, if the ledger of a dead run claims them. A cluster
-//! that isn't in any ledger stays, whatever its name.
+//! that isn't in any ledger isn't deleted, even if it has the name of a cell's cluster.
 
 use bollard::Docker;
 

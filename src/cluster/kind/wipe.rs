@@ -114,7 +114,7 @@ async fn wipe_all(work: &Work, leftovers: &Leftovers) -> Result<Vec<Evidence>, F
         return Ok(evidence);
     };
     let message = match &left.node {
-        // In a row about a node, the text `seen` already says what is left.
+        // The row is about the files or processes on a node: `seen` lists them.
         Some(node) => format!("{node}: {}", left.seen),
         None => format!("{} still exist: {}", left.subject, left.seen),
     };

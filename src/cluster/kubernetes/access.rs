@@ -116,7 +116,14 @@ pub(crate) fn api_unreachable(why: &str) -> Failure {
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
-        unusable(&error)
+        match error {
+            kube::Error::Api(status) if status.code == 403 => {
+                let message = format!("the API server refused a request: {}", status.message);
+                Self::new(Symptom::BadConfiguration, message)
+                    .with_remedy("docs/existing.md lists the permissions that a run needs")
+            }
+            error => unusable(&error),
+        }
     }
 }
 
@@ -175,6 +182,15 @@ mod tests {
         let failure = failure.unwrap_err();
         assert_eq!(failure.symptom, Symptom::BadConfiguration);
         let message = "failed to delete an agent: pods is forbidden";
+        assert_eq!(failure.message, message);
+    }
+
+    #[test]
+    fn the_failure_of_a_forbidden_request_says_what_was_forbidden() {
+        let status = kube::core::Status::failure("leases is forbidden", "Forbidden");
+        let failure = Failure::from(kube::Error::Api(status.with_code(403).boxed()));
+        assert_eq!(failure.symptom, Symptom::BadConfiguration);
+        let message = "the API server refused a request: leases is forbidden";
         assert_eq!(failure.message, message);
     }
 

@@ -1,8 +1,10 @@
 //! Applies objects with server-side apply, in the order in which they were rendered. The API server rejects unknown
 //! fields.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
+use backon::Retryable;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition as Definition;
 use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -12,12 +14,18 @@ use kube::{Api, Client, discovery};
 use super::rejection::is_object_rejected;
 use super::transient::{retry_transient, until_holds};
 use crate::cluster::milestone::Milestone;
+use crate::cluster::retry::every;
 use crate::error::chain;
 use crate::event::{Evidence, Failure, Symptom};
 use crate::manifest::Object;
 
 /// The field manager of all applied objects.
 const MANAGER: &str = "e2e-matrix";
+
+/// How long the API server's list of kinds may lack a kind after its definition is established.
+const DISCOVERY_DELAY: Duration = Duration::from_secs(10);
+/// How long to wait between two requests for that list.
+const DISCOVERY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Kinds that create pods. They are applied only when pods may start.
 const WORKLOADS: [&str; 7] = [
@@ -36,11 +44,7 @@ pub(crate) async fn all(
     objects: impl Iterator<Item = &Object>,
     pods_may_start: &Milestone<()>,
 ) -> Result<Vec<Evidence>, Failure> {
-    let mut applier = Applier {
-        client,
-        kinds: HashMap::new(),
-        definitions: Vec::new(),
-    };
+    let mut applier = Applier::new(client);
     let mut evidence = Vec::new();
     for object in objects {
         if WORKLOADS.contains(&object.kind.as_str()) {
@@ -58,9 +62,20 @@ struct Applier<'c> {
     kinds: HashMap<GroupVersionKind, ApiResource>,
     /// The applied `CustomResourceDefinition` objects that may not be served yet: name and group.
     definitions: Vec<(String, String)>,
+    /// The groups of all applied `CustomResourceDefinition` objects.
+    defined: HashSet<String>,
 }
 
-impl Applier<'_> {
+impl<'c> Applier<'c> {
+    fn new(client: &'c Client) -> Self {
+        Self {
+            client,
+            kinds: HashMap::new(),
+            definitions: Vec::new(),
+            defined: HashSet::new(),
+        }
+    }
+
     async fn apply(&mut self, object: &Object) -> Result<Evidence, Failure> {
         let kind = gvk(&object.api_version, &object.kind);
         self.await_established(Some(&kind.group)).await?;
@@ -77,6 +92,7 @@ impl Applier<'_> {
         if object.kind == "CustomResourceDefinition" {
             let group = object.value["spec"]["group"].as_str();
             let group = group.unwrap_or_default().to_owned();
+            self.defined.insert(group.clone());
             self.definitions.push((object.name.clone(), group));
         }
         if object.kind == "ResourceQuota" {
@@ -94,10 +110,23 @@ impl Applier<'_> {
         if let Some(resource) = self.kinds.get(kind) {
             return Ok(resource.clone());
         }
-        let found = retry_transient(|| discovery::pinned_kind(self.client, kind)).await;
-        let (resource, _) = found.map_err(|error| apply_failure(object, &error))?;
+        let found = self.discover(kind).await;
+        let resource = found.map_err(|error| apply_failure(object, &error))?;
         self.kinds.insert(kind.clone(), resource.clone());
         Ok(resource)
+    }
+
+    /// Requests the resource for `kind`. If a definition for its group was just applied, retries until the API server
+    /// knows the kind.
+    async fn discover(&self, kind: &GroupVersionKind) -> kube::Result<ApiResource> {
+        let client = self.client;
+        let is_new = self.defined.contains(&kind.group);
+        let request = || retry_transient(move || discovery::pinned_kind(client, kind));
+        let found = request
+            .retry(every(DISCOVERY_INTERVAL, DISCOVERY_DELAY))
+            .when(|error: &kube::Error| is_new && is_unknown(error))
+            .await;
+        found.map(|(resource, _)| resource)
     }
 
     /// Waits until the `CustomResourceDefinition` objects of `group`, or all of them, are served.
@@ -155,6 +184,12 @@ pub(super) fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {
     GroupVersionKind::gvk(group, version, kind)
 }
 
+/// Whether the API server doesn't know a kind, or any kind of its group and version.
+fn is_unknown(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Discovery(_))
+        || matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 fn apply_failure(object: &Object, error: &kube::Error) -> Failure {
     let title = object.title();
     match error {
@@ -173,6 +208,53 @@ fn apply_failure(object: &Object, error: &kube::Error) -> Failure {
         error => {
             let message = format!("failed to apply {title}: {}", chain(error));
             Failure::new(Symptom::ApiServerGone, message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// An API server that responds to the first request with 404, to the second one with an empty list of kinds, and
+    /// then with a list that contains the kind.
+    fn late_server(requests: Arc<AtomicUsize>) -> Client {
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let resource = json!({
+                "name": "hooks", "singularName": "hook", "namespaced": true, "kind": "Hook", "verbs": ["get"],
+            });
+            let list = |resources| json!({"groupVersion": "e2e.test/v1", "resources": resources});
+            let (status, body) = match requests.fetch_add(1, Ordering::Relaxed) {
+                0 => (
+                    404,
+                    json!({"kind": "Status", "code": 404, "message": "not found"}),
+                ),
+                1 => (200, list(json!([]))),
+                _ => (200, list(json!([resource]))),
+            };
+            let body = kube::client::Body::from(body.to_string().into_bytes());
+            std::future::ready(http::Response::builder().status(status).body(body))
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_kind_that_was_just_defined_is_awaited() {
+        let kind = gvk("e2e.test/v1", "Hook");
+        for (is_defined, expected) in [(true, 3), (false, 1)] {
+            let requests = Arc::new(AtomicUsize::new(0));
+            let client = late_server(Arc::clone(&requests));
+            let mut applier = Applier::new(&client);
+            if is_defined {
+                applier.defined.insert(kind.group.clone());
+            }
+            assert_eq!(applier.discover(&kind).await.is_ok(), is_defined);
+            assert_eq!(requests.load(Ordering::Relaxed), expected);
         }
     }
 }

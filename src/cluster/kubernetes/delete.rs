@@ -9,7 +9,7 @@ use kube::core::ApiResource;
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::apply::gvk;
-use super::transient::until_holds;
+use super::transient::{retry_transient, until_holds};
 use crate::error::chain;
 use crate::event::{Failure, Symptom};
 
@@ -55,7 +55,8 @@ where
 {
     let resource = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    for object in api.list(&ListParams::default()).await? {
+    let all = ListParams::default();
+    for object in Box::pin(retry_transient(|| api.list(&all))).await? {
         delete(&api, &object.name_any(), how).await?;
     }
     Ok(())
@@ -81,7 +82,7 @@ pub(crate) async fn request(
     name: &str,
     how: &DeleteParams,
 ) -> Result<Requested, Failure> {
-    match api.delete(name, how).await {
+    match Box::pin(retry_transient(|| api.delete(name, how))).await {
         // If the response is only a status, the object is already gone.
         Ok(either) => Ok(Requested(either.left().and_then(|object| object.uid()))),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Requested(None)),
@@ -108,4 +109,32 @@ pub(crate) async fn gone(
 fn failed(name: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
     let message = format!("failed to delete {name}: {}", chain(error));
     Failure::new(Symptom::CleanupIncomplete, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deletion_is_retried_after_a_temporary_error() {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let is_first = counted.fetch_add(1, Ordering::Relaxed) == 0;
+            let code: u16 = if is_first { 500 } else { 404 };
+            let status =
+                json!({"kind": "Status", "code": code, "message": "etcdserver: timed out"});
+            let body = kube::client::Body::from(status.to_string().into_bytes());
+            std::future::ready(http::Response::builder().status(code).body(body))
+        });
+        let api = dynamic(&Client::new(service, "default"), "v1", "Namespace");
+        let deleted = delete(&api, "cell", &DeleteParams::default()).await;
+        deleted.expect("the error is temporary");
+        assert_eq!(requests.load(Ordering::Relaxed), 2);
+    }
 }

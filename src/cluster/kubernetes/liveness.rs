@@ -28,8 +28,7 @@ pub(crate) struct Unprobed {
 
 impl Unprobed {
     /// The agent of `pod`, which was ready at `ready_at`, if its liveness probe may not have run by `now`. Kubernetes
-    /// reports only a probe's failures, so this is estimated from the time since readiness, because the container had
-    /// started by then.
+    /// reports only a probe's failures, so this is an estimate, which assumes that the container started at `ready_at`.
     pub(super) fn of(pod: &Pod, ready_at: Instant, now: Instant) -> Option<Self> {
         let uid = pod.uid()?;
         let first = liveness_probes(pod).map(|(_, probe)| first_result(probe));
@@ -136,8 +135,8 @@ fn events_with<'s>(
     events.filter(move |event| message(event).contains(words))
 }
 
-/// The message of the failed probe because of which the kubelet killed a process of `pod`, according to an event that
-/// isn't older than `since`, a time of the node's clock.
+/// The message of the failed probe that made the kubelet kill a process of `pod`, according to an event that isn't
+/// older than `since`, a time of the node's clock.
 pub(super) fn killed_by_probe<'s>(
     snapshot: &'s Snapshot,
     pod: &Pod,

@@ -1,5 +1,6 @@
 //! The logs of the agents and the mock, read through the API server, with secrets masked.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -52,9 +53,10 @@ async fn log(plan: &CellPlan, kube: &Kube, (pod, owner): (&Pod, Owner)) -> Log {
     }
 }
 
-/// The container of a pod that was restarted most often. If a pod has several, the API server requires a name.
+/// The container of a pod that was restarted most often, or the first one if several were restarted equally often. The
+/// API server requires a name if a pod has several containers.
 fn most_restarted(pod: &Pod) -> Option<&String> {
-    let container = statuses(pod).max_by_key(|status| status.restart_count)?;
+    let container = statuses(pod).min_by_key(|status| Reverse(status.restart_count))?;
     Some(&container.name)
 }
 
@@ -124,11 +126,20 @@ mod tests {
 
     #[test]
     fn of_several_containers_the_one_that_was_restarted_most_often_is_quoted() {
-        let statuses = [("app", 0), ("worker", 2), ("proxy", 1)].map(|(name, restarts)| {
-            json!({"name": name, "image": "i", "imageID": "", "ready": true, "restartCount": restarts})
-        });
-        let pod = json!({"metadata": {"name": "p"}, "status": {"containerStatuses": statuses}});
-        let pod: Pod = serde_json::from_value(pod).unwrap();
-        assert_eq!(most_restarted(&pod).map(String::as_str), Some("worker"));
+        for (restarts, expected) in [
+            ([0, 2, 1], "worker"),
+            ([1, 2, 2], "worker"),
+            ([0, 0, 0], "app"),
+        ] {
+            let containers = ["app", "worker", "proxy"].into_iter().zip(restarts);
+            let statuses: Vec<_> = containers
+                .map(|(name, restarts)| {
+                    json!({"name": name, "image": "i", "imageID": "", "ready": true, "restartCount": restarts})
+                })
+                .collect();
+            let pod = json!({"metadata": {"name": "p"}, "status": {"containerStatuses": statuses}});
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            assert_eq!(most_restarted(&pod).map(String::as_str), Some(expected));
+        }
     }
 }

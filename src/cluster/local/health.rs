@@ -39,23 +39,13 @@ fn agent_failed(agent: &PodStatus) -> Failure {
             Evidence::new("agent", "runs", reason, false),
         )
     } else {
-        let (symptom, _) = ended(last);
         (
-            symptom,
+            last.map_or(Symptom::AgentCrashed, Termination::symptom),
             format!("the agent on {node} has exited {ends} times: {reason}"),
             Evidence::new("exits of the agent's process", 0, ends, false),
         )
     };
     Failure::new(symptom, message).with_evidence([evidence.on(Some(node))])
-}
-
-/// The symptom of an agent whose process ended with `last`, and the verb for that end.
-fn ended(last: Option<&Termination>) -> (Symptom, &'static str) {
-    if last.is_some_and(|last| last.by_probe) {
-        (Symptom::AgentUnhealthy, "was killed")
-    } else {
-        (Symptom::AgentCrashed, "exited")
-    }
 }
 
 /// A pod's state with its last warning.
@@ -107,7 +97,11 @@ impl RestartBaseline {
         let agent = agents(pods).find(|agent| ends(agent) > self.allowed)?;
         // Set whenever `restarts` increases.
         let last = agent.last_termination.as_ref()?;
-        let (symptom, ended) = ended(Some(last));
+        let ended = if last.by_probe {
+            "was killed"
+        } else {
+            "exited"
+        };
         let (node, reason, at) = (&agent.pod.node, &last.reason, last.at);
         let message =
             format!("the agent on {node} {ended} after it became ready: {reason} at {at:.3}");
@@ -115,7 +109,18 @@ impl RestartBaseline {
         let (expected, seen) = (format!("<= {}", self.allowed), ends(agent));
         let evidence = Evidence::new(subject, expected, format!("{seen} ({reason})"), false);
         let evidence = evidence.on(Some(node));
-        Some(Failure::new(symptom, message).with_evidence([evidence]))
+        Some(Failure::new(last.symptom(), message).with_evidence([evidence]))
+    }
+}
+
+impl Termination {
+    /// The symptom of an agent whose process ended like this.
+    fn symptom(&self) -> Symptom {
+        if self.by_probe {
+            Symptom::AgentUnhealthy
+        } else {
+            Symptom::AgentCrashed
+        }
     }
 }
 

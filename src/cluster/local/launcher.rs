@@ -18,7 +18,7 @@ use crate::machine::probe;
 use crate::machine::process::Group;
 use crate::machine::sandbox::Sandbox;
 
-/// The time limit for starting a test sandbox.
+/// The timeout for starting a test sandbox.
 const TEST_LIMIT: Duration = Duration::from_secs(20);
 /// The environment variable with the folder that the reference agent uses as the root of all its paths.
 const ROOT: &str = "PLEXD_ROOT";
@@ -56,8 +56,8 @@ impl Launcher {
         ))
     }
 
-    /// The command that starts a pod's process. Its output goes to `log`, and `mark` in its environment identifies its
-    /// processes.
+    /// The command that starts a pod's process, which writes its output to `log`. `mark` in the environment identifies
+    /// the pod's processes.
     pub(super) fn command(&self, pod: &PodConfig, log: File, mark: &str) -> io::Result<Command> {
         let sandbox = &pod.sandbox;
         let mut command = if self.refusal.is_none() {

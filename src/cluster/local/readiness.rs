@@ -29,7 +29,7 @@ pub(super) fn mock_late(pods: &Pods) -> Failure {
     }
 }
 
-/// Evidence that an agent is ready on each of `nodes`; `None` if this isn't so yet.
+/// Evidence that an agent is ready on each of `nodes`; `None` if one is still missing.
 pub(super) fn agents_ready(pods: &Pods, nodes: &[NodeName]) -> Option<Vec<Evidence>> {
     let desired = nodes.len();
     let ready = agents(pods).filter(|agent| agent.ready);

@@ -97,10 +97,10 @@ fn each_shortage_is_reported() {
     assert_eq!(
         short(4, 0, was_busy),
         None,
-        "the cell has ended in the meantime"
+        "the average is high, but the load is gone"
     );
     let light = shortage(&processes(1), 1, 0, &busy);
-    assert_eq!(light, None, "a cell of processes minds less");
+    assert_eq!(light, None, "a cell of processes tolerates more load");
     assert_eq!(short(4, 0, Vitals::default()), None, "nothing is known");
 }
 

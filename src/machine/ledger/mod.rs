@@ -1,6 +1,6 @@
 //! The ledger of a run. It gets one line before each resource is created, and another line when the resource is gone.
 //!
-//! The ledger of a dead run lists everything that the run can have left behind.
+//! The ledger of a dead run lists everything that the run may have left behind.
 
 mod contents;
 mod dead;

@@ -19,7 +19,8 @@ use super::{Context, Sandbox, SetupError, tree};
 /// Executes the program of the sandbox described on standard input. Returns only on failure, with the reason on
 /// standard output.
 pub fn inside() -> ExitCode {
-    // `run` replaces standard output before it executes the program. If that fails, the reason goes to the original.
+    // `run` replaces standard output before it executes the program. If the program can't be executed, the reason is
+    // written to the original standard output.
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let Err(error) = run();
     drop(stdout.and_then(|stdout| writeln!(File::from(stdout), "{error}")));

@@ -78,7 +78,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "mock.yaml",
         "  selector:\n    app.kubernetes.io/name: mock-api",
         "  selector:\n    app.kubernetes.io/name: mock",
-        "mock/mock.yaml, document 2, line 80 (Service mock-api), \
+        "mock/mock.yaml, document 2, line 78 (Service mock-api), \
          spec.selector: selects no pod in the manifests",
     ),
     (

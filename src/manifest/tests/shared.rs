@@ -257,7 +257,7 @@ fn changes_to_the_whole_cluster_are_rejected() {
     assert_eq!(
         messages(&problems),
         [
-            "mock/mock.yaml, document 3, line 102 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others also use"
+            "mock/mock.yaml, document 3, line 100 (PriorityClass mine), kind: a PriorityClass affects the whole cluster, which others also use"
         ]
     );
 }

@@ -120,7 +120,7 @@ pub(super) fn deploy(keys: &mut Table<'_>) -> Deploy {
         "daemonset": name() => deploy.daemon_set;
         /// A YAML file in place of [the base of the agent's configuration](#the-agents-configuration).
         "agent-config": path() => deploy.agent_config;
-        /// The key of the configuration in the agent's ConfigMap, if [it isn't clear](#what-becomes-of-your-manifests).
+        /// The key of the configuration in the agent's ConfigMap, if [it isn't clear](#how-a-run-changes-your-manifests).
         "config-key": name() => deploy.config_key;
         /// A file or folder in place of `deploy/mock-api`.
         "mock": path() => deploy.mock;

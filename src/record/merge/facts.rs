@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Part;
 use crate::event::{CellSummary, FlakyResult, HostFacts, PartFacts, RunFacts};
 use crate::matrix::{KubernetesVersion, short_hash};
+use crate::record::unique;
 
 /// How many characters of a hash distinguish merges of runs that started in the same second.
 const TOKEN_LENGTH: usize = 5;
@@ -69,7 +70,8 @@ fn id(parts: &[Part]) -> String {
     format!("merged-{}-{token}", first.strftime("%Y%m%dT%H%M%SZ"))
 }
 
-/// How many cells ran at once. Only parts that ran at the same time add up: shards do, but not a run and its rerun.
+/// How many cells ran at once: the sum over parts that ran at the same time, such as shards. A run and its rerun aren't
+/// added up.
 fn jobs(parts: &[Part]) -> usize {
     let jobs_at = |time: Timestamp| {
         let running = parts
@@ -100,19 +102,6 @@ fn host(parts: &[Part]) -> HostFacts {
         memory_bytes: memory.fold(0, u64::saturating_add),
         tools: unique(hosts.iter().flat_map(|host| &host.tools)),
     }
-}
-
-/// Each item once, in the order of first occurrence.
-fn unique<'t, T: ToOwned + PartialEq + ?Sized + 't>(
-    items: impl Iterator<Item = &'t T>,
-) -> Vec<T::Owned> {
-    let mut seen: Vec<&T> = Vec::new();
-    for item in items {
-        if !seen.contains(&item) {
-            seen.push(item);
-        }
-    }
-    seen.into_iter().map(T::to_owned).collect()
 }
 
 /// The time during which at least one of `parts` ran, in milliseconds: overlapping time counts once, and gaps don't

@@ -117,8 +117,8 @@ impl Part {
 
 /// Whether a process that writes `record` holds the lock on it.
 fn is_locked(record: &Path) -> bool {
-    // The lock is shared, so that processes that check at the same time don't take each other for the writer. The record
-    // contains the start of the run, so the writer took its lock long ago, and isn't disturbed.
+    // The lock is shared, so that processes that check at the same time don't mistake each other for the writer. The
+    // writer isn't disturbed: the record already contains the start of the run, so the writer has taken its lock.
     let lock = File::open(record).map(|record| record.try_lock_shared());
     matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }

@@ -7,8 +7,8 @@
 use super::{CellModel, Notice, PhaseModel, PhaseOutcome};
 use crate::event::{CellVerdict, CounterTable, Evidence, Failure, LogExcerpt, Severity};
 
-/// How many bytes of details are kept for cells that passed or were skipped. As many bytes again are kept for all other
-/// cells.
+/// How many bytes of details are kept for cells that passed or were skipped. The same number of bytes is kept for all
+/// other cells.
 const BUDGET: usize = 24 << 20;
 
 /// How many rows of evidence a failure keeps if its details are dropped.

@@ -1,4 +1,5 @@
-//! A cell and its attempts while events are folded. When there are no more events, whatever is still running is ended.
+//! A cell and its attempts while events are folded. After the last event, attempts and phases that are still running
+//! are ended.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use super::{CellModel, PhaseDetails, PhaseModel, PhaseOutcome};
 use crate::event::{CellSummary, CellVerdict, Execution, PhaseResult, PhaseStatus};
 use crate::matrix::{CellId, Phase};
+use crate::record::unique;
 
 /// A cell, according to the events so far.
 #[derive(Clone)]
@@ -183,8 +185,11 @@ impl CellDraft {
         if self.model.verdict == CellVerdict::Interrupted {
             mark_interruption(&mut phases);
         }
+        // The output of a command that failed is also among the diagnostics of its phase.
+        let diagnostics = unique(self.model.diagnostics.iter());
         CellModel {
             phases,
+            diagnostics,
             ..self.model
         }
     }

@@ -10,6 +10,7 @@ use super::draft::{CellDraft, milliseconds_between};
 use super::{CounterModel, Notice, ResumedModel, RunModel};
 use crate::event::{CellSummary, Event, NodeCounters, Record, RunFacts, SessionFacts};
 use crate::matrix::CellId;
+use crate::record::unique;
 use crate::record::xml_text::{clean, is_clean};
 
 /// Builds the model of a run from its events.
@@ -74,6 +75,8 @@ impl ModelBuilder {
                 self.run.cells[*index].host = Some(part.host.clone());
             }
         }
+        // Each session of a run may give the same notice.
+        self.run.notices = unique(self.run.notices.iter());
         self.run.notices.extend(self.budget.notice());
         self.run
     }
@@ -124,12 +127,7 @@ impl ModelBuilder {
                 quotes,
             } => {
                 let model = &mut self.draft(&cell).model;
-                // The output of a command that failed is also among the diagnostics of its phase.
-                for file in files {
-                    if !model.diagnostics.contains(&file) {
-                        model.diagnostics.push(file);
-                    }
-                }
+                model.diagnostics.extend(files);
                 model.quotes.extend(quotes);
             }
             Event::Counters { cell, counters } => {
@@ -191,10 +189,9 @@ impl ModelBuilder {
         self.run.resumed.push(ResumedModel { at, facts });
     }
 
-    /// Adds a notice. A notice after the end of the run is dropped, because it is about the reports. So is a notice
-    /// that was already added, for example by an earlier session.
+    /// Adds a notice. A notice after the end of the run is dropped, because it is about the reports.
     fn notice(&mut self, notice: Notice) {
-        if self.run.verdict.is_none() && !self.run.notices.contains(&notice) {
+        if self.run.verdict.is_none() {
             self.run.notices.push(notice);
         }
     }

@@ -1,8 +1,8 @@
 //! The model of a run, folded from its events: the only input of JUnit, tables, Markdown and HTML.
 //!
-//! The model is a pure function of the events. It also exists for incomplete records: whatever has no end is
-//! `interrupted`. All text in it is clean (see [`XmlText`](super::XmlText)), so that no log can send escape sequences
-//! to a terminal through a report.
+//! The model is a pure function of the events. An incomplete record has a model, too: cells and phases without an end
+//! are `interrupted`. All text in it is clean (see [`XmlText`](super::XmlText)), so that no log can send escape
+//! sequences to a terminal through a report.
 
 mod details;
 mod draft;
@@ -54,7 +54,7 @@ pub struct ResumedModel {
 }
 
 /// A notice about a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Notice {
     /// Its severity.
     pub severity: Severity,

@@ -112,7 +112,8 @@ impl ReasonView {
         earlier.chain(last).collect()
     }
 
-    /// The reason `fault`. `anchor` and `place` are the attempt's parts of these fields.
+    /// The line for `fault`. `anchor` and `place` identify the attempt in the fields with these names; they are empty
+    /// for the last attempt.
     fn new(fault: Fault<'_>, anchor: &str, place: &str) -> Self {
         let id = &fault.cell.summary.id;
         let (verdict, tone) = marks::verdict(fault.cell);

@@ -139,7 +139,7 @@ fn suite(
     let mut suite = TestSuite::new(attribute(name));
     suite.add_test_cases(cases);
     let times = suite.test_cases.iter().filter_map(|case| case.time);
-    suite.time = Some(times.sum());
+    suite.time = Some(times.fold(Duration::ZERO, Duration::saturating_add));
     // If the time isn't known, it is the epoch: the file must not depend on the clock.
     let began = began.unwrap_or(Timestamp::UNIX_EPOCH).to_string();
     let facts = [("timestamp", began.as_str()), ("hostname", host)];

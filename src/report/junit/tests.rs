@@ -285,6 +285,17 @@ fn a_failed_cell_without_a_failed_phase_has_a_failed_case() {
 }
 
 #[test]
+fn durations_of_any_length_can_be_added() {
+    let mut run = RunModel::new(&fixture::mixed());
+    let phase = PhaseModel {
+        duration_ms: u64::MAX,
+        ..run.cells[0].phases[0].clone()
+    };
+    run.cells[0].phases = vec![phase; 1001];
+    assert!(render(&run).contains("</testsuites>"));
+}
+
+#[test]
 fn the_same_records_give_the_same_file() {
     let records = fixture::mixed();
     assert_eq!(

@@ -64,7 +64,7 @@ fn wrong_nodes(members: &Membership) -> Failure {
     Failure::new(Symptom::WrongNodes, message).with_evidence(members.evidence())
 }
 
-/// Warnings about nodes that registered more than once. This isn't a failure, because an agent repeats the call if a
+/// Warnings about nodes that registered more than once. This isn't a failure, because an agent retries the call if a
 /// response is lost.
 fn repeated_registrations(view: &View, nodes: &[NodeName]) -> Vec<String> {
     let warning = |node: &NodeName| {

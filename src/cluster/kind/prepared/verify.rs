@@ -43,9 +43,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(300);
 
 /// The port of the cluster's DNS in its pods.
 const DNS: u16 = 53;
-/// The delay before a query that got no answer is repeated.
+/// The delay before a query that got no answer is retried.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// How long a query may take before it is repeated, including the connection through the API server, which is slow on a
+/// How long a query may take before it is retried, including the connection through the API server, which is slow on a
 /// machine with more clusters than processors.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A name that every cluster resolves.
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_query_without_an_answer_ends_so_that_it_can_be_repeated() {
+    async fn a_query_without_an_answer_ends_so_that_it_can_be_retried() {
         let hangs = tower::service_fn(async |_| {
             future::pending::<Result<http::Response<kube::client::Body>, Infallible>>().await
         });

@@ -73,8 +73,8 @@ pub(super) fn problem(
         .or_else(|| not_started(pod, owner, status))
 }
 
-/// Whether the exits of a container are a problem by themselves. Kubernetes decides whether a Job has failed. Once the
-/// agents have become ready, `Terminations` counts their exits, except those of init containers.
+/// Whether exits of a container are a problem here. Kubernetes decides whether a Job has failed. Once the agents have
+/// become ready, `Terminations` counts their exits, except those of init containers.
 fn do_exits_matter(pod: &Pod, owner: Owner, status: &ContainerStatus, stage: Stage) -> bool {
     let is_counted = owner == Owner::Agent
         && stage == Stage::AgentsReady
@@ -110,7 +110,7 @@ fn start_error(pod: &Pod, owner: Owner, status: &ContainerStatus) -> Option<Susp
     Some(suspicion(pod, SHORT, of_start_error(why), message))
 }
 
-/// The problem if a container has exited repeatedly. One that is done has succeeded in the end, such as an init
+/// The problem if a container has exited repeatedly. If its last exit was successful, it is done: for example an init
 /// container that was restarted until a server responded.
 fn crashed(
     snapshot: &Snapshot,
@@ -136,7 +136,7 @@ fn crashed(
     Some(suspicion(pod, AT_ONCE, of_exit(owner), message))
 }
 
-/// The symptom if the containers of `owner` fail by themselves.
+/// The symptom if a container of `owner` fails, and nothing else caused it.
 pub(super) fn of_exit(owner: Owner) -> Symptom {
     match owner {
         Owner::Agent => Symptom::AgentCrashed,

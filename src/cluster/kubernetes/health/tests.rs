@@ -196,7 +196,7 @@ fn a_failed_pod_shows_its_problem() {
 
 /// `Terminations` counts these exits, and knows how many are allowed.
 #[test]
-fn exits_of_agents_after_readiness_are_not_a_problem_by_themselves() {
+fn exits_of_agents_after_readiness_are_counted_elsewhere() {
     let ready = |name, status: &Value| found_at(Stage::AgentsReady, &with(&pod(name, status)));
     let exits = container(9, &backoff(), &killed("Error", 1));
     assert_eq!(ready("plexd", &exits), []);

@@ -1,4 +1,4 @@
-//! The budget of the page: what doesn't fit is left out and counted.
+//! The budget of the page. Texts that don't fit are left out and counted.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::report::text;
 /// for headings and for the note that says how much was left out.
 const LIMIT: usize = 900 << 10;
 
-/// The bytes that are left. Whatever is admitted first is left out last.
+/// The remaining bytes. The most important texts are admitted first.
 pub(super) struct Budget {
     bytes: usize,
     left_out: BTreeMap<&'static str, usize>,
 }
 
 impl Budget {
-    /// An empty page.
+    /// The budget of an empty page.
     pub(super) const fn new() -> Self {
         Self {
             bytes: LIMIT,

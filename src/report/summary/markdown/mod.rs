@@ -32,7 +32,7 @@ fn head(run: &RunModel, budget: &mut Budget) -> String {
         lines.push(format!(
             "{} of `{}`, {} at once, provider **{}**, on {} ({})",
             text::counted(run.cells.len(), "cell"),
-            facts.matrix.replace('`', "'"),
+            facts.matrix.replace('`', "'").replace('\n', " "),
             facts.jobs,
             escape(&facts.provider),
             escape(&facts.host.name),

@@ -84,6 +84,13 @@ fn the_title_of_a_folded_section_has_no_escapes_of_markdown() {
 }
 
 #[test]
+fn the_path_of_the_matrix_file_does_not_end_its_code_span() {
+    let mut run = RunModel::new(&fixture::mixed());
+    run.facts.as_mut().unwrap().matrix = "a`b\n\n<img>".to_owned();
+    assert!(markdown(&run).contains("`a'b  <img>`"));
+}
+
+#[test]
 fn the_names_of_commands_are_escaped() {
     let mut run = RunModel::new(&fixture::mixed());
     for attempt in run.cells.iter_mut().flat_map(|cell| &mut cell.earlier) {
