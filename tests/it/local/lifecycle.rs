@@ -101,7 +101,7 @@ async fn a_restart_keeps_host_paths_and_wipes_empty_volumes() {
 
 #[tokio::test]
 async fn a_restart_says_when_the_deleted_agents_have_ended() {
-    let slow = r#"trap 'sleep 1; touch "$DATA/ended"; exit 0' TERM; sleep 600 & wait"#;
+    let slow = r#"trap 'sleep 1; touch "$DATA/ended"; exit 0' TERM; sleep 600 & echo end > "$DATA/report"; wait"#;
     let lab = Setup::agent(slow)
         .with(
             "          env:\n",
@@ -111,6 +111,10 @@ async fn a_restart_says_when_the_deleted_agents_have_ended() {
         .lab()
         .await;
     lab.ready().await.unwrap();
+    // Agents without probes are ready before their shell handles SIGTERM.
+    for index in [0, 1] {
+        written(&lab.host(index, "/var/lib/plexd/report")).await;
+    }
     let (nodes, ended, deadline) = (lab.cluster.nodes(), SetOnce::new(), lab.deadline());
     let restarting = lab.cluster.restart(&nodes, &ended, &deadline);
     let checking = async {
