@@ -22,7 +22,7 @@ use super::limits::{DISK_REMEDY, INOTIFY_REMEDY, POOL_REMEDY};
 use super::node_image::{self, NodeImage};
 use super::nodes::{CLUSTER_LABEL, containers};
 use super::prepared;
-use super::tuning::DNS_PATCH;
+use super::tuning::PATCH_FILES;
 use super::work::Work;
 use super::{engine_health, limits, stale};
 use crate::cluster::{NodeName, images};
@@ -104,8 +104,9 @@ fn write_files(work: &Work) -> std::io::Result<()> {
     if fast_setup {
         let patches = folder.join(PATCHES_FOLDER);
         private_folder(&patches)?;
-        let (name, content) = DNS_PATCH;
-        fs::write(patches.join(name), content)?;
+        for (name, content) in PATCH_FILES {
+            fs::write(patches.join(name), content)?;
+        }
     }
     private_folder(&folder.join(SEAL_FOLDER))?;
     let content = kind_file(cell, fast_setup, folder, &work.seal);

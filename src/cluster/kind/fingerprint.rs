@@ -10,8 +10,8 @@ use super::provider::KindContext;
 use crate::event::Failure;
 use crate::matrix::Cell;
 
-/// The version of the templates' format. Change it whenever clusters are frozen differently.
-const TEMPLATE_FORMAT: u32 = 2;
+/// The version of the templates' format. Change it whenever clusters are created or frozen differently.
+const TEMPLATE_FORMAT: u32 = 3;
 /// How many bytes of the digest a template's id contains.
 const TEMPLATE_ID_LENGTH: usize = 8;
 

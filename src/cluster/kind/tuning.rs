@@ -9,12 +9,19 @@ use crate::matrix::{Cell, KubernetesVersion};
 /// The folder of kubeadm's patches on the control-plane node.
 pub(super) const PATCHES: &str = "/kind/e2e-matrix-patches";
 
-/// The file name by which kubeadm finds the patch of its DNS deployment, and the content of that file: one replica,
-/// with a readiness probe every second.
-pub(super) const DNS_PATCH: (&str, &str) = (
-    "corednsdeployment+strategic.yaml",
-    "spec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n      - name: coredns\n        readinessProbe:\n          httpGet: {path: /ready, port: 8181, scheme: HTTP}\n          initialDelaySeconds: 0\n          periodSeconds: 1\n",
-);
+/// kubeadm's patches: the file names by which kubeadm finds them, and the contents of these files. The DNS deployment
+/// gets one replica, with a readiness probe every second. The API server collects garbage less often, because it
+/// allocates most of its memory while it starts.
+pub(super) const PATCH_FILES: [(&str, &str); 2] = [
+    (
+        "corednsdeployment+strategic.yaml",
+        "spec:\n  replicas: 1\n  template:\n    spec:\n      containers:\n      - name: coredns\n        readinessProbe:\n          httpGet: {path: /ready, port: 8181, scheme: HTTP}\n          initialDelaySeconds: 0\n          periodSeconds: 1\n",
+    ),
+    (
+        "kube-apiserver+strategic.yaml",
+        "spec:\n  containers:\n  - name: kube-apiserver\n    env:\n    - {name: GOGC, value: \"400\"}\n",
+    ),
+];
 
 /// The first version whose kubeadm accepts a patch of its DNS deployment.
 const DNS_PATCHED_SINCE: KubernetesVersion = version_1(32);
@@ -33,6 +40,7 @@ const fn version_1(minor: u16) -> KubernetesVersion {
 /// Descriptions of the settings for `cell`, for the report.
 pub(super) fn names(cell: &Cell) -> Vec<String> {
     let mut names = vec![
+        "API server: GOGC=400",
         "etcd: unsafe-no-fsync, heartbeat-interval=10, election-timeout=100",
         "controller-manager and scheduler: leader-elect=false, kube-api-qps=1000, kube-api-burst=1000",
         "scheduler: the administrator's kubeconfig",
@@ -49,7 +57,7 @@ pub(super) fn names(cell: &Cell) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// Whether the DNS deployment has to be patched through the API, because kubeadm doesn't accept [`DNS_PATCH`].
+/// Whether the DNS deployment has to be patched through the API, because kubeadm doesn't accept a patch of it.
 pub(super) fn patches_dns_late(version: KubernetesVersion) -> bool {
     version < DNS_PATCHED_SINCE
 }

@@ -36,6 +36,9 @@ const VOLUME: &str = "/kind/var";
 /// With cgroup v1, systemd removes cgroups without members from the hierarchy for devices, even while the kubelet is
 /// creating the first pods in them. If a pod fails because of that, the kubelet retries only after ten seconds. So each
 /// of these cgroups gets a member.
+///
+/// The controller manager and the scheduler have nothing to do until the API server listens, but would compete with it
+/// for processors. So the kubelet finds their manifests only then.
 const ENTRY: &str = r#"set -e
 if [ -d /kind/var ]; then
   mkdir -p /kind/image-var
@@ -59,6 +62,16 @@ for class in besteffort burstable; do
   printf '[Unit]\nBefore=kubelet.service\n[Service]\nSlice=kubelet-kubepods-%s.slice\nDevicePolicy=closed\nExecStart=sleep infinity\n' "$class" > "$unit"
   ln -sf -t multi-user.target.wants "../$unit"
 done
+cd /etc/kubernetes/manifests
+if [ -e kube-apiserver.yaml ]; then
+  mkdir -p /kind/late-manifests
+  for pod in kube-controller-manager kube-scheduler; do
+    [ ! -e "$pod.yaml" ] || mv "$pod.yaml" /kind/late-manifests
+  done
+  printf '[Service]\nExecStart=bash -c "until : </dev/tcp/localhost/6443; do sleep 0.1; done; mv /kind/late-manifests/* %s"\nStandardError=null\n' \
+    "$PWD" > /etc/systemd/system/late-manifests.service
+  ln -sf -t /etc/systemd/system/multi-user.target.wants ../late-manifests.service
+fi
 cd /
 exec "$@""#;
 
